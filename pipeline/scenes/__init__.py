@@ -1,0 +1,1 @@
+"""Scenes: finding them, understanding their metadata, and reading their pixels safely."""

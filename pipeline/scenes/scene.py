@@ -1,0 +1,90 @@
+"""Frozen records of what a scene is, known before a pixel is read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+
+from shapely.geometry.base import BaseGeometry
+
+from pipeline.grid import Bounds
+
+
+class Level(StrEnum):
+    """Processing level: top of atmosphere, surface, or a picture whose reflectance is only approximate."""
+
+    L1C = "L1C"
+    L2A = "L2A"
+    RGB = "RGB"
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One band in one raster file. Reflectance = DN * `scale` + `offset` (STAC's convention).
+
+    `index` is the band number inside the file, from 1. DN equal to `nodata` is no measurement.
+    `gsd` is the pixel size in metres as stored.
+    """
+
+    href: str
+    index: int = 1
+    scale: float = 1e-4
+    offset: float = 0.0
+    nodata: float | None = 0.0
+    gsd: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Radiometry:
+    """The radiometry passport: what turns a scene's DN into reflectance, and where each fact was read.
+
+    `sources` maps a fact (level, baseline, quantification, offset) to the place it came from. `approximate`
+    is true where reflectance was reconstructed from a picture. Shares are 0..1, None until pixels were looked at.
+    """
+
+    baseline: str | None = None
+    quantification: float | None = None
+    offsets: Mapping[str, float] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    approximate: bool = False
+    clipped_share: float | None = None
+    saturated_share: float | None = None
+    verdict: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One product, folder or file at one date.
+
+    `bounds` are in `epsg` (a UTM zone: the grid that the scene's tiles belong to), in metres; `footprint` is the
+    polygon of valid data in longitude and latitude. `assets` maps band names (B02, ...) to rasters, `quality` is
+    the scene classification layer (SCL). `files` are all inputs whose change makes results stale. `warnings` are
+    sentences for the user. `overlays` fill holes of this scene with a complementary product of the same pass.
+    """
+
+    id: str
+    acquired: datetime
+    level: Level
+    epsg: int
+    bounds: Bounds
+    footprint: BaseGeometry
+    assets: Mapping[str, Asset]
+    layout: str
+    radiometry: Radiometry
+    quality: Asset | None = None
+    cloud_cover: float | None = None
+    platform: str | None = None
+    files: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
+    overlays: tuple["Scene", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An input that is not read: what it is, the name of the error class, and the reason with its remedy."""
+
+    id: str
+    error: str
+    reason: str
+    source: Path | None = None

@@ -1,0 +1,144 @@
+"""The tile table: one row a tile of one scene, stored as GeoParquet."""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow.parquet as pq
+
+from pipeline.errors import OutputError, TileTableError
+from pipeline.grid import TileGrid
+from pipeline.legend import Legend
+
+COLUMNS = (
+    "tile_id",
+    "col",
+    "row",
+    "scene",
+    "acquired",
+    "code",
+    "label",
+    "confidence",
+    "valid_fraction",
+    "cloud_fraction",
+    "geometry",
+)
+METADATA_KEY = b"landcover_atlas"
+# A batch of one differs from a full batch by 7e-7, so finer digits would not be the model's answer.
+DECIMALS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TileAnswers:
+    """What is known of n tiles of one scene before they become a table.
+
+    `index` is (n, 2) int64 columns and rows, `codes` (n,) int8 (class index or TileState), `probabilities`
+    (n, classes) float32 with NaN where the tile was not classified, fractions (n,) float32 in 0..1.
+    """
+
+    index: npt.NDArray[np.int64]
+    codes: npt.NDArray[np.int8]
+    probabilities: npt.NDArray[np.float32]
+    valid_fraction: npt.NDArray[np.float32]
+    cloud_fraction: npt.NDArray[np.float32]
+
+
+def rounded(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Probabilities with `DECIMALS` digits whose rows still sum to 1: the largest entry takes the remainder."""
+    digits = np.round(probabilities.astype(np.float64), DECIMALS)
+    largest = np.argmax(np.nan_to_num(probabilities), axis=1)
+    digits[np.arange(len(digits)), largest] += 1.0 - digits.sum(axis=1)
+    return np.round(digits, DECIMALS).astype(np.float32)
+
+
+def tile_table(answers: TileAnswers, grid: TileGrid, legend: Legend, scene: str, acquired: datetime) -> gpd.GeoDataFrame:
+    """The table of one scene's tiles in the grid's CRS, from north to south and west to east.
+
+    `entropy` is in units of log(classes), 0 sure to 1 clueless; `margin` is the lead of the first class over the second.
+    """
+    order = np.lexsort((answers.index[:, 0], -answers.index[:, 1]))
+    index, codes = answers.index[order], answers.codes[order]
+    probabilities = rounded(answers.probabilities[order])
+    top = np.sort(probabilities, axis=1)[:, ::-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = -np.nansum(probabilities * np.log(probabilities), axis=1) / np.log(len(legend.classes))
+    entropy[np.isnan(probabilities).any(axis=1)] = np.nan
+    columns: dict[str, Any] = {
+        "tile_id": grid.tile_ids(index.tolist()),
+        "col": index[:, 0].astype(np.int32),
+        "row": index[:, 1].astype(np.int32),
+        "scene": pd.Categorical([scene] * len(index)),
+        "acquired": pd.Series([pd.Timestamp(acquired)] * len(index), dtype="datetime64[us, UTC]"),
+        "code": codes,
+        "label": pd.Categorical([legend.label(int(code)) for code in codes]),
+        "confidence": top[:, 0].astype(np.float32),
+    }
+    columns |= {f"p_{label}": probabilities[:, at] for at, label in enumerate(legend.labels)}
+    columns |= {
+        "entropy": np.abs(entropy).astype(np.float32),
+        "margin": (top[:, 0] - top[:, 1]).astype(np.float32),
+        "valid_fraction": answers.valid_fraction[order].astype(np.float32),
+        "cloud_fraction": answers.cloud_fraction[order].astype(np.float32),
+    }
+    return gpd.GeoDataFrame(columns, geometry=grid.polygons(index), crs=grid.crs)
+
+
+def write_table(table: gpd.GeoDataFrame, path: Path, metadata: Mapping[str, Any]) -> None:
+    """Writes GeoParquet 1.1 with `metadata` under the key `landcover_atlas`, reads it back, then names it `path`.
+
+    Raises:
+        OutputError: the file cannot be written or does not read back.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        # geopandas offers no file metadata of its own, so the table is rewritten once with ours beside its "geo" key.
+        table.to_parquet(part, schema_version="1.1.0", index=False, compression="zstd")
+        arrow = pq.read_table(part)
+        arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()})
+        pq.write_table(arrow, part, compression="zstd")
+        if pq.read_metadata(part).num_rows != len(table):
+            raise OutputError(f"{path}: {len(table)} rows were written, fewer came back; check the disk")
+        os.replace(part, path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written ({error}); free space or choose another --tiles folder") from error
+
+
+def read_table(path: Path) -> gpd.GeoDataFrame:
+    """The table in a `tiles.parquet`.
+
+    Raises:
+        TileTableError: the file is missing, damaged or lacks a column.
+    """
+    try:
+        table = gpd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise TileTableError(f"{path}: not a tile table ({error}); run the pipeline on its scene again") from error
+    missing = [name for name in COLUMNS if name not in table.columns]
+    if missing:
+        raise TileTableError(f"{path}: lacks the columns {', '.join(missing)}; run the pipeline on its scene again")
+    return table
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The pipeline's own metadata of a table: model hash, grid, radiometry passport, software version.
+
+    Raises:
+        TileTableError: the file is damaged or was not written by the pipeline.
+    """
+    try:
+        stored = pq.read_schema(path).metadata or {}
+        found: dict[str, Any] = json.loads(stored[METADATA_KEY])
+    except (OSError, ValueError, KeyError) as error:
+        raise TileTableError(f"{path}: carries no pipeline metadata; run the pipeline on its scene again") from error
+    return found
