@@ -1,0 +1,86 @@
+"""What is assumed about change before a pixel is looked at, and when a change may be claimed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+# Classes that swap names without the land changing: crop rotation, mowing and the season on one side, the size of
+# buildings or of a water body within 640 m on the other.
+CONFUSABLE: tuple[frozenset[str], ...] = (
+    frozenset({"AnnualCrop", "PermanentCrop", "HerbaceousVegetation", "Pasture"}),
+    frozenset({"River", "SeaLake"}),
+    frozenset({"Residential", "Industrial", "Highway"}),
+)
+SEALED = frozenset({"Residential", "Industrial", "Highway"})
+WATER = frozenset({"River", "SeaLake"})
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeOptions:
+    """The assumptions and the rules of evidence, all of them adjustable.
+
+    `prior` is the share of tiles whose class really changes between two dates; `class_share` the share of changed
+    tiles (at least 5 % of the ground is different) whose class changes too, so `prior / class_share` of all tiles
+    are expected to change. `label_error` is the probability that a tile's class probabilities are worthless.
+    `confusable`, `unsealing`, `afforestation` and `drying` are rates of transitions relative to an ordinary one.
+
+    A tile is `changed` when its p_change reaches `min_probability`, the tiles claimed between the same two dates
+    hold at most `max_false_share` false ones by expectation, and at least `min_mapping_unit` touching tiles are
+    claimed together; it is `stable` when p_change is at most `max_stable`. Pairs of two processing levels are
+    claimed only with `claim_cross_level`.
+    """
+
+    prior: float = 0.02
+    class_share: float = 0.4
+    label_error: float = 0.02
+    confusable: float = 0.3
+    unsealing: float = 0.1
+    afforestation: float = 0.2
+    drying: float = 0.2
+    min_probability: float = 0.5
+    max_false_share: float = 0.05
+    max_stable: float = 0.1
+    min_mapping_unit: int = 1
+    claim_cross_level: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks that the assumptions are probabilities.
+
+        Raises:
+            ValueError: a share is no probability, or more tiles would change than there are.
+        """
+        for name in ("prior", "class_share", "label_error", "min_probability", "max_false_share", "max_stable"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} is {getattr(self, name)}, it must lie within 0 and 1")
+        if not 0.0 < self.prior <= 0.5 * self.class_share:
+            raise ValueError(f"prior is {self.prior}, it must be above 0 and at most half of class_share ({self.class_share})")
+
+    @property
+    def land_prior(self) -> float:
+        """Share of tiles that are expected to change, with or without their class."""
+        return self.prior / self.class_share
+
+
+DEFAULTS = ChangeOptions()
+
+
+def class_rates(labels: Sequence[str], options: ChangeOptions) -> npt.NDArray[np.float64]:
+    """Rates (classes, classes) of a tile of class i becoming class j between two dates; the diagonal is 0.
+
+    The mean of the row sums is `options.prior`: classes that hardly ever change into another stay below it.
+    """
+    rates = np.ones((len(labels), len(labels)))
+    for i, source in enumerate(labels):
+        for j, target in enumerate(labels):
+            if any({source, target} <= group for group in CONFUSABLE):
+                rates[i, j] *= options.confusable
+            if source in SEALED and target not in SEALED:
+                rates[i, j] *= options.unsealing
+            if target == "Forest":
+                rates[i, j] *= options.afforestation
+            if source in WATER and target not in WATER:
+                rates[i, j] *= options.drying
+    np.fill_diagonal(rates, 0.0)
+    return np.asarray(rates * (options.prior / rates.sum(axis=1).mean()))

@@ -1,0 +1,227 @@
+"""Tile tables of two or more dates -> the table of changes, with what it promises: totals and their expected error."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from pipeline.change.chain import emissions, pair_posteriors
+from pipeline.change.fusion import change_vector, likelihood_ratio
+from pipeline.change.options import DEFAULTS, ChangeOptions, class_rates
+from pipeline.errors import TileTableError
+from pipeline.grid import TileGrid
+from pipeline.legend import TileState
+
+Evidence = Mapping[tuple[str, str], pd.DataFrame]
+
+# A satellite crosses a granule and its neighbours within 15 minutes; the next orbit comes 100 minutes later.
+PASS = timedelta(minutes=30)
+STATES = ("changed", "stable", "undecided")
+
+
+def transitions(
+    before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, evidence: pd.DataFrame | None = None, options: ChangeOptions = DEFAULTS
+) -> gpd.GeoDataFrame:
+    """The changes from one tile table to another; `evidence` (by tile_id) is what was measured between their scenes.
+
+    The columns are those of `changes`. Swapping the tables mirrors the answer.
+
+    Raises:
+        TileTableError: the tables hold different classes.
+    """
+    turned = before["acquired"].min() > after["acquired"].min()
+    tables = [after, before] if turned else [before, after]
+    pair = tuple([str(name) for name in table["scene"].unique()] for table in tables)
+    known = {} if evidence is None else {(first, second): evidence for first in pair[0] for second in pair[1]}
+    found = _compared(*_looks(tables, [0, 1]), known, {}, options)
+    if turned:
+        mirror = {"before": "after", "before_acquired": "after_acquired", "from_label": "to_label"}
+        names = list(found.columns)
+        found = found.rename(columns=mirror | {value: key for key, value in mirror.items()})[names]
+    return found
+
+
+def changes(
+    tables: Sequence[gpd.GeoDataFrame],
+    evidence: Evidence | None = None,
+    levels: Mapping[str, str] | None = None,
+    options: ChangeOptions = DEFAULTS,
+) -> gpd.GeoDataFrame:
+    """The changes of every tile between its consecutive usable dates, over any number of scenes.
+
+    A date without data or under cloud is skipped, so a pair may span it. Scenes of one pass are one date.
+
+    Args:
+        tables: tile tables of one model, in any order.
+        evidence: measurements by tile_id for pairs of scene ids (see `scene_pairs`); pairs may be missing.
+        levels: processing level by scene id; pairs of different levels are marked.
+        options: the assumptions.
+
+    Returns:
+        One row a tile and pair: tile_id, before, after (scene ids), before_acquired, after_acquired, from_label,
+        to_label, p_change, state (changed, stable, undecided), change_vector ("the land looks different": what the
+        pixels alone say) and change_class ("its class changed": what the classes of all dates say), both 0..1 or
+        NaN where not known, season_days (0..183 between the days of the year), cross_level, geometry (in the
+        zone's CRS, or longitude and latitude where the tiles lie in several zones).
+
+    Raises:
+        TileTableError: the tables hold different classes.
+    """
+    return _compared(*_looks(tables, _dates(tables)), evidence or {}, levels or {}, options)
+
+
+def scene_pairs(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
+    """Which pairs of scenes `changes` will compare: before, after (scene ids) and tiles (how many), most tiles first."""
+    looks, _ = _looks(tables, _dates(tables))
+    first, second = _pairs(looks)
+    scenes = pd.DataFrame({"before": looks["scene"].to_numpy()[first], "after": looks["scene"].to_numpy()[second]})
+    return scenes.value_counts().rename("tiles").reset_index()
+
+
+def _compared(looks: pd.DataFrame, labels: list[str], evidence: Evidence, levels: Mapping[str, str], options: ChangeOptions) -> gpd.GeoDataFrame:
+    """The table of changes of all usable looks."""
+    first, second = _pairs(looks)
+    left, right = looks.iloc[first], looks.iloc[second]
+    table = pd.DataFrame(
+        {
+            "tile_id": left["tile_id"].to_numpy(),
+            "before": left["scene"].to_numpy(),
+            "after": right["scene"].to_numpy(),
+            "before_acquired": left["acquired"].array,
+            "after_acquired": right["acquired"].array,
+            "from_label": left["label"].to_numpy(),
+            "to_label": right["label"].to_numpy(),
+        }
+    )
+    measured = _measured(table, evidence)
+    ratio = likelihood_ratio(measured, np.maximum(left["cloud_fraction"].to_numpy(), right["cloud_fraction"].to_numpy()))
+    land, label = _posteriors(looks, labels, ratio, options)
+    classified = (left["code"].to_numpy() >= 0) & (right["code"].to_numpy() >= 0)
+    vector = change_vector(ratio, options.land_prior)
+    table["p_change"] = np.where(np.isnan(ratio), label, land).astype(np.float32)
+    table["change_vector"] = vector.astype(np.float32)
+    table["change_class"] = np.where(classified, _posteriors(looks, labels, np.full(len(table), np.nan), options)[1], np.nan).astype(np.float32)
+    table["season_days"] = _season_days(table["before_acquired"], table["after_acquired"])
+    level = pd.Series(dict(levels), dtype=object)
+    table["cross_level"] = (table["before"].map(level) != table["after"].map(level)).to_numpy() & table["before"].isin(level.index).to_numpy()
+    date = looks["date"].to_numpy(np.int64)
+    pair = date[first] * (date.max(initial=0) + 1) + date[second]
+    table["state"] = pd.Categorical(_states(table, pair, classified, options), categories=STATES)
+    for name in ("before", "after", "from_label", "to_label"):
+        table[name] = pd.Categorical(table[name].astype(str))
+    return _located(table)
+
+
+def _dates(tables: Sequence[gpd.GeoDataFrame]) -> list[int]:
+    """The number of the date of every table: tables of one pass share theirs."""
+    moments = np.array([table["acquired"].min().to_datetime64() for table in tables], dtype="datetime64[us]")  # empty tables sort last (NaT)
+    order = np.argsort(moments, kind="stable")
+    date = np.cumsum(np.r_[0, np.diff(moments[order]) > np.timedelta64(PASS)])
+    numbers = np.empty(len(tables), dtype=np.int64)
+    numbers[order] = date[: len(tables)]
+    return [int(number) for number in numbers]
+
+
+def _looks(tables: Sequence[gpd.GeoDataFrame], dates: Sequence[int]) -> tuple[pd.DataFrame, list[str]]:
+    """All usable rows by tile and date, each tile once a date, with the classes' labels."""
+    if not tables:
+        raise TileTableError("no tile table was given; run the pipeline on a folder of scenes first")
+    names = [[name for name in table.columns if name.startswith("p_")] for table in tables]
+    if any(one != names[0] for one in names):
+        raise TileTableError("the tile tables hold different classes; compare runs of one model")
+    columns = ["tile_id", "scene", "acquired", "code", "label", "valid_fraction", "cloud_fraction", *names[0]]
+    frames = [
+        pd.DataFrame(table[columns]).astype({"scene": object, "label": object}).assign(date=date) for table, date in zip(tables, dates, strict=True)
+    ]
+    looks = pd.concat(frames, ignore_index=True)
+    looks = looks[~looks["code"].isin([TileState.NO_DATA, TileState.CLOUD])]
+    order = ["tile_id", "date", "valid_fraction", "cloud_fraction", "scene"]
+    looks = looks.sort_values(order, ascending=[True, True, False, True, True], kind="stable")
+    return looks.drop_duplicates(["tile_id", "date"]).reset_index(drop=True), names[0]
+
+
+def _pairs(looks: pd.DataFrame) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Positions of the earlier and the later look of every pair."""
+    tile = looks["tile_id"].to_numpy()
+    first = np.flatnonzero(tile[1:] == tile[:-1])
+    return first, first + 1
+
+
+def _posteriors(looks: pd.DataFrame, labels: list[str], ratio: npt.NDArray[np.float64], options: ChangeOptions) -> tuple[npt.NDArray[np.float64], ...]:
+    """The chain's answers by pair, in the order of `_pairs`; `ratio` NaN where no pixel evidence is known."""
+    if looks.empty:
+        return np.zeros(0), np.zeros(0)
+    tile = looks.groupby("tile_id", sort=False).ngroup().to_numpy()
+    rank = looks.groupby("tile_id", sort=False).cumcount().to_numpy()
+    shape = int(tile.max()) + 1, int(rank.max()) + 1
+    likelihoods = np.ones((*shape, len(labels)))
+    likelihoods[tile, rank] = emissions(looks[labels].to_numpy(np.float64), options.label_error)
+    first, _ = _pairs(looks)
+    weight = np.ones((shape[0], max(shape[1] - 1, 0)))
+    weight[tile[first], rank[first]] = np.where(np.isnan(ratio), 1.0, ratio)
+    rates = class_rates([name.removeprefix("p_") for name in labels], options)
+    land, label = pair_posteriors(likelihoods, np.bincount(tile), rates, options.land_prior - options.prior, weight)
+    return land[tile[first], rank[first]], label[tile[first], rank[first]]
+
+
+def _measured(table: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
+    """The evidence of every row of `table`, NaN where none was measured."""
+    parts = []
+    for pair, rows in table.groupby(["before", "after"], sort=False, observed=True):
+        if pair in evidence:
+            parts.append(evidence[pair].reindex(rows["tile_id"]).set_axis(rows.index))
+    return pd.concat(parts).reindex(table.index) if parts else pd.DataFrame(index=table.index)
+
+
+def _season_days(before: pd.Series, after: pd.Series) -> npt.NDArray[np.int16]:
+    """Days between two dates' places in the year, 0..183."""
+    apart = (after.dt.day_of_year - before.dt.day_of_year).abs().to_numpy()
+    return np.asarray(np.minimum(apart, 366 - apart), dtype=np.int16)
+
+
+def _states(table: pd.DataFrame, pair: npt.NDArray[np.int64], classified: npt.NDArray[np.bool_], options: ChangeOptions) -> npt.NDArray[np.object_]:
+    """What is claimed of every row."""
+    p = table["p_change"].to_numpy(np.float64)
+    claimed = classified & (p >= options.min_probability) & (options.claim_cross_level | ~table["cross_level"].to_numpy())
+    for one in np.unique(pair[claimed]):
+        rows = np.flatnonzero(claimed & (pair == one))
+        rows = rows[np.argsort(-p[rows], kind="stable")]
+        # Bayesian control of the false discovery rate: the mean of 1 - p over the claims is their expected false share.
+        share = np.cumsum(1.0 - p[rows]) / np.arange(1, len(rows) + 1)
+        claimed[rows[share > options.max_false_share]] = False
+        kept = rows[share <= options.max_false_share]
+        if options.min_mapping_unit > 1:
+            claimed[kept] = _group_sizes(table["tile_id"].to_numpy()[kept]) >= options.min_mapping_unit
+    stable = classified & (p <= options.max_stable)
+    return np.where(claimed, "changed", np.where(stable, "stable", "undecided"))
+
+
+def _group_sizes(tile_ids: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
+    """Size of the group of touching tiles (corners count) that each tile belongs to."""
+    places = {tuple(int(part) for part in name.split("_")): at for at, name in enumerate(tile_ids)}
+    links = [
+        (at, places[(epsg, col + east, row + north)])
+        for (epsg, col, row), at in places.items()
+        for east, north in ((1, 0), (0, 1), (1, 1), (1, -1))
+        if (epsg, col + east, row + north) in places
+    ]
+    ends = np.array(links, dtype=np.int64).reshape(-1, 2)
+    _, group = connected_components(coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(tile_ids), len(tile_ids))), directed=False)
+    return np.asarray(np.bincount(group)[group], dtype=np.int64)
+
+
+def _located(table: pd.DataFrame) -> gpd.GeoDataFrame:
+    """The table with the tiles' squares."""
+    parts = table["tile_id"].str.split("_", expand=True).reindex(columns=[0, 1, 2]).astype(np.int64)
+    geometry = np.empty(len(table), dtype=object)
+    zones = sorted(parts[0].unique())
+    for epsg in zones:
+        at = (parts[0] == epsg).to_numpy()
+        squares = gpd.GeoSeries(TileGrid(int(epsg)).polygons(parts.loc[at, [1, 2]].to_numpy()), crs=int(epsg))
+        geometry[at] = squares.to_numpy() if len(zones) == 1 else squares.to_crs(4326).to_numpy()
+    return gpd.GeoDataFrame(table, geometry=geometry, crs=int(zones[0]) if len(zones) == 1 else 4326)
