@@ -1,0 +1,27 @@
+# Two commands on a fresh machine with Python 3.11 or newer: `make atlas` and `make test`. Each sets itself up.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/ready
+
+.PHONY: atlas test lint clean
+
+atlas: $(READY)  ## simulate two dates and map them: maps/atlas.html
+	$(RUN) run_pipeline.py --demo
+
+test: $(READY)  ## the whole test suite
+	$(RUN) -m pytest
+
+lint: $(READY)  ## style, types, floors
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+
+clean:  ## outputs of the demo, not the environment
+	rm -rf demo-scenes maps/atlas.html tiles/eurosat-resnet50
+
+$(READY): requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@

@@ -1,0 +1,101 @@
+"""Who does the work of the scenes: this process, several processes, or a Dask cluster."""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from typing import Protocol
+
+from pipeline.batch.work import SceneRecord, SceneTask, describe, process
+
+_log = logging.getLogger(__name__)
+
+Work = Callable[[SceneTask], SceneRecord]
+
+
+class Executor(Protocol):
+    """Runs tasks and yields one record each, in any order."""
+
+    def run(self, tasks: Sequence[SceneTask]) -> Iterator[SceneRecord]:
+        """One record per task; a lost worker costs its scene, never the run."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Serial:
+    """One scene after the other in this process; inside a scene all cores work."""
+
+    work: Work = process
+
+    def run(self, tasks: Sequence[SceneTask]) -> Iterator[SceneRecord]:
+        """One record per task, in order."""
+        return map(self.work, tasks)
+
+
+def _lost(task: SceneTask) -> SceneRecord:
+    reason = f"the worker process died while it worked on {task.scene.id} (killed, or out of memory); run again with fewer --workers"
+    return replace(describe(task.scene), status="refused", error="CorruptScene", reason=reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """Scenes side by side in `workers` fresh processes."""
+
+    workers: int
+    work: Work = process
+
+    def run(self, tasks: Sequence[SceneTask]) -> Iterator[SceneRecord]:
+        """One record per task, as they finish.
+
+        A death breaks the whole pool without a word about whose it was: the tasks then under way run again one by
+        one, and the one that dies alone is refused.
+        """
+        unfinished = list(tasks)
+        try:
+            with self._pool(self.workers) as pool:
+                futures = {pool.submit(self.work, task): task for task in tasks}
+                for future in as_completed(futures):
+                    record = future.result()
+                    unfinished.remove(futures[future])
+                    yield record
+        except BrokenProcessPool:
+            _log.warning("a worker process died; its scenes run again one by one")
+            for task in unfinished:
+                yield self._alone(task)
+
+    def _alone(self, task: SceneTask) -> SceneRecord:
+        try:
+            with self._pool(1) as pool:
+                return pool.submit(self.work, task).result()
+        except BrokenProcessPool:
+            return _lost(task)
+
+    @staticmethod
+    def _pool(workers: int) -> ProcessPoolExecutor:
+        # Engines and GDAL hold threads, which a forked child would inherit broken.
+        return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Scenes on an existing Dask cluster; workers need the same inputs, models and outputs folder under the same paths."""
+
+    address: str
+    retries: int = 2
+    work: Work = process
+
+    def run(self, tasks: Sequence[SceneTask]) -> Iterator[SceneRecord]:
+        """One record per task, as they finish; a lost worker's scene runs again elsewhere."""
+        from distributed import Client, KilledWorker
+        from distributed import as_completed as completed
+
+        with Client(self.address, set_as_default=False) as client:
+            _log.info("Dask dashboard: %s", client.dashboard_link)
+            futures = {client.submit(self.work, task, retries=self.retries, pure=False): task for task in tasks}
+            for future in completed(futures):
+                try:
+                    yield future.result()
+                except KilledWorker:
+                    yield _lost(futures[future])

@@ -1,0 +1,96 @@
+"""Files that appear whole or not at all."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from pipeline.errors import OutputError
+
+_STAGED, _OLD = ".part", ".old"
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file under a temporary name, then renames it.
+
+    Raises:
+        OutputError: the folder cannot be written or the disk is full.
+    """
+    part = path.with_name(f".{path.name}{_STAGED}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); free space or choose another folder") from error
+
+
+@contextmanager
+def staged_folder(final: Path) -> Iterator[Path]:
+    """A temporary folder beside `final` that takes its name when the work inside succeeds.
+
+    Raises:
+        OutputError: the folder cannot be made, filled or renamed; an earlier `final` stays as it was.
+    """
+    staging, old = (final.with_name(f".{final.name}{ending}") for ending in (_STAGED, _OLD))
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+        yield staging
+        if final.exists():
+            shutil.rmtree(old, ignore_errors=True)
+            os.replace(final, old)
+        os.replace(staging, final)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise OutputError(f"{final}: cannot be written ({error.strerror or error}); free space or choose another --tiles folder") from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Repairs what a killed run left in `folder`: unfinished work goes, a folder set aside during its replacement returns."""
+    for path in folder.glob(f".*{_OLD}"):
+        final = path.with_name(path.name.removeprefix(".").removesuffix(_OLD))
+        if not final.exists():
+            os.replace(path, final)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob(f".*{_STAGED}"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def only_run(folder: Path) -> Iterator[None]:
+    """Keeps a second run away from the same outputs; the operating system frees the lock of a killed run.
+
+    Raises:
+        OutputError: another run holds the folder, or it cannot be written.
+    """
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise OutputError(f"{folder}: another run is writing here; wait for it or choose another folder") from None
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror or error}); choose another folder") from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,153 @@
+"""A run: a folder of scenes in; tables, rasters, changes and the page out."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__
+from pipeline.atlas.collect import collect
+from pipeline.atlas.page import PageOptions, render_atlas
+from pipeline.batch import outputs
+from pipeline.batch.changes import write_changes
+from pipeline.batch.executors import Executor, Serial
+from pipeline.batch.files import digest, only_run, sweep, write_text
+from pipeline.batch.work import ModelChoice, SceneRecord, SceneTask, classifier, process, refused
+from pipeline.classify import ClassifiedBlock, ClassifyOptions
+from pipeline.errors import OutputError
+from pipeline.grid import TileGrid
+from pipeline.scenes.scene import Refusal, Scene
+
+RUN_REPORT, PAGE = "run.json", "atlas.html"
+# A refusal of these kinds loses no data: the place is mapped by another scene, or has nothing to map.
+_HARMLESS = {"SupersededScene", "EmptyScene"}
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """Where a run writes and how it classifies."""
+
+    tiles: Path = Path("tiles")
+    maps: Path = Path("maps")
+    model: ModelChoice = field(default_factory=ModelChoice)
+    classify: ClassifyOptions = field(default_factory=ClassifyOptions)
+    page: PageOptions = field(default_factory=PageOptions)
+    keep_chips: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What a run did: a record per scene, where the page is, how long it took."""
+
+    records: tuple[SceneRecord, ...]
+    page: Path | None
+    folder: Path
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """0 all fine, 3 some scenes refused and the rest written, 1 nothing usable."""
+        if not any(record.status in ("done", "cached") for record in self.records):
+            return 1
+        return 3 if any(record.status == "refused" and record.error not in _HARMLESS for record in self.records) else 0
+
+
+class Watcher:
+    """Hears how a run goes; this one stays silent."""
+
+    def begin(self, scenes: Sequence[Scene]) -> None:
+        """The scenes that will be worked on."""
+
+    def tiles(self, scene: str, count: int) -> None:
+        """`count` more tiles of a scene are through."""
+
+    def scene(self, record: SceneRecord) -> None:
+        """A scene has ended, one way or another."""
+
+    def stage(self, name: str) -> None:
+        """The work after the scenes: changes, page."""
+
+
+def tiles_in(scene: Scene) -> int:
+    """How many tiles of the grid a scene touches."""
+    columns, rows = TileGrid(scene.epsg).covering(scene.bounds)
+    return len(columns) * len(rows)
+
+
+def run(found: Iterable[Scene | Refusal], options: RunOptions, executor: Executor | None = None, watcher: Watcher | None = None) -> RunReport:
+    """Classifies every scene that is not done yet, compares dates, writes the page and `run.json`.
+
+    Raises:
+        ModelError: the model is not what its card says; nothing was read.
+        OutputError: outputs are locked or cannot be written; earlier ones stay.
+    """
+    started = time.monotonic()
+    watcher = watcher or Watcher()
+    folder = options.tiles / options.model.name
+    with ExitStack() as stack:
+        stack.enter_context(only_run(folder))
+        stack.enter_context(only_run(options.maps))
+        sweep(folder)
+        sweep(options.maps)
+        classifier(options.model)
+        inputs = list(found)
+        scenes = [entry for entry in inputs if isinstance(entry, Scene)]
+        _keep_apart(scenes, options)
+        records = [refused(entry) for entry in inputs if isinstance(entry, Refusal)]
+        for record in records:
+            watcher.scene(record)
+        watcher.begin(scenes)
+        tasks = [SceneTask(scene, options.model, folder, options.classify, options.keep_chips, options.force) for scene in scenes]
+        for record in (executor or Serial(_watched(watcher))).run(tasks):
+            records.append(record)
+            watcher.scene(record)
+        records.sort(key=lambda record: (record.acquired or "", record.id))
+        kept = {record.id for record in records if record.status in ("done", "cached")}
+        write_changes([scene for scene in scenes if scene.id in kept], folder, watcher.stage)
+        _write_report(folder, records, options)
+        page = None
+        if kept:
+            watcher.stage("page")
+            page = render_atlas(collect(folder), classifier(options.model).card.legend, options.maps / PAGE, options.page)
+    return RunReport(tuple(records), page, folder, round(time.monotonic() - started, 2))
+
+
+def _watched(watcher: Watcher) -> Callable[[SceneTask], SceneRecord]:
+    def work(task: SceneTask) -> SceneRecord:
+        def see(classified: ClassifiedBlock) -> None:
+            watcher.tiles(task.scene.id, len(classified.answers.codes))
+
+        return process(task, see)
+
+    return work
+
+
+def _keep_apart(scenes: Sequence[Scene], options: RunOptions) -> None:
+    """Refuses to write into a folder that holds the inputs themselves."""
+    inputs = {path.resolve() for scene in scenes for path in scene.files}
+    for target in (options.tiles.resolve(), options.maps.resolve()):
+        inside = next((path for path in inputs if path.is_relative_to(target)), None)
+        if inside is not None:
+            raise OutputError(f"{target}: the outputs would lie among the scenes ({inside.name} is inside); choose another --tiles or --maps folder")
+
+
+def _write_report(folder: Path, records: Sequence[SceneRecord], options: RunOptions) -> None:
+    report: dict[str, Any] = {
+        "software": f"landcover-atlas {__version__}",
+        "model": {"name": options.model.name, "card_sha256": digest(options.model.root / options.model.name / "card.json")},
+        "options": {**asdict(options.classify), "keep_chips": options.keep_chips},
+        "scenes": [asdict(record) for record in records],
+    }
+    write_text(folder / RUN_REPORT, json.dumps(report, indent=1, ensure_ascii=False, default=str) + "\n")
+
+
+def scene_folders(folder: Path) -> list[Path]:
+    """The finished scenes of a model's folder, in order of name."""
+    return sorted(path.parent for path in folder.glob(f"*/{outputs.TABLE}") if not path.parent.name.startswith("."))

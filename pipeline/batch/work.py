@@ -1,0 +1,219 @@
+"""The work of one scene: decide whether it is done already, classify it, write its files."""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+
+from pipeline import __version__
+from pipeline.batch import outputs
+from pipeline.batch.files import digest, staged_folder
+from pipeline.classify import ClassifiedBlock, ClassifyOptions, classify_scene
+from pipeline.errors import OutputError, PipelineError
+from pipeline.grid import TileGrid
+from pipeline.legend import STATE_LABELS
+from pipeline.models import store
+from pipeline.models.card import ModelCard
+from pipeline.models.classifier import Classifier
+from pipeline.scenes.reader import inspect_pixels
+from pipeline.scenes.scene import Refusal, Scene
+from pipeline.tiles import write_table
+
+# Part of every fingerprint: raise it when the meaning of an output changes, so that older results are made anew.
+SCHEMA = 1
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChoice:
+    """Which trained model runs, where it is stored, on which engine, with how many threads (None: all cores)."""
+
+    name: str = "eurosat-resnet50"
+    root: Path = store.SAVED_MODELS
+    engine: str = "auto"
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SceneTask:
+    """Everything a worker needs for one scene; small, so that it travels to processes and clusters."""
+
+    scene: Scene
+    model: ModelChoice
+    folder: Path
+    classify: ClassifyOptions = field(default_factory=ClassifyOptions)
+    keep_chips: bool = False
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SceneRecord:
+    """One scene's line in `run.json`. `counts` are tiles by label, `hashes` SHA-256 of the outputs."""
+
+    id: str
+    status: str
+    error: str | None = None
+    reason: str | None = None
+    acquired: str | None = None
+    level: str | None = None
+    layout: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    radiometry: Mapping[str, Any] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=2)
+def classifier(choice: ModelChoice) -> Classifier:
+    """The loaded model; a worker process loads each once."""
+    return store.load(choice.name, engine=choice.engine, root=choice.root, threads=choice.threads)
+
+
+def fingerprint(task: SceneTask, card: ModelCard, grid: TileGrid) -> str:
+    """A digest of all that decides a scene's outputs: input bytes, reading, model, grid, options, schema.
+
+    File times and folder names are left out: a copied scene gives the same answer.
+    """
+    scene = task.scene
+    facts = {
+        "schema": SCHEMA,
+        "files": sorted((path.name, path.stat().st_size, digest(path)) for path in _files(scene)),
+        "reading": [
+            scene.id,
+            scene.acquired.isoformat(),
+            scene.level,
+            scene.epsg,
+            scene.bounds,
+            {band: [Path(asset.href).name, asset.index, asset.scale, asset.offset, asset.nodata] for band, asset in sorted(scene.assets.items())},
+            dict(scene.radiometry.offsets),
+            scene.warnings,
+        ],
+        "model": [asdict(card), task.model.engine],
+        "grid": asdict(grid),
+        "options": [asdict(task.classify), task.keep_chips],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _files(scene: Scene) -> set[Path]:
+    return {*scene.files}.union(*(_files(overlay) for overlay in scene.overlays))
+
+
+def finished(folder: Path, expected: str) -> dict[str, str] | None:
+    """Digests of the outputs in `folder` when they carry this fingerprint and are whole, else None."""
+    try:
+        item = json.loads((folder / outputs.ITEM).read_text(encoding="utf-8"))
+        if item["properties"]["atlas:fingerprint"] != expected:
+            return None
+        stored = {Path(asset["href"]).name: asset["file:checksum"].removeprefix("1220") for asset in item["assets"].values()}
+        if any(digest(folder / name) != checksum for name, checksum in stored.items()):
+            return None
+    except (OSError, ValueError, KeyError):
+        return None
+    return {**stored, outputs.ITEM: digest(folder / outputs.ITEM)}
+
+
+def process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None = None) -> SceneRecord:
+    """Classifies one scene into `task.folder`, or finds it done; a refusal of the scene is an answer, not an exception.
+
+    Raises:
+        ModelError: the model cannot be used.
+        OutputError: the outputs cannot be written.
+    """
+    started = time.monotonic()
+    model = classifier(task.model)
+    grid = TileGrid(task.scene.epsg)
+    final = task.folder / task.scene.id
+    try:
+        mark = fingerprint(task, model.card, grid)
+        hashes = None if task.force else finished(final, mark)
+        if hashes is not None:
+            return replace(_record(task.scene, final, hashes), status="cached", seconds=round(time.monotonic() - started, 2))
+        scene = inspect_pixels(task.scene)
+        with staged_folder(final) as staging:
+            _write(replace(task, scene=scene), model, grid, staging, mark, watch)
+        hashes = finished(final, mark)
+        if hashes is None:
+            raise OutputError(f"{final}: the outputs do not read back as written; check the disk")
+        return replace(_record(scene, final, hashes), seconds=round(time.monotonic() - started, 2))
+    except OutputError:
+        raise
+    except (PipelineError, OSError, MemoryError) as error:
+        _log.debug("scene %s refused", task.scene.id, exc_info=error)
+        name = type(error).__name__ if isinstance(error, PipelineError) else "CorruptScene"
+        reason = str(error) or name
+        return replace(describe(task.scene), status="refused", error=name, reason=reason, seconds=round(time.monotonic() - started, 2))
+
+
+def _write(task: SceneTask, model: Classifier, grid: TileGrid, folder: Path, mark: str, watch: Callable[[ClassifiedBlock], Any] | None) -> None:
+    scene, card = task.scene, model.card
+    with outputs.Pictures(folder, scene, grid, card, task.keep_chips) as pictures:
+
+        def see(classified: ClassifiedBlock) -> None:
+            pictures.add(classified)
+            if watch is not None:
+                watch(classified)
+
+        table = classify_scene(scene, model, grid, task.classify, see)
+    bounds = pictures.write_quicklook()
+    card_digest = digest(task.model.root / task.model.name / "card.json")
+    metadata = {
+        "software": f"landcover-atlas {__version__}",
+        "model": {"name": card.name, "architecture": card.architecture, "card_sha256": card_digest, "metrics": card.metrics, "trained_on": card.trained_on},
+        "grid": asdict(grid),
+        "level": str(scene.level),
+        "radiometry": asdict(scene.radiometry),
+        "warnings": list(scene.warnings),
+        "options": asdict(task.classify),
+    }
+    write_table(table, folder / outputs.TABLE, metadata)
+    outputs.write_landcover(table, grid, card.legend, folder / outputs.LANDCOVER)
+    provenance = {
+        "atlas:fingerprint": mark,
+        "atlas:model": card.name,
+        "atlas:model_card_sha256": card_digest,
+        "atlas:sources": sorted(path.name for path in _files(scene)),
+        "atlas:counts": _counts(table),
+    }
+    outputs.write_item(folder, scene, grid, card, bounds, provenance)
+
+
+def _counts(table: gpd.GeoDataFrame) -> dict[str, int]:
+    return {str(label): int(count) for label, count in sorted(table["label"].value_counts().items()) if count}
+
+
+def describe(scene: Scene) -> SceneRecord:
+    """What is known of a scene before its pixels are read."""
+    return SceneRecord(
+        id=scene.id,
+        status="done",
+        acquired=scene.acquired.isoformat(),
+        level=str(scene.level),
+        layout=scene.layout,
+        warnings=scene.warnings,
+        radiometry=asdict(scene.radiometry),
+    )
+
+
+def _record(scene: Scene, folder: Path, hashes: Mapping[str, str]) -> SceneRecord:
+    item = json.loads((folder / outputs.ITEM).read_text(encoding="utf-8"))["properties"]
+    counts = item["atlas:counts"]
+    record = replace(describe(scene), counts=counts, hashes=hashes, warnings=tuple(item["atlas:warnings"]), radiometry=item["atlas:radiometry"])
+    if set(counts) <= {*STATE_LABELS.values()}:
+        seen = ", ".join(f"{count} {label}" for label, count in counts.items()) or "no tile at all"
+        record = replace(record, error="EmptyScene", reason=f"no tile of {scene.id} carries a class ({seen}); choose a clearer or larger scene")
+    return record
+
+
+def refused(refusal: Refusal) -> SceneRecord:
+    """A refused input as a line of the run's report."""
+    return SceneRecord(id=refusal.id, status="refused", error=refusal.error, reason=refusal.reason)

@@ -1,0 +1,100 @@
+"""The heart: a scene's patches through the classifier into a tile table."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.grid import TileGrid
+from pipeline.legend import TileState
+from pipeline.models.classifier import Classifier
+from pipeline.scenes.radiometry import encode, reflectance
+from pipeline.scenes.scene import Scene
+from pipeline.tiles import TileAnswers, tile_table
+from pipeline.tiling import Block, blocks, patches, tile_fraction
+
+# Scene classification layer: cloud shadow, medium and high cloud, thin cirrus; snow or ice (ESA's SCL table).
+CLOUD_CLASSES = (3, 8, 9, 10)
+SNOW_CLASSES = (11,)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyOptions:
+    """What makes a tile fit to carry a class; all are shares of its pixels, 0..1."""
+
+    min_valid: float = 0.5
+    max_cloud: float = 0.35
+    max_snow: float = 0.5
+
+
+class ClassifiedBlock(NamedTuple):
+    """A block as the network saw it (`pixels` hold codes or reflectance) and the answers for its tiles."""
+
+    block: Block
+    answers: TileAnswers
+
+
+def _fraction(block: Block, classes: tuple[int, ...], size: int, valid_fraction: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Share of each tile's valid pixels that the scene classification puts into `classes`; NaN without that layer."""
+    if block.quality is None:
+        return np.full(len(valid_fraction), np.nan, np.float32)
+    marked = tile_fraction(np.isin(block.quality, classes) & block.valid, size)
+    return np.divide(marked, valid_fraction, out=np.zeros_like(marked), where=valid_fraction > 0)
+
+
+def classify_block(block: Block, classifier: Classifier, options: ClassifyOptions) -> TileAnswers:
+    """States and calibrated probabilities of a block whose pixels are already network input."""
+    card = classifier.card
+    tiles = patches(block, card.patch_size)
+    cloud = _fraction(block, CLOUD_CLASSES, card.patch_size, tiles.valid_fraction)
+    snow = _fraction(block, SNOW_CLASSES, card.patch_size, tiles.valid_fraction)
+    codes = np.full(len(tiles.index), TileState.NO_DATA, np.int8)
+    enough = tiles.valid_fraction >= max(options.min_valid, 1e-9)
+    cloudy = enough & (cloud > options.max_cloud)
+    codes[cloudy] = TileState.CLOUD
+    probabilities = np.full((len(codes), len(card.legend.classes)), np.nan, np.float32)
+    asked = np.flatnonzero(enough & ~cloudy)
+    if len(asked):
+        answer = classifier.judge(tiles.pixels[asked])
+        probabilities[asked] = answer.probabilities
+        refused = answer.unfamiliar | (snow[asked] > options.max_snow)
+        codes[asked] = np.where(refused, TileState.UNCLASSIFIED, answer.probabilities.argmax(axis=1))
+    return TileAnswers(tiles.index, codes, probabilities, tiles.valid_fraction, cloud)
+
+
+def classified_blocks(scene: Scene, classifier: Classifier, grid: TileGrid, options: ClassifyOptions) -> Iterator[ClassifiedBlock]:
+    """The scene's blocks as network input with their answers, from north to south."""
+    card = classifier.card
+    assets = [scene.assets[band] for band in card.bands]
+    for block in blocks(scene, grid, card.bands):
+        seen = encode(block.pixels, assets, card.stretch, scene.level) if card.units == "code" else reflectance(block.pixels, assets)
+        ready = replace(block, pixels=seen)
+        yield ClassifiedBlock(ready, classify_block(ready, classifier, options))
+
+
+def gather(parts: list[TileAnswers]) -> TileAnswers:
+    """The answers of several blocks as one."""
+    return TileAnswers(*(np.concatenate([getattr(part, name) for part in parts]) for name in TileAnswers.__slots__))
+
+
+def classify_scene(
+    scene: Scene,
+    classifier: Classifier,
+    grid: TileGrid,
+    options: ClassifyOptions = ClassifyOptions(),
+    watch: Callable[[ClassifiedBlock], Any] | None = None,
+) -> gpd.GeoDataFrame:
+    """The tile table of a scene; `watch` sees each block as it passes, for pictures and progress.
+
+    Raises:
+        PipelineError: the scene's files are damaged.
+    """
+    parts = []
+    for classified in classified_blocks(scene, classifier, grid, options):
+        parts.append(classified.answers)
+        if watch is not None:
+            watch(classified)
+    return tile_table(gather(parts), grid, classifier.card.legend, scene.id, scene.acquired)

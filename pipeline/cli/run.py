@@ -1,0 +1,161 @@
+"""The main job: scenes in, atlas out."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.cli.console import TileProgress, explain_errors, verbosity
+
+if TYPE_CHECKING:
+    from pipeline.batch.executors import Executor
+    from pipeline.batch.run import RunReport
+    from pipeline.batch.work import SceneRecord
+    from pipeline.scenes.scene import Scene
+
+DEMO_SCENES = Path("demo-scenes")
+
+
+def _parse_bands(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    return tuple(part.strip().upper() for part in value.split(",")) if value else None
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("scenes", required=False, type=click.Path(path_type=Path))
+@click.option("--demo", is_flag=True, help=f"Simulate two dates of a made landscape in {DEMO_SCENES}/ and map them.")
+@click.option("--model", default="eurosat-resnet50", show_default=True, help="Name of the trained model under saved_models/.")
+@click.option("--engine", default="auto", show_default=True, type=click.Choice(["auto", "openvino", "keras"]), help="What runs the network.")
+@click.option("--tiles", type=click.Path(path_type=Path), default=Path("tiles"), show_default=True, help="Folder for tables and rasters.")
+@click.option("--maps", type=click.Path(path_type=Path), default=Path("maps"), show_default=True, help="Folder for atlas.html.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Scenes worked on side by side, each in a process.")
+@click.option("--scheduler", metavar="ADDRESS", help="Run the scenes on an existing Dask cluster instead.")
+@click.option("--bands", callback=_parse_bands, metavar="B04,B03,B02", help="Band names of rasters that do not name their bands, in file order.")
+@click.option("--offset", type=float, help="Offset in DN (0 or -1000) for scenes whose metadata does not tell it.")
+@click.option("--min-valid", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Share of valid pixels that a tile needs.")
+@click.option("--chips", type=click.Choice(["none", "changed", "all"]), help="Tile pictures in the page. [default: as many as fit in 8 MB]")
+@click.option("--keep-chips", is_flag=True, help="Also write every patch as a georeferenced TIFF.")
+@click.option("--force", is_flag=True, help="Classify finished scenes again.")
+@verbosity
+@explain_errors
+def run(scenes: Path | None, demo: bool, **options: Any) -> None:  # noqa: ANN401 - the options of the command above
+    """Map the Sentinel-2 SCENES in a folder: tables and rasters into tiles/, one interactive page into maps/."""
+    if demo == (scenes is not None):
+        raise click.UsageError("give a folder of SCENES, or --demo")
+    if scenes is not None and not scenes.exists():
+        raise click.UsageError(f"{scenes}: there is no such folder")
+    from pipeline.batch.run import RunOptions, tiles_in
+    from pipeline.batch.run import Watcher as SilentWatcher
+    from pipeline.batch.run import run as run_batch
+    from pipeline.batch.work import ModelChoice
+    from pipeline.atlas.page import PageOptions
+    from pipeline.classify import ClassifyOptions
+    from pipeline.scenes.find import ReadOptions, find_scenes
+
+    if demo:
+        scenes = _simulated(DEMO_SCENES)
+
+    class Watcher(SilentWatcher):
+        def __init__(self) -> None:
+            self.progress = TileProgress()
+
+        def begin(self, scenes: "Sequence[Scene]") -> None:
+            self.progress.begin(scenes, [tiles_in(scene) for scene in scenes])
+
+        def tiles(self, scene: str, count: int) -> None:
+            self.progress.advance(scene, count)
+
+        def scene(self, record: "SceneRecord") -> None:
+            self.progress.end(record.id, _scene_line(record), logging.WARNING if record.status == "refused" else logging.INFO)
+            for warning in record.warnings:
+                logging.getLogger("pipeline").warning("%s: %s", record.id, warning)
+
+        def stage(self, name: str) -> None:
+            self.progress.stage(name)
+
+    watcher = Watcher()
+    try:
+        report = run_batch(
+            find_scenes(scenes, ReadOptions(bands=options["bands"], offset=options["offset"])),
+            RunOptions(
+                tiles=options["tiles"],
+                maps=options["maps"],
+                model=ModelChoice(options["model"], engine=options["engine"], threads=_threads(options["workers"])),
+                classify=ClassifyOptions(min_valid=options["min_valid"]),
+                page=PageOptions(chips=options["chips"]),
+                keep_chips=options["keep_chips"],
+                force=options["force"],
+            ),
+            _executor(options["workers"], options["scheduler"]),
+            watcher,
+        )
+    finally:
+        watcher.progress.close()
+    if logging.getLogger("pipeline").isEnabledFor(logging.INFO):
+        click.echo(summary(report))
+    elif report.exit_code:
+        click.echo(_refusals(report), err=True)
+    sys.exit(report.exit_code)
+
+
+def _simulated(folder: Path) -> Path:
+    from pipeline.simulate import simulate
+
+    logging.getLogger("pipeline").info("simulating two dates in %s", folder)
+    simulate(folder)
+    return folder
+
+
+def _threads(workers: int) -> int | None:
+    import os
+
+    return None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
+
+
+def _executor(workers: int, scheduler: str | None) -> "Executor | None":
+    from pipeline.batch.executors import Cluster, Processes
+
+    if scheduler:
+        return Cluster(scheduler)
+    return Processes(workers) if workers > 1 else None
+
+
+def _scene_line(record: "SceneRecord") -> str:
+    if record.status == "refused":
+        return f"{record.id}: refused, {record.error}: {record.reason}"
+    tiles = sum(record.counts.values())
+    known = sum(count for label, count in record.counts.items() if label not in _STATES)
+    how = "finished before" if record.status == "cached" else f"{record.seconds:.1f} s"
+    note = f"; {record.error}: {record.reason}" if record.error else ""
+    return f"{record.id}: {tiles:,} tiles, {known:,} with a class, {how}{note}"
+
+
+_STATES = ("no data", "cloud", "unclassified")
+
+
+def _refusals(report: "RunReport") -> str:
+    lines = [f"  {record.id}: {record.error}: {record.reason}" for record in report.records if record.status == "refused"]
+    return "\n".join(["refused:", *lines]) if lines else ""
+
+
+def summary(report: "RunReport") -> str:
+    """What a person wants to know at the end: scenes, dates, hectares by class, what was refused, where the map is."""
+    from pipeline.grid import TileGrid
+
+    done = [record for record in report.records if record.status in ("done", "cached")]
+    lines = [f"\n{len(done)} of {len(report.records)} scenes mapped in {report.seconds:.1f} s"]
+    hectares = TileGrid(32632).hectares
+    for record in done:
+        total = sum(record.counts.values())
+        lines.append(f"\n{record.id}  {(record.acquired or '')[:10]}  {record.level}  {total:,} tiles")
+        ordered = sorted(record.counts.items(), key=lambda entry: (entry[0] in _STATES, -entry[1]))
+        lines += [f"  {label:<22}{count * hectares:>12,.0f} ha {count / total:>7.1%}" for label, count in ordered]
+    if refusals := _refusals(report):
+        lines.append(f"\n{refusals}")
+    if report.page is not None:
+        lines.append(f"\nmap     {report.page.resolve()}\ntables  {report.folder.resolve()}")
+    elif not done:
+        lines.append("\nnothing could be mapped: no scene was usable" if report.records else "\nnothing could be mapped: the folder holds no scene")
+    return "\n".join(lines)

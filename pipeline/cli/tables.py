@@ -1,0 +1,57 @@
+"""Verbs about finished tables: rebuild the page, export."""
+
+from pathlib import Path
+
+import click
+
+from pipeline.cli.console import explain_errors, verbosity
+
+_FORMATS = {"gpkg": "GPKG", "geojson": "GeoJSON", "csv": None}
+
+
+def _model_folders(tiles: Path, model: str | None) -> list[Path]:
+    found = [tiles] if (tiles / "run.json").is_file() else sorted(path.parent for path in tiles.glob("*/run.json"))
+    chosen = [path for path in found if model is None or path.name == model]
+    if not chosen:
+        raise click.UsageError(f"{tiles}: holds no results{f' of {model}' if model else ''}; run the pipeline on a folder of scenes first")
+    return chosen
+
+
+@click.command()
+@click.argument("tiles", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--model", help="Name of the model whose results to show, where TILES holds several.")
+@click.option("--maps", type=click.Path(path_type=Path), default=Path("maps"), show_default=True, help="Folder for atlas.html.")
+@click.option("--chips", type=click.Choice(["none", "changed", "all"]), help="Tile pictures in the page. [default: as many as fit in 8 MB]")
+@verbosity
+@explain_errors
+def atlas(tiles: Path, model: str | None, maps: Path, chips: str | None) -> None:
+    """Build the page anew from TILES, without the scenes and without the model."""
+    from pipeline.atlas.collect import collect
+    from pipeline.atlas.page import PageOptions, render_atlas
+    from pipeline.legend import EUROSAT
+
+    folders = _model_folders(tiles, model)
+    if len(folders) > 1:
+        raise click.UsageError(f"{tiles} holds results of {', '.join(path.name for path in folders)}; choose one with --model")
+    maps.mkdir(parents=True, exist_ok=True)
+    click.echo(render_atlas(collect(folders[0]), EUROSAT, maps / "atlas.html", PageOptions(chips=chips)).resolve())
+
+
+@click.command()
+@click.argument("tiles", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--model", help="Name of the model whose results to export, where TILES holds several.")
+@click.option("--scene", help="Only this scene.")
+@verbosity
+@explain_errors
+def export(tiles: Path, out: Path, model: str | None, scene: str | None) -> None:
+    """Write the tiles of all scenes in TILES into one file OUT: .gpkg, .geojson or .csv, in longitude and latitude."""
+    kind = out.suffix.lower().removeprefix(".")
+    if kind not in _FORMATS:
+        raise click.UsageError(f"{out}: the format is told by the ending: .gpkg, .geojson or .csv")
+    from pipeline.batch.export import export_tables
+
+    folders = _model_folders(tiles, model)
+    if len(folders) > 1:
+        raise click.UsageError(f"{tiles} holds results of {', '.join(path.name for path in folders)}; choose one with --model")
+    click.echo(f"{export_tables(folders[0], out, _FORMATS[kind], scene):,} tiles in {out}")
