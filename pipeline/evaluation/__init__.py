@@ -1,0 +1,1 @@
+"""How good a model is: figures, curves and pictures."""

@@ -1,0 +1,1 @@
+"""One network builder a file."""

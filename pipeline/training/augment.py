@@ -1,0 +1,111 @@
+"""Augmentation of patches as EuroSAT codes: geometry, radiometry and mixing, in numpy so that every backend sees the same."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+# Surface reflectance (L2A) against top of atmosphere for B04, B03, B02: L1C = L2A * scale + offset, measured on paired
+# pixels (April, Belgium). Its inverse makes surface-like patches of EuroSAT's.
+L2A_SCALE = np.array([0.97, 0.93, 0.88], np.float32)
+L2A_OFFSET = np.array([0.018, 0.033, 0.065], np.float32)
+CODES_PER_REFLECTANCE = 254.0 / 0.275
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How strongly patches are varied; shares are probabilities, gains and offsets are half widths.
+
+    `shift` is in pixels, `zoom` the share of patches cut at another size, `surface` the share turned towards L2A,
+    `gain`, `band_gain` relative, `haze` in reflectance; `mixup` and `cutmix` are shares of batches.
+    """
+
+    shift: int = 8
+    zoom: float = 0.4
+    jitter: float = 0.8
+    gain: float = 0.12
+    band_gain: float = 0.04
+    haze: float = 0.008
+    gamma: float = 0.12
+    surface: float = 0.3
+    mixup: float = 0.2
+    cutmix: float = 0.2
+
+    def without_mixing(self) -> "Augmentation":
+        """The same without mixup and cutmix, for the last epochs."""
+        return Augmentation(self.shift, self.zoom, self.jitter, self.gain, self.band_gain, self.haze, self.gamma, self.surface, 0.0, 0.0)
+
+
+NONE = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def augment(patches: npt.NDArray[np.uint8], plan: Augmentation, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Varied copies (n, y, x, 3) float32 in 1..255 of uint8 patches."""
+    return radiometry(geometry(patches, plan, rng), plan, rng)
+
+
+def geometry(patches: npt.NDArray[np.uint8], plan: Augmentation, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Flips, quarter turns, shifts (reflected at the border) and small zooms."""
+    if plan == NONE:
+        return patches
+    size, out = patches.shape[1], np.empty_like(patches)
+    padded = np.pad(patches, ((0, 0), (plan.shift,) * 2, (plan.shift,) * 2, (0, 0)), mode="reflect")
+    for position, patch in enumerate(padded):
+        side = size if rng.random() >= plan.zoom else int(rng.integers(size * 7 // 8, size * 9 // 8 + 1))
+        side = min(side, padded.shape[1])
+        y, x = rng.integers(0, padded.shape[1] - side + 1, 2)
+        piece = patch[y : y + side, x : x + side]
+        if side != size:
+            piece = np.asarray(Image.fromarray(np.ascontiguousarray(piece)).resize((size, size), Image.Resampling.BICUBIC))
+        turns, flip = rng.integers(0, 4), rng.random() < 0.5
+        piece = np.rot90(piece, turns)
+        out[position] = piece[:, ::-1] if flip else piece
+    return out
+
+
+def radiometry(patches: npt.NDArray[np.uint8], plan: Augmentation, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Gain, haze, gamma and a turn towards surface reflectance, in the units of the codes."""
+    n, bands = len(patches), patches.shape[-1]
+    codes = patches.astype(np.float32)
+    gain, offset, gamma = np.ones((n, bands), np.float32), np.zeros((n, bands), np.float32), np.ones((n, 1), np.float32)
+    if plan.surface and bands == 3:
+        # A random part of the way, sometimes beyond it; the codes' floor of 1 is kept out of the line.
+        share = np.where(rng.random(n) < plan.surface, rng.uniform(0.2, 1.1, n), 0.0)[:, None].astype(np.float32)
+        gain = 1 + share * (1 / L2A_SCALE - 1)
+        offset = -share * (L2A_OFFSET / L2A_SCALE) * CODES_PER_REFLECTANCE
+    if plan.jitter:
+        on = (rng.random(n) < plan.jitter)[:, None]
+        change = 1 + on * (rng.uniform(-plan.gain, plan.gain, (n, 1)) + rng.uniform(-plan.band_gain, plan.band_gain, (n, bands)))
+        gain, offset = gain * change, offset * change + on * rng.uniform(-plan.haze, plan.haze, (n, bands)) * CODES_PER_REFLECTANCE
+        gamma = 1 + on * rng.uniform(-plan.gamma, plan.gamma, (n, 1))
+    codes -= 1
+    codes *= gain[:, None, None].astype(np.float32)
+    codes += offset[:, None, None].astype(np.float32)
+    np.clip(codes, 0, 254, out=codes)
+    bent = np.flatnonzero(np.abs(gamma[:, 0] - 1) > 0.02)
+    if bent.size:
+        # A table of 255 entries stands for the power; the codes are 8 bit anyway.
+        levels = np.arange(255, dtype=np.float32) / 254
+        for position in bent:
+            codes[position] = (levels ** gamma[position, 0] * 254)[(codes[position] + 0.5).astype(np.uint8)]
+    codes += 1
+    return codes
+
+
+def mix(patches: npt.NDArray[np.float32], targets: npt.NDArray[np.float32], plan: Augmentation, rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Mixup (Zhang et al. 2018) or cutmix (Yun et al. 2019) of a batch with itself, by the plan's shares."""
+    draw = rng.random()
+    if draw >= plan.mixup + plan.cutmix:
+        return patches, targets
+    other = rng.permutation(len(patches))
+    share = float(rng.beta(0.4, 0.4)) if draw < plan.mixup else float(rng.beta(1.0, 1.0))
+    if draw < plan.mixup:
+        return patches * np.float32(share) + patches[other] * np.float32(1 - share), targets * np.float32(share) + targets[other] * np.float32(1 - share)
+    size = patches.shape[1]
+    side = int(round(size * (1 - share) ** 0.5))
+    y, x = rng.integers(0, size - side + 1, 2)
+    mixed = patches.copy()
+    mixed[:, y : y + side, x : x + side] = patches[other, y : y + side, x : x + side]
+    kept = np.float32(1 - side * side / (size * size))
+    return mixed, targets * kept + targets[other] * (1 - kept)

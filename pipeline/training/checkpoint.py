@@ -1,0 +1,45 @@
+"""Checkpoints that survive a kill: one npz, written beside and renamed, so an earlier one is never lost."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import ModelError, OutputError
+
+Arrays = list[npt.NDArray[Any]]
+
+
+def store(path: Path, state: dict[str, Any], **groups: Any) -> None:
+    """Writes lists of arrays by name and a JSON state.
+
+    Raises:
+        OutputError: the file cannot be written (disk full); an earlier file stays as it was.
+    """
+    partial = path.with_suffix(".partial")
+    arrays = {f"{group}/{position:04d}": array for group, listed in groups.items() for position, array in enumerate(listed)}
+    try:
+        with partial.open("wb") as stream:
+            np.savez(stream, state=np.array(json.dumps(state)), **arrays)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot write the checkpoint ({error.strerror}); free some space and start again, the earlier checkpoint is kept") from error
+
+
+def load(path: Path) -> tuple[dict[str, Any], dict[str, Arrays]]:
+    """The state and the groups of arrays of a checkpoint.
+
+    Raises:
+        ModelError: the file is damaged or no checkpoint.
+    """
+    try:
+        with np.load(path) as stored:
+            groups: dict[str, Arrays] = {}
+            for key in sorted(name for name in stored.files if "/" in name):
+                groups.setdefault(key.split("/")[0], []).append(stored[key])
+            return json.loads(str(stored["state"])), groups
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{path}: no usable checkpoint ({error}); delete it to start again") from error

@@ -1,0 +1,291 @@
+"""The training loop: frozen start, fine-tuning, averaged weights, checkpoints, validation."""
+
+import csv
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import ModelError
+from pipeline.models.architectures import resnet50
+from pipeline.models.pictures import LabelledPatches
+from pipeline.training import checkpoint
+from pipeline.training.augment import augment, mix
+from pipeline.training.layers import fused_normalisation, layered_adamw
+from pipeline.training.options import Schedule, TrainOptions
+
+log = logging.getLogger(__name__)
+
+Weights = list[npt.NDArray[Any]]
+
+
+def train(options: TrainOptions, data: LabelledPatches, validation: LabelledPatches | None = None, progress: Callable[[str], None] = log.info) -> Any:
+    """Trains a ResNet50 and returns it with its averaged weights (logits out); continues a run found in `options.folder`.
+
+    Writes there `last.npz` (everything needed to resume), `averaged.npz` (weights only), `history.csv` and TensorBoard's logs.
+
+    Raises:
+        ModelError: the loss is not finite, or the folder holds a run of other classes.
+        OutputError: a checkpoint cannot be written.
+    """
+    import keras
+
+    keras.utils.set_random_seed(options.seed)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16" if options.mixed_precision else "float32")
+    try:
+        run = _Run(options, data, validation, progress)
+        run.frozen()
+        run.fine_tune()
+        return run.averaged_model()
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def predict_logits(model: Any, patches: npt.NDArray[Any], batch: int = 256) -> npt.NDArray[np.float32]:
+    """Logits (n, classes) of patches in 0..255, batch by batch."""
+    parts = []
+    for start in range(0, len(patches), batch):
+        piece = patches[start : start + batch].astype(np.float32)
+        missing = batch - len(piece) if len(patches) > batch else 0
+        padded = np.concatenate([piece, np.repeat(piece[-1:], missing, axis=0)]) if missing else piece
+        parts.append(np.asarray(model.predict_on_batch(padded))[: len(piece)])
+    return np.concatenate(parts).astype(np.float32)
+
+
+class _Run:
+    """One run's state: the network, its averaged weights, the epoch reached and the history so far."""
+
+    def __init__(self, options: TrainOptions, data: LabelledPatches, validation: LabelledPatches | None, progress: Callable[[str], None]) -> None:
+        self.options, self.data, self.validation, self.progress = options, data, validation, progress
+        self.classes = data.classes
+        self.model = resnet50.build(len(self.classes), dropout=options.dropout, upsample=options.upsample, norm=fused_normalisation())
+        self.averaged: Weights = []
+        self.epoch = 0
+        self.history: list[dict[str, float]] = []
+        self.pretrained: tuple[str, ...] = ()
+        options.folder.mkdir(parents=True, exist_ok=True)
+        self.last = options.folder / "last.npz"
+        self.optimizer_state: Weights = []
+        if self.last.is_file():
+            self._resume()
+        else:
+            self._start()
+
+    def _start(self) -> None:
+        weights = self.options.weights
+        if weights.endswith(".npz") and _is_checkpoint(Path(weights)):
+            state, groups = checkpoint.load(Path(weights))
+            self._accept(state)
+            self.model.set_weights(groups["averaged"])
+        elif weights != "none":
+            self.pretrained = resnet50.load_imagenet(self.model, weights)
+        self.averaged = self.model.get_weights()
+
+    def _resume(self) -> None:
+        state, groups = checkpoint.load(self.last)
+        self._accept(state)
+        self.model.set_weights(groups["model"])
+        self.averaged, self.optimizer_state = groups["averaged"], groups.get("optimizer", [])
+        self.epoch, self.history = int(state["epoch"]), state["history"]
+        self.pretrained = tuple(state["pretrained"])
+        self.progress(f"resumes after epoch {self.epoch} from {self.last}")
+
+    def _accept(self, state: dict[str, Any]) -> None:
+        if tuple(state["classes"]) != self.classes:
+            raise ModelError(f"{self.last}: was trained for the classes {', '.join(state['classes'])}; give another run folder")
+
+    def frozen(self) -> None:
+        """Trains the layers that have no pretrained weights; nothing to do on a resumed run or without such layers."""
+        options = self.options
+        if self.epoch or not self.pretrained or not options.frozen_epochs:
+            return
+        for layer in self.model.layers:
+            layer.trainable = not layer.name.startswith(self.pretrained)
+        self._compile(options.rate, steps=None)
+        for epoch in range(options.frozen_epochs):
+            batches = _batches()(self.data, replace(options, augmentation=options.augmentation.without_mixing()), options.seed + 1000 + epoch)
+            logs = self.model.fit(batches, epochs=1, verbose=0, callbacks=[_guard()]).history
+            self.progress(f"frozen epoch {epoch + 1}: loss {logs['loss'][0]:.3f}, accuracy {logs['accuracy'][0]:.4f}")
+        for layer in self.model.layers:
+            layer.trainable = True
+        self.averaged = self.model.get_weights()
+
+    def fine_tune(self) -> None:
+        """Trains everything for the epochs that are left."""
+        options = self.options
+        steps = math.ceil(len(self.data) / options.batch)
+        self._compile(options.rate, steps=steps)
+        if self.optimizer_state:
+            self.model.optimizer.build(self.model.trainable_variables)
+            for variable, value in zip(self.model.optimizer.variables, self.optimizer_state, strict=True):
+                if "learning_rate" not in variable.path:
+                    variable.assign(value)
+            self.model.optimizer.iterations.assign(self.epoch * steps)
+        callbacks = self._callbacks()
+        while self.epoch < options.epochs:
+            calm = options.epochs - self.epoch <= options.calm_epochs
+            plan = options.augmentation.without_mixing() if calm else options.augmentation
+            batches = _batches()(self.data, replace(options, augmentation=plan), options.seed + self.epoch)
+            started = time.monotonic()
+            logs = self.model.fit(batches, initial_epoch=self.epoch, epochs=self.epoch + 1, verbose=0, callbacks=callbacks).history
+            self.epoch += 1
+            self._finish_epoch(logs["loss"][0], logs["accuracy"][0], time.monotonic() - started)
+
+    def _finish_epoch(self, loss: float, accuracy: float, seconds: float) -> None:
+        options = self.options
+        row = {"epoch": self.epoch, "loss": loss, "accuracy": accuracy, "rate": float(np.asarray(self.model.optimizer.learning_rate)), "seconds": round(seconds, 1)}
+        due = self.epoch % options.validate_every == 0 or self.epoch == options.epochs or options.schedule is Schedule.PLATEAU
+        if self.validation is not None and due:
+            row |= self._validate()
+        self.history.append(row)
+        self._store()
+        self.progress(", ".join(f"{name} {value:.5g}" for name, value in row.items()))
+
+    def _validate(self) -> dict[str, float]:
+        chosen = self.validation
+        if chosen is None:
+            return {}
+        current = self.model.get_weights()
+        self.model.set_weights(self.averaged)
+        logits = predict_logits(self.model, chosen.patches)
+        self.model.set_weights(current)
+        shifted = logits - logits.max(axis=1, keepdims=True)
+        likelihood = shifted[np.arange(len(logits)), chosen.labels] - np.log(np.exp(shifted).sum(axis=1))
+        found = {"val_loss": float(-likelihood.mean()), "val_accuracy": float((logits.argmax(axis=1) == chosen.labels).mean())}
+        if self.options.schedule is Schedule.PLATEAU:
+            self._plateau(found["val_loss"])
+        return found
+
+    def _plateau(self, loss: float) -> None:
+        """Halves the rate when two validations in a row brought nothing."""
+        seen = [row["val_loss"] for row in self.history if "val_loss" in row]
+        if len(seen) >= 2 and min(loss, seen[-1]) >= min(seen[:-1]):
+            self.model.optimizer.learning_rate = float(np.asarray(self.model.optimizer.learning_rate)) * 0.5
+
+    def _store(self) -> None:
+        state = {"classes": self.classes, "epoch": self.epoch, "history": self.history, "pretrained": self.pretrained, "options": _plain(self.options)}
+        optimizer = [np.asarray(variable) for variable in self.model.optimizer.variables]
+        checkpoint.store(self.last, state, model=self.model.get_weights(), averaged=self.averaged, optimizer=optimizer)
+        checkpoint.store(self.options.folder / "averaged.npz", state, averaged=self.averaged)
+        columns = ["epoch", "loss", "accuracy", "rate", "seconds", "val_loss", "val_accuracy"]
+        with (self.options.folder / "history.csv").open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, columns)
+            writer.writeheader()
+            writer.writerows(self.history)
+
+    def _compile(self, rate: float, steps: int | None) -> None:
+        import keras
+
+        options = self.options
+        schedule: Any = rate
+        if steps is not None and options.schedule is Schedule.COSINE:
+            total = steps * options.epochs
+            warm = max(1, int(total * options.warmup))
+            schedule = keras.optimizers.schedules.CosineDecay(0.0, max(1, total - warm), warmup_target=rate, warmup_steps=warm)
+        stages = self.pretrained
+        optimizer = layered_adamw(
+            lambda path: options.pretrained_rate if stages and path.startswith(stages) else 1.0,
+            learning_rate=schedule,
+            weight_decay=options.weight_decay,
+        )
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=options.label_smoothing)
+        # XLA makes a CPU step ten times slower; on a GPU keras decides.
+        jit = False if keras.backend.backend() == "tensorflow" and not _has_gpu() else "auto"
+        self.model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], jit_compile=jit)
+
+    def _callbacks(self) -> list[Any]:
+        import keras
+
+        options, run = self.options, self
+
+        class Averaging(keras.callbacks.Callback):  # type: ignore[misc]
+            """Exponential average of all weights, batch statistics included, every few steps."""
+
+            def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+                if batch % options.ema_every == 0:
+                    # A young average follows quickly.
+                    decay = min(options.ema, 0.5 + 0.05 * (run.epoch * 10 + batch / options.ema_every))
+                    for mean, value in zip(run.averaged, self.model.weights, strict=True):
+                        mean += (np.asarray(value) - mean) * (1 - decay)  # noqa: PLW2901
+
+        callbacks: list[Any] = [_guard(), Averaging()]
+        if options.tensorboard and keras.backend.backend() == "tensorflow":
+            callbacks.append(keras.callbacks.TensorBoard(str(options.folder / "tensorboard"), write_graph=False))
+        return callbacks
+
+    def averaged_model(self) -> Any:
+        """The network with averaged weights and keras' own layers, in float32."""
+        import keras
+
+        keras.config.set_dtype_policy("float32")
+        model = resnet50.build(len(self.classes), dropout=self.options.dropout, upsample=self.options.upsample)
+        model.set_weights(self.averaged)
+        return model
+
+
+def _batches() -> type[Any]:
+    import keras
+
+    class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+        """Shuffled, augmented batches of one epoch, made in a background thread; all of the same size."""
+
+        def __init__(self, data: LabelledPatches, options: TrainOptions, seed: int) -> None:
+            super().__init__(workers=1, use_multiprocessing=False, max_queue_size=4)
+            self.data, self.options, self.seed = data, options, seed
+            order = np.random.default_rng(seed).permutation(len(data))
+            self.size = min(options.batch, len(data))
+            steps = math.ceil(len(data) / self.size)
+            self.order = np.resize(order, steps * self.size)
+            frequency = data.counts / data.counts.mean()
+            self.class_weights = (np.maximum(frequency, 1e-9) ** -options.class_balance).astype(np.float32)
+
+        def __len__(self) -> int:
+            return len(self.order) // self.size
+
+        def __getitem__(self, index: int) -> tuple[Any, Any, Any]:
+            rng = np.random.default_rng([self.seed, index])
+            chosen = self.order[index * self.size : (index + 1) * self.size]
+            targets = np.eye(len(self.data.classes), dtype=np.float32)[self.data.labels[chosen]]
+            plan = self.options.augmentation
+            patches, targets = mix(augment(self.data.patches[chosen], plan, rng), targets, plan, rng)
+            return patches, targets, targets @ self.class_weights
+
+    return Batches
+
+
+def _guard() -> Any:
+    import keras
+
+    class Guard(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            loss = (logs or {}).get("loss", 0.0)
+            if not math.isfinite(loss):
+                raise ModelError(f"the loss became {loss} at step {batch + 1}; lower --rate or look for broken pictures, the last checkpoint is kept")
+
+    return Guard()
+
+
+def _has_gpu() -> bool:
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _is_checkpoint(path: Path) -> bool:
+    try:
+        with np.load(path) as stored:
+            return "state" in stored.files
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot read the weights ({error}); give an npz, imagenet or none") from error
+
+
+def _plain(options: TrainOptions) -> dict[str, Any]:
+    return json.loads(json.dumps(asdict(options), default=str))  # type: ignore[no-any-return]
