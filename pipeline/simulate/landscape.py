@@ -1,0 +1,166 @@
+"""The made landscape: where which land lies at each date, and how it looks to the sensor."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from scipy.interpolate import CubicSpline
+from scipy.spatial import cKDTree
+
+from pipeline.legend import EUROSAT
+from pipeline.simulate import surfaces
+from pipeline.simulate.fields import Bools, Floats, Ground, noise
+
+HEIGHT, WIDTH = 1350, 1600
+# West and north edge: on the 60 m lattice of granules, 340 m and 120 m off the 640 m grid of tiles.
+EPSG, WEST, NORTH = 32632, 512_340, 5_287_800
+GSD = 10
+TILE = 64
+# Columns and rows of pixels that lie before the first whole tile.
+LEAD_X, LEAD_Y = 30, 12
+
+CODE = {label: code for code, label in enumerate(EUROSAT.labels)}
+# EuroSAT names a chip after the line that crosses it: ground within 400 m of a line through its middle bears the line's name.
+CORRIDOR = 40.0
+SCALES = (1, 3, 6, 12, 30)
+
+# What an atmosphere adds and takes per band (B04, B03, B02), L1C = L2A * transmitted + path: fitted on paired pixels.
+TRANSMITTED = np.array([0.97, 0.93, 0.88], dtype=np.float32)
+PATH = np.array([0.018, 0.033, 0.065], dtype=np.float32)
+# Codes of EuroSAT: DN 0..2750 on 1..255 (the data set's README).
+REFLECTANCE_PER_CODE = 0.275 / 254
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A planted change: land inside `box` (west, north, east, south; in tiles) bears `label` from the second date on."""
+
+    label: str
+    box: Box
+
+
+CHANGES = (
+    Change("AnnualCrop", (19.0, 15.0, 22.0, 17.0)),
+    Change("Residential", (18.0, 1.0, 22.0, 3.0)),
+    Change("Industrial", (21.0, 10.0, 23.0, 13.0)),
+    Change("HerbaceousVegetation", (2.0, 2.0, 4.0, 4.0)),
+)
+# Lines run through the middle of tiles (the halves) where they can, so that many tiles show them as EuroSAT's chips do.
+RIVER = ((25.2, 5.4), (23.5, 5.6), (21.5, 5.35), (19.5, 5.6), (17.5, 5.4), (15.5, 5.6), (13.5, 5.5), (12.5, 6.5), (11.5, 7.5), (10.5, 8.5),
+         (9.6, 9.5), (9.4, 10.5), (9.5, 11.6), (8.5, 12.5), (7.6, 13.4), (6.4, 14.3))  # fmt: skip
+OUTFLOW = ((4.4, 16.5), (4.5, 18.4), (4.55, 19.5), (4.3, 21.5))
+EAST_WEST = ((-0.8, 6.4), (0.5, 6.5), (3.5, 6.55), (5.5, 6.5), (6.5, 7.3), (7.5, 8.3), (8.5, 8.55), (12.5, 8.5), (16.5, 8.45), (20.5, 8.55), (24.8, 8.5))
+SOUTHWARD = ((15.5, 8.5), (15.55, 11.5), (15.45, 14.5), (15.5, 17.5), (15.6, 21.4))
+NORTHWARD = ((15.5, 8.5), (15.45, 5.5), (15.5, 3.5), (15.55, 1.5), (15.5, -0.8))
+
+
+def _curve(points: tuple[tuple[float, float], ...]) -> Floats:
+    """A smooth line (n, 2) through points given in tiles, sampled finer than a pixel, in pixels."""
+    corners = np.array(points) * TILE + (LEAD_X, LEAD_Y)
+    run = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(corners, axis=0).T))])
+    return np.asarray(CubicSpline(run, corners)(np.arange(0.0, run[-1], 0.7)), dtype=np.float32)
+
+
+def _distance(lines: list[Floats]) -> Floats:
+    """Distance (y, x) in pixels to the nearest of some lines; infinite beyond one and a half corridors."""
+    points = np.concatenate(lines)
+    near = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    inside = points[(points[:, 0] >= 0) & (points[:, 0] < WIDTH) & (points[:, 1] >= 0) & (points[:, 1] < HEIGHT)].astype(int)
+    near[inside[:, 1], inside[:, 0]] = True
+    reach = int(1.5 * CORRIDOR)
+    near = ndimage.maximum_filter(near, size=2 * reach + 1)
+    out = np.full((HEIGHT, WIDTH), np.inf, dtype=np.float32)
+    rows, cols = np.nonzero(near)
+    out[near] = cKDTree(points).query(np.stack([cols + 0.5, rows + 0.5], axis=1), distance_upper_bound=reach)[0]
+    return out
+
+
+class Landscape:
+    """One landscape made from a seed, seen at date 0 and, with changes, at date 1."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        rng = np.random.default_rng(seed)
+        self.rough: dict[int, Floats] = {scale: noise((HEIGHT, WIDTH), 0.55 if scale == 1 else scale, rng) for scale in SCALES}
+        self.wide = noise((HEIGHT, WIDTH), 90, rng)
+        self.y, self.x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+
+    @cached_property
+    def river(self) -> Floats:
+        """Distance (y, x) in pixels to the river's middle."""
+        return _distance([_curve(RIVER), _curve(OUTFLOW)])
+
+    def roads(self, date: int) -> Floats:
+        """Distance (y, x) in pixels to the nearest highway's middle; the northward one is built before date 1."""
+        lines = [_curve(EAST_WEST), _curve(SOUTHWARD)]
+        return _distance([*lines, _curve(NORTHWARD)] if date else lines)
+
+    def ground(self, date: int) -> npt.NDArray[np.int8]:
+        """Class codes (y, x) of the land, lines left out."""
+        u, v = (self.x - LEAD_X) / TILE, (self.y - LEAD_Y) / TILE
+        wobble = 0.10 * self.wide + 0.06 * self.rough[30]
+        bent_u, bent_v = u + wobble, v - wobble
+        ground = np.full((HEIGHT, WIDTH), CODE["AnnualCrop"], dtype=np.int8)
+
+        def lay(label: str, where: Bools) -> None:
+            ground[where] = CODE[label]
+
+        lay("Pasture", (bent_v < 7.0) & (bent_u > 12.0))
+        lay("HerbaceousVegetation", (bent_v < 5.0 + 0.15 * (bent_u - 8)) & (bent_u > 7.0) & (bent_u < 14.0))
+        lay("Forest", (bent_v < 6.0) & (bent_u <= 7.0))
+        lay("PermanentCrop", (bent_v >= 6.0) & (bent_v < 12.0) & (bent_u < 8.0))
+        lay("Forest", (bent_v > 14.0) & (bent_u > 18.0))
+        lay("Residential", (np.abs(bent_u - 12.0) ** 3 + np.abs(bent_v - 15.0) ** 3) < 3.0**3)
+        lay("Industrial", (bent_u > 17.0) & (bent_u < 21.0) & (bent_v > 9.8) & (bent_v < 13.1))
+        lay("SeaLake", (np.abs((bent_u - 4.2) / 4.3) ** 2.6 + np.abs((bent_v - 15.4) / 3.2) ** 2.6) < 1)
+        if date:
+            for change in CHANGES:
+                west, north, east, south = change.box
+                lay(change.label, (u >= west) & (u < east) & (v >= north) & (v < south))
+        return ground
+
+    def classes(self, date: int) -> npt.NDArray[np.int8]:
+        """Class codes (y, x) as a person would label them, corridors of river and highway included."""
+        labelled = self.ground(date)
+        dry = labelled != CODE["SeaLake"]
+        labelled[(self.river < CORRIDOR) & dry] = CODE["River"]
+        labelled[(self.roads(date) < CORRIDOR) & dry] = CODE["Highway"]
+        return labelled
+
+    def _ground_at(self, where: Bools, date: int) -> Ground:
+        return Ground(self.x[where], self.y[where], {scale: field[where] for scale, field in self.rough.items()}, 1000 * self.seed + 100 * date)
+
+    def codes(self, date: int) -> Floats:
+        """What a perfect eye sees (y, x, 4): codes of R, G, B as in EuroSAT (not clipped), NIR reflectance."""
+        ground = self.ground(date)
+        seen = np.empty((HEIGHT, WIDTH, 4), dtype=np.float32)
+        for label, surface in surfaces.SURFACES.items():
+            where = ground == CODE[label]
+            # Fields are sown anew each year; hedges, houses and halls stay.
+            seen[where] = surface(self._ground_at(where, date if label == "AnnualCrop" else 0))
+        where = np.isfinite(self.river) & (ground != CODE["SeaLake"])
+        half_width = 7.5 + 0.9 * self.wide[where] + 0.5 * self.rough[30][where]
+        seen[where] = surfaces.river(seen[where], self.river[where], half_width, self._ground_at(where, 0))
+        roads = self.roads(date)
+        where = np.isfinite(roads)
+        seen[where] = surfaces.highway(seen[where], roads[where], self._ground_at(where, 0))
+        return seen
+
+    def reflectance(self, date: int) -> Floats:
+        """Surface reflectance (4, y, x) of B04, B03, B02, B08, blurred and noisy as from the sensor."""
+        seen = self.codes(date)
+        rng = np.random.default_rng((self.seed, date))
+        relief = ndimage.sobel(self.wide + 0.3 * self.rough[30], axis=1) * 0.4
+        bands = np.empty((4, HEIGHT, WIDTH), dtype=np.float32)
+        for band in range(4):
+            band_seen = seen[..., band]
+            if band < 3:
+                band_seen = ((band_seen - 1) * REFLECTANCE_PER_CODE - PATH[band]) / TRANSMITTED[band]
+            # The instrument's point spread function has a width at half maximum of about 1.3 pixels.
+            band_seen = ndimage.gaussian_filter(band_seen, 0.55, truncate=3.0) * (1 + 0.03 * np.clip(relief, -2, 2))
+            bands[band] = band_seen + 0.0007 * rng.standard_normal((HEIGHT, WIDTH), dtype=np.float32)
+        return bands

@@ -1,0 +1,112 @@
+"""Two dates of one made landscape, written as products with known truth."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from pipeline.grid import TileGrid, TileIndex
+from pipeline.legend import EUROSAT
+from pipeline.simulate.fields import Bools, Floats, noise
+from pipeline.simulate.landscape import CODE, EPSG, GSD, HEIGHT, NORTH, WEST, WIDTH, Landscape
+from pipeline.simulate.product import QUANTIFICATION, Product, write_product
+from pipeline.simulate.truth import TileTruth, Truth, write_truth
+
+BAND_ORDER = ("B04", "B03", "B02", "B08")
+# Baseline 03.01 knew no offset, 05.09 adds 1000 to every DN: who ignores offsets sees the second date far too bright.
+PRODUCTS = tuple(
+    Product(acquired, generated, baseline, offset, "32TNT", EPSG, WEST, NORTH, WIDTH, HEIGHT, absolute_orbit=orbit)
+    for acquired, generated, baseline, offset, orbit in (
+        (datetime(2021, 7, 23, 10, 25, 59, tzinfo=UTC), datetime(2021, 7, 23, 13, 45, 11, tzinfo=UTC), "03.01", None, 22_881),
+        (datetime(2023, 7, 23, 10, 26, 1, tzinfo=UTC), datetime(2023, 7, 23, 14, 12, 53, tzinfo=UTC), "05.09", -1000, 33_318),
+    )
+)
+CLOUDY_DATE, CUT_DATE = 1, 0
+
+
+def simulate(folder: Path, seed: int = 7, suffix: str = "jp2") -> Truth:
+    """Writes two products and `truth.csv` into `folder`, the same bytes of pixels for the same `seed`.
+
+    `suffix` jp2 or tif chooses the format of the images. Between the dates, four planted changes and a new highway.
+    The first date ends at a slanted swath edge, the second has some cloud.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    landscape = Landscape(seed)
+    products: list[Path] = []
+    tiles: list[TileTruth] = []
+    for date, product in enumerate(PRODUCTS):
+        classes = landscape.classes(date)
+        bands = landscape.reflectance(date)
+        cloud = np.zeros((HEIGHT, WIDTH), dtype=bool)
+        quality = _scene_classes(landscape.ground(date), landscape.river < 6)
+        if date == CLOUDY_DATE:
+            cloud = _overcast(bands, quality, np.random.default_rng((seed, 99)))
+        valid = np.ones((HEIGHT, WIDTH), dtype=bool)
+        if date == CUT_DATE:
+            valid = _inside_swath()
+        quality[~valid] = 0
+        stored = {name: _digital_numbers(band, valid, product) for name, band in zip(BAND_ORDER, bands, strict=True)}
+        share = 100.0 * float((cloud & valid).sum() / valid.sum())
+        products.append(write_product(folder, product, stored, _coarse(quality), share, suffix))
+        tiles += _tile_truths(product, classes, valid, cloud & valid)
+    write_truth(folder / "truth.csv", tiles)
+    return Truth(tuple(products), tuple(tiles))
+
+
+def _digital_numbers(reflectance: Floats, valid: Bools, product: Product) -> npt.NDArray[np.uint16]:
+    """DN of a band; a measured pixel never gets 0, which says no data."""
+    numbers = np.round(reflectance * QUANTIFICATION) - (product.offset or 0)
+    return np.where(valid, np.clip(numbers, 1, 32_766), 0).astype(np.uint16)
+
+
+def _scene_classes(ground: npt.NDArray[np.int8], wet: Bools) -> npt.NDArray[np.uint8]:
+    """Scene classification (SCL) codes (y, x): vegetation 4, not vegetated 5, water 6."""
+    built = (ground == CODE["Residential"]) | (ground == CODE["Industrial"])
+    return np.where(wet | (ground == CODE["SeaLake"]), 6, np.where(built, 5, 4)).astype(np.uint8)
+
+
+def _overcast(bands: Floats, quality: npt.NDArray[np.uint8], rng: np.random.Generator) -> Bools:
+    """Puts some clouds and their shadows over `bands` (4, y, x) and `quality` in place; returns where either lies."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+    shape = 1.5 * noise((HEIGHT, WIDTH), 34, rng) + 0.7 * noise((HEIGHT, WIDTH), 12, rng) + 0.25 * noise((HEIGHT, WIDTH), 4, rng)
+    heart = np.exp(-(((x - 0.50 * WIDTH) / 260) ** 2 + ((y - 0.12 * HEIGHT) / 150) ** 2) / 2)
+    thick = np.clip((shape + 4.6 * heart - 4.3) / 1.6, 0, 1).astype(np.float32)
+    # The sun stands in the south-east at this hour, so shadows fall to the north-west.
+    shadow = ndimage.gaussian_filter(np.roll(thick, (-26, -18), axis=(0, 1)), 2)
+    bands *= 1 - 0.55 * shadow * (1 - thick)
+    bands += thick * (np.array([0.62, 0.62, 0.64, 0.66], dtype=np.float32)[:, None, None] - bands)
+    quality[(shadow > 0.4)] = 3
+    quality[(thick > 0.15)] = 8
+    quality[(thick > 0.5)] = 9
+    return np.asarray((quality >= 8) | (quality == 3))
+
+
+def _inside_swath() -> Bools:
+    """True (y, x) but for a wedge at the south-east corner, beyond the slanted edge of the swath."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    return np.asarray((WIDTH - x) + 0.42 * (HEIGHT - y) > 190)
+
+
+def _coarse(quality: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """The scene classification at 20 m: the north-western of each four pixels."""
+    return np.ascontiguousarray(quality[::2, ::2])
+
+
+def _tile_truths(product: Product, classes: npt.NDArray[np.int8], valid: Bools, cloud: Bools) -> list[TileTruth]:
+    """The truth of every tile that shares pixels with the product, from north to south and west to east."""
+    grid = TileGrid(product.epsg)
+    cols, rows = grid.covering(product.bounds)
+    found = []
+    for row in reversed(rows):
+        for col in cols:
+            left, _, _, top = grid.bounds(TileIndex(col, row))
+            x, y = round((left - product.west) / GSD), round((product.north - top) / GSD)
+            window = (slice(max(y, 0), max(y + grid.tile_size, 0)), slice(max(x, 0), max(x + grid.tile_size, 0)))
+            counts = np.bincount(classes[window].ravel(), minlength=len(EUROSAT.classes))
+            area = grid.tile_size**2
+            label, purity = EUROSAT.labels[int(counts.argmax())], float(counts.max() / counts.sum())
+            shares = (round(float(mask[window].sum() / area), 4) for mask in (valid, cloud))
+            found.append(TileTruth(product.name, grid.tile_id(TileIndex(col, row)), label, round(purity, 4), *shares))
+    return found

@@ -1,0 +1,68 @@
+"""What is known of a made landscape: the class of every tile at every date."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+# From this share of one class on, a tile counts as pure.
+PURE = 0.9
+
+
+class TileTruth(NamedTuple):
+    """One tile of one scene: `purity` is the share of `label` among its pixels, fractions are of the whole tile (0..1).
+
+    Cloud counts with its shadow.
+    """
+
+    scene: str
+    tile_id: str
+    label: str
+    purity: float
+    valid_fraction: float
+    cloud_fraction: float
+
+    @property
+    def clear(self) -> bool:
+        """Whether one class fills the tile and nothing hides it."""
+        return self.purity >= PURE and self.valid_fraction == 1.0 and self.cloud_fraction == 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The truth of a simulation: its product folders in order of time, and every tile that they touch."""
+
+    products: tuple[Path, ...]
+    tiles: tuple[TileTruth, ...]
+
+    @property
+    def clear(self) -> dict[tuple[str, str], str]:
+        """Label of every pure tile that nothing hides, by scene and tile id."""
+        return {(tile.scene, tile.tile_id): tile.label for tile in self.tiles if tile.clear}
+
+    @property
+    def changed(self) -> dict[str, tuple[str, str]]:
+        """First and last label of the tiles that are pure at both dates and changed, by tile id."""
+        first, last = (path.stem for path in (self.products[0], self.products[-1]))
+        clear = self.clear
+        after = {tile_id: label for (scene, tile_id), label in clear.items() if scene == last}
+        before = {tile_id: label for (scene, tile_id), label in clear.items() if scene == first}
+        return {tile_id: (before[tile_id], label) for tile_id, label in after.items() if before.get(tile_id, label) != label}
+
+
+def write_truth(path: Path, tiles: Sequence[TileTruth]) -> None:
+    """Stores the tiles as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(TileTruth._fields)
+        writer.writerows(tiles)
+
+
+def read_truth(path: Path) -> tuple[TileTruth, ...]:
+    """The tiles in a `truth.csv`."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        return tuple(
+            TileTruth(row["scene"], row["tile_id"], row["label"], float(row["purity"]), float(row["valid_fraction"]), float(row["cloud_fraction"]))
+            for row in csv.DictReader(stream)
+        )

@@ -1,0 +1,114 @@
+"""The made landscape: georeferenced right, radiometry right, truth right, the same for a seed."""
+
+from collections import Counter
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import rasterio
+
+from pipeline.grid import TileGrid, TileIndex
+from pipeline.legend import EUROSAT
+from pipeline.simulate import read_truth, simulate
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return simulate(tmp_path_factory.mktemp("made"), suffix="tif")
+
+
+def image(product, name):
+    (path,) = product.glob(f"GRANULE/*/IMG_DATA/*/*_{name}_*")
+    return path
+
+
+def reflectance(product, band):
+    root = ElementTree.parse(product / "MTD_MSIL2A.xml").getroot()
+    offsets = {int(node.get("band_id")): int(node.text) for node in root.iter("BOA_ADD_OFFSET")}
+    numbers = {node.get("physicalBand"): int(node.get("bandId")) for node in root.iter("Spectral_Information")}
+    with rasterio.open(image(product, band)) as source:
+        stored = source.read(1)
+    offset = offsets.get(numbers[f"B{band[1:].lstrip('0')}"], 0)
+    return np.where(stored == 0, np.nan, (stored.astype(float) + offset) / 10_000)
+
+
+def test_products_are_georeferenced_off_the_tile_grid(made):
+    for product in made.products:
+        tile_xml = ElementTree.parse(next(product.glob("GRANULE/*/MTD_TL.xml"))).getroot()
+        assert tile_xml.find(".//HORIZONTAL_CS_CODE").text == "EPSG:32632"
+        with rasterio.open(image(product, "B04")) as source, rasterio.open(image(product, "SCL")) as quality:
+            assert source.crs.to_epsg() == 32632
+            assert (source.width, source.height, source.res) == (1600, 1350, (10.0, 10.0))
+            assert quality.bounds == source.bounds
+            assert quality.res == (20.0, 20.0)
+            assert source.bounds.left % 60 == source.bounds.top % 60 == 0
+            assert source.bounds.left % 640
+            assert source.bounds.top % 640
+            assert int(tile_xml.find(".//ULX").text) == source.bounds.left
+            assert int(tile_xml.find(".//ULY").text) == source.bounds.top
+
+
+def test_only_the_second_date_has_an_offset_and_both_have_the_same_reflectance(made):
+    first, second = (reflectance(product, "B03") for product in made.products)
+    with rasterio.open(image(made.products[0], "B03")) as before, rasterio.open(image(made.products[1], "B03")) as after:
+        assert np.median(after.read(1)) - np.median(before.read(1)) > 800
+    # Deep water does not change: it tells offsets from seasons.
+    lake = np.s_[900:1100, 150:400]
+    assert abs(np.nanmean(first[lake]) - np.nanmean(second[lake])) < 0.001
+    assert 0.0 < np.nanmean(first[lake]) < 0.03
+    assert np.nanmin(first) >= 0.0
+
+
+def test_the_manifest_lists_every_file_with_its_size(made):
+    for product in made.products:
+        text = (product / "manifest.safe").read_text()
+        files = [path for path in product.rglob("*") if path.is_file() and path.name != "manifest.safe"]
+        assert len(files) == 7
+        for path in files:
+            assert f'href="./{path.relative_to(product).as_posix()}"' in text
+            assert f'size="{path.stat().st_size}"' in text
+
+
+def test_every_tile_that_a_product_touches_has_one_truth(made):
+    product = made.products[0]
+    with rasterio.open(image(product, "B02")) as source:
+        cols, rows = TileGrid(32632).covering(tuple(source.bounds))
+    expected = {TileGrid(32632).tile_id(TileIndex(col, row)) for col in cols for row in rows}
+    found = [tile.tile_id for tile in made.tiles if tile.scene == product.stem]
+    assert len(found) == len(set(found))
+    assert set(found) == expected
+
+
+def test_truth_knows_no_data_and_cloud(made):
+    with rasterio.open(image(made.products[0], "B04")) as source:
+        assert 0.005 < np.mean(source.read(1) == 0) < 0.03
+    with rasterio.open(image(made.products[1], "SCL")) as source:
+        assert 0.005 < np.mean(source.read(1) >= 8) < 0.06
+    inside = [tile for tile in made.tiles if tile.scene == made.products[0].stem and 0.0 < tile.valid_fraction < 1.0]
+    assert inside
+    assert any(tile.cloud_fraction > 0.9 for tile in made.tiles)
+
+
+def test_every_class_has_pure_tiles_at_both_dates(made):
+    for product in made.products:
+        counts = Counter(label for (scene, _), label in made.clear.items() if scene == product.stem)
+        assert set(counts) == set(EUROSAT.labels)
+        assert min(counts.values()) >= 8
+
+
+def test_planted_changes_are_known(made):
+    kinds = Counter(made.changed.values())
+    for kind in (("Forest", "AnnualCrop"), ("Pasture", "Residential"), ("AnnualCrop", "Industrial"), ("Pasture", "Highway")):
+        assert kinds[kind] >= 3, kind
+
+
+def test_truth_reads_back(made):
+    assert read_truth(made.products[0].parent / "truth.csv") == made.tiles
+
+
+def test_a_seed_makes_the_same_landscape_and_another_seed_another(made, tmp_path):
+    again, other = simulate(tmp_path / "again", suffix="tif"), simulate(tmp_path / "other", seed=8, suffix="tif")
+    assert again.tiles == made.tiles
+    bands = [reflectance(truth.products[1], "B04") for truth in (made, again, other)]
+    assert np.array_equal(bands[0], bands[1], equal_nan=True)
+    assert not np.array_equal(bands[0], bands[2], equal_nan=True)
