@@ -2,13 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
 from shapely.geometry.base import BaseGeometry
 
+from pipeline.bands import RGB
 from pipeline.grid import Bounds
+
+
+# Stands for an acquisition time that nothing tells; such a scene carries a warning.
+UNKNOWN_DATE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Level(StrEnum):
@@ -24,7 +29,9 @@ class Asset:
     """One band in one raster file. Reflectance = DN * `scale` + `offset` (STAC's convention).
 
     `index` is the band number inside the file, from 1. DN equal to `nodata` is no measurement.
-    `gsd` is the pixel size in metres as stored.
+    `gsd` is the pixel size in metres as stored. `picture` marks a band of an 8-bit picture, whose DN 0 is no data
+    only where all its bands are 0; `alpha` is the file's opacity band, if any. `crs` (EPSG code or WKT) and
+    `transform` stand in for georeferencing that the file lacks.
     """
 
     href: str
@@ -33,6 +40,10 @@ class Asset:
     offset: float = 0.0
     nodata: float | None = 0.0
     gsd: float = 10.0
+    picture: bool = False
+    alpha: int | None = None
+    crs: int | str | None = None
+    transform: tuple[float, float, float, float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +99,19 @@ class Refusal:
     error: str
     reason: str
     source: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What the user decides where files do not tell.
+
+    `bands` names the bands of nameless rasters in order. `required` are the bands without which a scene is refused.
+    `offset` is what to add to DN of products of unknown radiometry (0 or -1000). `tci_max` is the DN that a
+    picture's 255 stands for. `assume_crs` is the EPSG code of rasters without one.
+    """
+
+    bands: tuple[str, ...] = ()
+    required: tuple[str, ...] = RGB
+    offset: float | None = None
+    tci_max: float | None = None
+    assume_crs: int | None = None

@@ -1,0 +1,187 @@
+"""From what a layout found to a Scene: headers, place, resolution, the picture fallback."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from affine import Affine
+
+from pipeline.bands import BY_NAME, RGB
+from pipeline.errors import AmbiguousRadiometry, GeoreferenceError, IncompleteScene, PipelineError
+from pipeline.grid import Bounds
+from pipeline.scenes.header import Place, check_gsd, locate, read_header
+from pipeline.scenes.names import safe_id
+from pipeline.scenes.scene import UNKNOWN_DATE, Asset, Level, Radiometry, ReadOptions, Scene
+
+log = logging.getLogger(__name__)
+
+# TCI code 255: 3558 in L1C (ESA's product specification); 2500 in L2A (Sen2Cor 2.8's source, and the slope of TCI red
+# against B04 in two real products of 2020 and 2021 is 2498.4).
+TCI_MAX = {Level.L1C: 3558.0, Level.L2A: 2500.0}
+# A red, green and blue that already hold EuroSAT's kind of picture are named by no product; TCI codes 1..255 span 0..max.
+_TCI_STEPS = 254.0
+_SIDE_FILES = (".aux.xml", ".ovr", ".msk", ".tfw", ".j2w", ".wld")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a layout's reader knows of a scene before rasters are opened.
+
+    `assets` maps bands, and SCL and TCI, to files; their `gsd` is filled from the headers. `level` None = not told.
+    """
+
+    id: str
+    where: str
+    layout: str
+    assets: Mapping[str, Asset]
+    radiometry: Radiometry
+    acquired: datetime | None = None
+    level: Level | None = None
+    platform: str | None = None
+    cloud_cover: float | None = None
+    files: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
+    expected: Mapping[str, str] = field(default_factory=dict)
+
+
+def build_scene(found: Found, options: ReadOptions) -> Scene:
+    """Opens the headers of a scene's files and puts it on the grid.
+
+    Raises:
+        IncompleteScene, GeoreferenceError, ResolutionError, AmbiguousRadiometry, CorruptScene, UnsafeInput: it cannot be read.
+    """
+    warnings = list(found.warnings)
+    level = found.level
+    radiometry = found.radiometry
+    if missing := [band for band in options.required if band not in found.assets]:
+        if "TCI" not in found.assets or not set(options.required) <= set(RGB):
+            names = ", ".join(f"{band} ({found.expected[band]})" if band in found.expected else band for band in missing)
+            raise IncompleteScene(f"{found.where}: lacks {names}; add the missing files or download the product again")
+        if any(band in found.assets for band in RGB):
+            warnings.append(f"{', '.join(missing)} missing: the true-colour picture (TCI) is used instead of the bands")
+        assets, radiometry = _picture_bands(found, options)
+        warnings.append("reflectance is approximate: it was reconstructed from an 8-bit true-colour picture")
+        quality = found.assets.get("SCL")
+    else:
+        assets = {band: asset for band, asset in found.assets.items() if band in BY_NAME}
+        quality = found.assets.get("SCL")
+    if level is None:
+        level = Level.RGB if radiometry.approximate else Level.L2A
+        radiometry = replace(radiometry, sources={**radiometry.sources, "level": "assumed: nothing tells it"})
+        if not radiometry.approximate:
+            warnings.append("processing level unknown, taken as L2A; a STAC Item beside the files can tell it")
+    if found.acquired is None:
+        warnings.append("acquisition date unknown; put it into the file name (YYYYMMDD) or a STAC Item beside the files")
+    placed, quality, dropped = _place(assets, quality, options)
+    warnings += dropped
+    warnings += _side_files(found.files)
+    first = options.required[0]
+    place = placed[first][1]
+    bounds = _shared_bounds(found.where, place, {band: placed[band][1] for band in options.required})
+    if not place.on_grid:
+        warnings.append(f"pixels of {place.gsd:.1f} m in another grid: resampled (cubic) to 10 m in EPSG:{place.epsg}")
+    return Scene(
+        id=safe_id(found.id),
+        acquired=found.acquired or UNKNOWN_DATE,
+        level=level,
+        epsg=place.epsg,
+        bounds=bounds,
+        footprint=place.footprint,
+        assets={band: asset for band, (asset, _) in placed.items()},
+        layout=found.layout,
+        radiometry=radiometry,
+        quality=quality,
+        cloud_cover=found.cloud_cover,
+        platform=found.platform,
+        files=found.files,
+        warnings=tuple(warnings),
+    )
+
+
+def _picture_bands(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radiometry]:
+    """Red, green and blue of a true-colour picture as approximate bands, and the passport that says so."""
+    picture = found.assets["TCI"]
+    known = TCI_MAX.get(found.level) if found.level else None
+    top = options.tci_max or known
+    if top is None:
+        raise AmbiguousRadiometry(
+            f"{found.where}: a picture whose brightest code could stand for {TCI_MAX[Level.L1C]:.0f} (L1C) or {TCI_MAX[Level.L2A]:.0f} (L2A); say which with --tci-max"
+        )
+    scale = top / _TCI_STEPS * 1e-4
+    header = read_header(picture.href)
+    order = {"red": 1, "green": 2, "blue": 3}
+    if {"red", "green", "blue"} <= set(header.colours):
+        order = {colour: header.colours.index(colour) + 1 for colour in order}
+    elif header.count < 3:
+        raise IncompleteScene(f"{found.where}: the true-colour picture has {header.count} band(s), three are needed; add the B02, B03 and B04 files")
+    alpha = header.colours.index("alpha") + 1 if "alpha" in header.colours else None
+    assets = {
+        band: replace(picture, index=order[colour], scale=scale, offset=-scale, nodata=None, picture=True, alpha=alpha)
+        for band, colour in zip(RGB, ("red", "green", "blue"), strict=True)
+    }
+    source = "--tci-max" if options.tci_max else f"{found.level} true-colour pictures end at reflectance {top / 1e4:.4f}"
+    sources = {**found.radiometry.sources, "scale": source}
+    return assets, replace(found.radiometry, approximate=True, sources=sources, quantification=None, offsets={})
+
+
+def _place(
+    assets: Mapping[str, Asset], quality: Asset | None, options: ReadOptions
+) -> tuple[dict[str, tuple[Asset, Place]], Asset | None, list[str]]:
+    """Each band's asset with its pixel size, and its place; optional bands that cannot be read are dropped with a word."""
+    seen: dict[str, Place] = {}
+    dropped: list[str] = []
+
+    def completed(asset: Asset) -> tuple[Asset, Place]:
+        header = read_header(asset.href) if asset.href not in seen else None
+        if header is not None:
+            if header.crs is None and asset.crs is None:
+                asset = replace(asset, crs=options.assume_crs)
+            seen[asset.href] = locate(header, asset.crs, Affine(*asset.transform) if asset.transform else None)
+        elif asset.crs is None and seen_crs.get(asset.href):
+            asset = replace(asset, crs=seen_crs[asset.href])
+        seen_crs[asset.href] = asset.crs
+        return replace(asset, gsd=round(seen[asset.href].gsd, 2)), seen[asset.href]
+
+    seen_crs: dict[str, int | str | None] = {}
+    placed: dict[str, tuple[Asset, Place]] = {}
+    for band, asset in assets.items():
+        try:
+            asset, place = completed(asset)
+            check_gsd(place.gsd, BY_NAME[band].gsd, f"{Path(asset.href).name} ({band})")
+        except PipelineError as error:
+            if band in options.required:
+                raise
+            dropped.append(f"{band} is left out: {error}")
+            continue
+        placed[band] = asset, place
+    if quality is not None:
+        try:
+            quality, _ = completed(quality)
+        except PipelineError as error:
+            dropped.append(f"the cloud mask is left out: {error}")
+            quality = None
+    return placed, quality, dropped
+
+
+def _shared_bounds(where: str, first: Place, places: Mapping[str, Place]) -> Bounds:
+    """The area that all needed bands cover."""
+    left, bottom, right, top = first.bounds
+    for band, place in places.items():
+        if place.epsg != first.epsg:
+            raise GeoreferenceError(f"{where}: {band} lies in EPSG:{place.epsg}, others in EPSG:{first.epsg}; warp the bands to one zone")
+        left, bottom = max(left, place.bounds[0]), max(bottom, place.bounds[1])
+        right, top = min(right, place.bounds[2]), min(top, place.bounds[3])
+    if left >= right or bottom >= top:
+        raise GeoreferenceError(f"{where}: its bands do not overlap on the ground; check their georeferencing")
+    return left, bottom, right, top
+
+
+def _side_files(files: tuple[Path, ...]) -> list[str]:
+    ignored = sorted({side.name for path in files for suffix in _SIDE_FILES if (side := Path(f"{path}{suffix}")).exists() or (side := path.with_suffix(suffix)).exists()})
+    if not ignored:
+        return []
+    more = f" and {len(ignored) - 3} more" if len(ignored) > 3 else ""
+    return [f"side files are ignored for safety: {', '.join(ignored[:3])}{more}"]
+

@@ -1,0 +1,101 @@
+"""A product's files, in a folder or in a zip that is read in place."""
+
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pipeline.errors import CorruptScene, NotAScene, UnsafeInput
+from pipeline.scenes import guard
+
+MAX_MEMBERS = 20_000
+MAX_UNPACKED = 64 << 30
+MAX_RATIO = 200
+# Below this size a high ratio cannot hurt: uniform masks and padded XML compress that well.
+HARMLESS = 64 << 20
+MAX_DEPTH = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Files by their name relative to `root` (with `/`), and each one's size in bytes; `archive` is the zip they are in."""
+
+    root: Path
+    sizes: Mapping[str, int]
+    prefix: str = ""
+    archive: Path | None = field(default=None)
+
+    def href(self, name: str) -> str:
+        """What GDAL opens."""
+        return guard.zip_href(self.archive, self.prefix + name) if self.archive else str(self.root / name)
+
+    def read(self, name: str, limit: int = guard.MAX_TEXT_BYTES) -> bytes:
+        """The bytes of a small file.
+
+        Raises:
+            UnsafeInput: it is larger than `limit`.
+            CorruptScene: it does not read.
+        """
+        label = guard.printable(f"{self.root.name}/{name}")
+        if self.sizes[name] > limit:
+            raise UnsafeInput(f"{label}: {self.sizes[name]} bytes where metadata is expected; download the product again")
+        try:
+            if self.archive is None:
+                return (self.root / name).read_bytes()
+            with zipfile.ZipFile(self.archive) as bundle, bundle.open(self.prefix + name) as stream:
+                return stream.read(limit + 1)[:limit]
+        except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+            raise CorruptScene(f"{label}: does not read ({guard.one_line(error)}); download it again") from error
+
+    def below(self, folder: str) -> "Files":
+        """The part of the files that lies in a folder, by names relative to it."""
+        start = folder.rstrip("/") + "/" if folder else ""
+        inside = {name.removeprefix(start): size for name, size in self.sizes.items() if name.startswith(start)}
+        return Files(self.root / folder, inside, self.prefix + start, self.archive)
+
+    def path(self, name: str) -> Path:
+        """The file on the disk that holds `name`: itself, or the zip."""
+        return self.archive or self.root / name
+
+
+def folder_files(root: Path) -> Files:
+    """All regular files below a folder; links that lead out of it are left out."""
+    sizes: dict[str, int] = {}
+    real = root.resolve()
+    for parent, folders, names in os.walk(root):
+        folders.sort()
+        if len(Path(parent).relative_to(root).parts) >= MAX_DEPTH:
+            folders.clear()
+        for name in sorted(names):
+            path = Path(parent, name)
+            if path.is_file() and path.resolve().is_relative_to(real):
+                sizes[path.relative_to(root).as_posix()] = path.stat().st_size
+    return Files(root, sizes)
+
+
+def archive_files(path: Path) -> Files:
+    """All members of a zip, after a look at their number, sizes and names only.
+
+    Raises:
+        NotAScene: it is no zip.
+        UnsafeInput: names leave the archive, or it unpacks to far more than any product holds.
+    """
+    name = guard.printable(path.name)
+    try:
+        with zipfile.ZipFile(path) as bundle:
+            members = [info for info in bundle.infolist() if not info.is_dir()]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise NotAScene(f"{name}: not a zip file ({guard.one_line(error)}); download the product again") from error
+    if len(members) > MAX_MEMBERS:
+        raise UnsafeInput(f"{name}: {len(members)} members, a product has fewer than {MAX_MEMBERS}; unpack and check it yourself")
+    total, packed = sum(info.file_size for info in members), sum(info.compress_size for info in members)
+    if total > MAX_UNPACKED or (total > HARMLESS and total > MAX_RATIO * max(packed, 1)):
+        raise UnsafeInput(f"{name}: unpacks from {packed} to {total} bytes, as a zip bomb does; unpack and check it yourself")
+    for info in members:
+        parts = info.filename.split("/")
+        if info.filename.startswith("/") or ".." in parts or "\\" in info.filename or any(not part.isprintable() for part in parts):
+            raise UnsafeInput(f"{name}: holds a member named {guard.printable(info.filename)[:80]!r}; unpack and check it yourself")
+        if info.flag_bits & 1:
+            raise UnsafeInput(f"{name}: is encrypted; unpack it yourself")
+    return Files(path, {info.filename: info.file_size for info in members}, "", path)

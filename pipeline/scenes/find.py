@@ -1,0 +1,185 @@
+"""Finds every scene below a folder, each once, without reading pixels."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from pipeline.errors import NotAScene, PipelineError
+from pipeline.scenes import folder as loose
+from pipeline.scenes import guard, raster, safe, stac
+from pipeline.scenes.files import Files, archive_files, folder_files
+from pipeline.scenes.names import safe_id
+from pipeline.scenes.scene import ReadOptions, Refusal, Scene
+
+log = logging.getLogger(__name__)
+
+# Parts of products that look like rasters and are no scenes.
+_SIDE_FOLDERS = {"QI_DATA", "AUX_DATA", "HTML", "DATASTRIP", "rep_info", "qi", "auxiliary", "preview", "thumbnail"}
+
+
+def find_scenes(folder: Path, options: ReadOptions = ReadOptions()) -> Iterator[Scene | Refusal]:  # noqa: B008  (frozen)
+    """Every scene below a folder, or in one file, and a refusal for each that cannot be read.
+
+    Scenes come in the order of their names. A Refusal with error `NotAScene` is a stray file, not a lost scene.
+
+    Raises:
+        NotAScene: the path is missing, or nothing in it is a scene.
+    """
+    if not folder.exists():
+        raise NotAScene(f"{folder}: no such file or folder; check the path")
+    results = list(_unique(_search(folder.absolute(), options)))
+    if not results:
+        raise NotAScene(f"{folder}: no Sentinel-2 scene in it; give a folder with products (.SAFE, .zip), band files or GeoTIFFs")
+    yield from results
+
+
+def _search(path: Path, options: ReadOptions) -> Iterator[Scene | Refusal]:
+    if path.is_file():
+        if path.suffix.lower() == ".zip":
+            yield from _archive(path, options)
+        elif path.suffix.lower() in (".json", ".geojson") or path.name.startswith("MTD_"):
+            yield from _folder(folder_files(path.parent), options)
+        else:
+            files = Files(path.parent, {path.name: path.stat().st_size})
+            yield from _rasters([path.name], files, options)
+        return
+    yield from _folder(folder_files(path), options)
+
+
+def _folder(files: Files, options: ReadOptions) -> Iterator[Scene | Refusal]:
+    """Scenes in a tree: products first, then STAC Items, then whatever rasters no one claimed."""
+    left = set(files.sizes)
+    for xml in sorted(name for name in left if safe.PRODUCT_XML.search(PurePosixPath(name).name)):
+        home = _parent(xml)
+        if xml not in left or PurePosixPath(xml).name.lower() == "product_metadata.xml":
+            continue
+        left -= {name for name in left if _inside(name, home)}
+        yield from _product(files, xml, options)
+    for name in sorted(name for name in left if name.lower().endswith((".json", ".geojson"))):
+        if files.sizes[name] > guard.MAX_TEXT_BYTES or _side(name):
+            continue
+        where = guard.printable(f"{files.root.name}/{name}")
+        try:
+            item = stac.read_item(files.read(name), where)
+            if item is None:
+                continue
+            claimed = set(stac.item_files(item, name, files).values())
+        except PipelineError as error:
+            yield _refusal(error, name, files)
+            continue
+        home = _parent(name)
+        left -= claimed | {other for other in left if _parent(other) == home and safe.GRANULE_XML.match(PurePosixPath(other).name)}
+        yield from _attempt(lambda item=item, name=name: stac.item_scene(item, name, files, options), name, files)
+    for xml in sorted(name for name in left if safe.GRANULE_XML.match(PurePosixPath(name).name)):
+        home = _parent(xml)
+        granule = files.below(home)
+        if xml not in left or not any(name.lower().endswith(guard.RASTER_SUFFIXES) for name in granule.sizes):
+            continue
+        left -= {name for name in left if _inside(name, home)}
+        yield from _granule(granule, xml, options)
+    for name in sorted(name for name in left if name.lower().endswith(".zip")):
+        yield from _archive(files.root / name, options)
+    yield from _rasters([name for name in sorted(left) if name.lower().endswith(guard.RASTER_SUFFIXES) and not _side(name)], files, options)
+
+
+def _product(files: Files, xml: str, options: ReadOptions) -> Iterator[Scene | Refusal]:
+    home = _parent(xml)
+    where = guard.printable(PurePosixPath(home).name or (files.archive or files.root).name)
+    try:
+        product, granules = safe.read_product(files, xml, where)
+    except PipelineError as error:
+        yield _refusal(error, home or where, files)
+        return
+    for granule in granules:
+        yield from _attempt(lambda granule=granule: safe.granule_scene(granule, product, (files, xml), options, where), home or where, files)
+
+
+def _granule(granule: Files, xml: str, options: ReadOptions) -> Iterator[Scene | Refusal]:
+    where = guard.printable(granule.root.name)
+
+    def read() -> Scene:
+        product, source = None, None
+        if "product_metadata.xml" in granule.sizes:
+            source = granule, "product_metadata.xml"
+            product, _ = safe.read_product(granule, "product_metadata.xml", where)
+        return safe.granule_scene(granule, product, source, options, where)
+
+    yield from _attempt(read, xml, granule)
+
+
+def _archive(path: Path, options: ReadOptions) -> Iterator[Scene | Refusal]:
+    try:
+        members = archive_files(path)
+    except PipelineError as error:
+        yield _refusal(error, path.name, Files(path.parent, {}))
+        return
+    found = False
+    for result in _folder(members, options):
+        found = True
+        yield result
+    if not found:
+        yield _refusal(NotAScene(f"{guard.printable(path.name)}: holds no Sentinel-2 product; remove it"), path.name, Files(path.parent, {}))
+
+
+def _rasters(names: list[str], files: Files, options: ReadOptions) -> Iterator[Scene | Refusal]:
+    good = []
+    for name in names:
+        try:
+            guard.sniff(guard.read_head(files.href(name)), guard.printable(name))
+            good.append(name)
+        except PipelineError as error:
+            yield _refusal(error, name, files)
+        except (OSError, ValueError) as error:
+            yield _refusal(NotAScene(f"{guard.printable(name)}: does not read ({guard.one_line(error)}); check its permissions"), name, files)
+    grouped = loose.groups(good)
+    claimed = set()
+    for (home, stem), bands in sorted(grouped.items()):
+        claimed |= {name for name in good if loose.groups([name]) and next(iter(loose.groups([name]))) == (home, stem)}
+        yield from _attempt(lambda key=(home, stem), bands=bands: loose.loose_scene(*key, bands, files, options), f"{home}/{stem}", files)
+    for name in good:
+        if name in claimed:
+            continue
+        try:
+            yield raster.raster_scene(name, files, options)
+        except NotAScene as error:
+            log.info("%s", error)
+        except PipelineError as error:
+            yield _refusal(error, name, files)
+
+
+def _attempt(read: Callable[[], Scene], name: str, files: Files) -> Iterator[Scene | Refusal]:
+    try:
+        yield read()
+    except PipelineError as error:
+        yield _refusal(error, name, files)
+
+
+def _refusal(error: PipelineError, name: str, files: Files) -> Refusal:
+    source = files.archive or files.root / name
+    return Refusal(safe_id(PurePosixPath(name).stem), type(error).__name__, str(error), source)
+
+
+def _unique(results: Iterator[Scene | Refusal]) -> Iterator[Scene | Refusal]:
+    """Ids that are taken get a number; so do those that differ only in case, which some disks do not tell apart."""
+    taken: Counter[str] = Counter()
+    for result in results:
+        key = result.id.lower()
+        taken[key] += 1
+        yield result if taken[key] == 1 else replace(result, id=f"{result.id}-{taken[key]}")
+
+
+def _side(name: str) -> bool:
+    return bool(_SIDE_FOLDERS & set(PurePosixPath(name).parts)) or PurePosixPath(name).name.startswith(".")
+
+
+def _parent(name: str) -> str:
+    parent = str(PurePosixPath(name).parent)
+    return "" if parent == "." else parent
+
+
+def _inside(name: str, folder: str) -> bool:
+    return not folder or name.startswith(folder + "/")
+
+

@@ -1,0 +1,74 @@
+"""Loose band files: one raster a band, grouped into scenes by what their names share."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+
+from pipeline.bands import BY_NAME
+from pipeline.scenes.build import Found, build_scene
+from pipeline.scenes.files import Files
+from pipeline.scenes.names import facts, split_band
+from pipeline.scenes.scene import Asset, Level, Radiometry, ReadOptions, Scene
+
+# In a STAC-less folder the usual scale is Sentinel-2's 10,000 and the pixels must confirm the offset.
+ASSUMED = {"quantification": "assumed: Sentinel-2's usual value", "offset": "assumed: none; the pixel test must agree"}
+
+
+def groups(names: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]:
+    """Band files by folder and common stem: band (or TCI, SCL) to the file with the finest pixels."""
+    found: dict[tuple[str, str], dict[str, tuple[int, str]]] = {}
+    for name in sorted(names):
+        path = PurePosixPath(name)
+        rest, band, size = split_band(path.stem)
+        if band is None:
+            continue
+        folder = path.parent.parent if path.parent.name in ("R10m", "R20m", "R60m") else path.parent
+        size = size or (int(path.parent.name[1:3]) if folder != path.parent else BY_NAME[band].gsd if band in BY_NAME else 10)
+        bands = found.setdefault((folder.as_posix(), rest), {})
+        if band not in bands or size < bands[band][0]:
+            bands[band] = size, name
+    return {key: {band: name for band, (_, name) in bands.items()} for key, bands in found.items()}
+
+
+def loose_scene(folder: str, stem: str, bands: Mapping[str, str], files: Files, options: ReadOptions) -> Scene:
+    """The scene of one group of band files.
+
+    Raises:
+        PipelineError: it cannot be read, and why.
+    """
+    parts = [stem, *reversed(PurePosixPath(folder).parts)]
+    named = [facts(part) for part in parts if part]
+    level = next((fact.level for fact in named if fact.level), None)
+    sources = dict(ASSUMED)
+    if level:
+        sources["level"] = "name"
+    else:
+        level, sources["level"] = level_of(bands)
+    offset = options.offset or 0.0
+    if options.offset is not None:
+        sources["offset"] = "--offset"
+    where = "/".join(part for part in (files.root.name, folder if folder != "." else "", f"{stem}*" if stem else "") if part)
+    return build_scene(
+        Found(
+            id=stem or "_".join(PurePosixPath(folder).parts) or "",
+            where=where,
+            layout="bands",
+            assets={band: Asset(files.href(name), offset=offset * 1e-4) for band, name in bands.items()},
+            radiometry=Radiometry(None, 10_000.0, {band: offset for band in bands if band in BY_NAME}, sources),
+            acquired=next((fact.acquired for fact in named if fact.acquired), None),
+            level=level,
+            platform=next((fact.platform for fact in named if fact.platform), None),
+            files=tuple(sorted({files.path(name) for name in bands.values()})),
+        ),
+        options,
+    )
+
+
+def level_of(bands: Mapping[str, str]) -> tuple[Level | None, str]:
+    """The level that the set of files gives away, and why."""
+    if "B10" in bands:
+        return Level.L1C, "the cirrus band B10 is only in L1C"
+    if "SCL" in bands:
+        return Level.L2A, "the scene classification is only in L2A"
+    if any(split_band(PurePosixPath(name).stem)[2] for name in bands.values()):
+        return Level.L2A, "pixel sizes in file names are only in L2A"
+    return None, ""

@@ -1,0 +1,154 @@
+"""What makes a file safe to open: magic bytes, pinned drivers, no side files, no network, limits, hardened XML."""
+
+import os
+import zipfile
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+import defusedxml.ElementTree as safe_xml
+import rasterio
+from defusedxml import DefusedXmlException
+from rasterio.errors import RasterioError
+
+from pipeline.errors import CorruptScene, NotAScene, UnsafeInput
+
+# One decoding thread: with more, GDAL returns zeros or another scene's pixels for a truncated JP2 instead of an error.
+# EMPTY_DIR and PAM off: .ovr, .msk, .aux.xml and world files beside a good raster can redirect or misplace it.
+GDAL_OPTIONS: dict[str, str | int] = {
+    "GDAL_NUM_THREADS": "1",
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_PAM_ENABLED": "NO",
+    "GDAL_GEOREF_SOURCES": "INTERNAL",
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "/vsicurl/none",
+    "GDAL_CACHEMAX": 256 << 20,
+}
+
+MAX_SIDE = 25_000
+MAX_COUNT = 32
+MAX_BLOCK_BYTES = 1 << 30
+MAX_TEXT_BYTES = 64 << 20
+DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+
+RASTER_SUFFIXES = (".tif", ".tiff", ".jp2", ".j2k")
+_MAGIC = {
+    b"II*\0": "GTiff",
+    b"MM\0*": "GTiff",
+    b"II+\0": "GTiff",
+    b"MM\0+": "GTiff",
+    b"\0\0\0\x0cjP  \r\n\x87\n": "JP2OpenJPEG",
+}
+MAGIC_BYTES = 12
+_ZIP = "/vsizip/"
+
+
+def environment() -> rasterio.Env:
+    """GDAL's settings for reading untrusted files; they override the caller's environment."""
+    return rasterio.Env(**GDAL_OPTIONS)
+
+
+def sniff(head: bytes, name: str) -> str:
+    """The GDAL driver that the first bytes of a file ask for.
+
+    Raises:
+        CorruptScene: the file is empty.
+        UnsafeInput: the file is XML under a raster's name, such as a VRT that reads other files.
+        NotAScene: the bytes belong to no raster format that is read here.
+    """
+    for magic, driver in _MAGIC.items():
+        if head.startswith(magic):
+            return driver
+    if not head.strip(b"\0"):
+        raise CorruptScene(f"{name}: the file is empty or starts with zeros; download it again")
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        raise UnsafeInput(f"{name}: XML under a raster's name (a VRT or web service can read other files); convert it to GeoTIFF or JPEG 2000")
+    raise NotAScene(f"{name}: neither GeoTIFF nor JPEG 2000 by its first bytes; remove it or convert it")
+
+
+def is_raster(path: Path) -> bool:
+    """Whether the first bytes of a local file are a GeoTIFF's or JPEG 2000's."""
+    with path.open("rb") as stream:
+        head = stream.read(MAGIC_BYTES)
+    return any(head.startswith(magic) for magic in _MAGIC)
+
+
+def zip_href(archive: Path, member: str) -> str:
+    """GDAL's path of a zip's member; the braces take any file name, such as `X.SAFE (1).zip`."""
+    return f"{_ZIP}{{{archive}}}/{member}"
+
+
+def read_head(href: str, size: int = MAGIC_BYTES) -> bytes:
+    """The first bytes of a file or zip member."""
+    if href.startswith(_ZIP):
+        archive, member = href.removeprefix(_ZIP + "{").split("}/", 1)
+        with zipfile.ZipFile(archive) as bundle, bundle.open(member) as stream:
+            return stream.read(size)
+    with Path(href).open("rb") as stream:
+        return stream.read(size)
+
+
+def open_raster(href: str) -> rasterio.DatasetReader:
+    """Opens a raster by absolute path or `zip_href` inside `environment()`, with the driver that its first bytes ask for.
+
+    Raises:
+        NotAScene, UnsafeInput, CorruptScene: the file is no raster, beyond the limits, or does not open.
+    """
+    name = display_name(href)
+    try:
+        driver = sniff(read_head(href), name)
+        path = href if href.startswith(_ZIP) else os.path.abspath(href)  # noqa: PTH100  (a relative `http:x.tif` is a URL to GDAL)
+        dataset = rasterio.open(path, driver=driver)
+    except (OSError, RasterioError, UnicodeEncodeError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise CorruptScene(f"{name}: does not open ({one_line(error)}); download it again") from error
+    try:
+        _check_limits(dataset, name)
+    except UnsafeInput:
+        dataset.close()
+        raise
+    return dataset
+
+
+def _check_limits(dataset: rasterio.DatasetReader, name: str) -> None:
+    if max(dataset.shape) > MAX_SIDE or dataset.count > MAX_COUNT:
+        raise UnsafeInput(
+            f"{name}: {dataset.width} x {dataset.height} pixels and {dataset.count} bands exceed {MAX_SIDE} x {MAX_SIDE} and {MAX_COUNT}; cut it into smaller files"
+        )
+    if unknown := sorted(set(dataset.dtypes) - set(DTYPES)):
+        raise UnsafeInput(f"{name}: pixels of type {', '.join(unknown)} are not read; convert them to uint16")
+    height, width = dataset.block_shapes[0]
+    if height * width * 8 * dataset.count > 4 * MAX_BLOCK_BYTES:
+        raise UnsafeInput(f"{name}: one block holds {height} x {width} pixels; rewrite the file with smaller blocks")
+
+
+def parse_xml(data: bytes, name: str) -> Element:
+    """The root of an XML document without entities or a document type.
+
+    Raises:
+        UnsafeInput: it declares entities or a document type, or is too large.
+        CorruptScene: it is not well-formed.
+    """
+    if len(data) > MAX_TEXT_BYTES:
+        raise UnsafeInput(f"{name}: {len(data)} bytes of XML are too many; download the product again")
+    try:
+        root: Element = safe_xml.fromstring(data, forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise UnsafeInput(f"{name}: hostile XML ({type(error).__name__}); download the product again from its source") from error
+    except (ParseError, ValueError, LookupError) as error:
+        raise CorruptScene(f"{name}: broken XML ({one_line(error)}); download the product again") from error
+    return root
+
+
+def display_name(href: str) -> str:
+    """The last two parts of a path, printable in one line, for messages."""
+    parts = href.removeprefix("/vsizip/").replace("{", "").replace("}", "").rstrip("/").split("/")
+    return printable("/".join(parts[-2:]))
+
+
+def printable(text: str) -> str:
+    """Text with control characters and undecodable bytes replaced, so that it fits in one line of any log."""
+    return "".join(char if char.isprintable() else "?" for char in text)
+
+
+def one_line(error: BaseException) -> str:
+    """An exception's text in one line of at most 200 characters."""
+    return printable(" ".join(str(error).split()))[:200]

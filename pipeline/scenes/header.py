@@ -1,0 +1,196 @@
+"""What a raster's header says, and where on Earth and on the tile grid that puts it."""
+
+from dataclasses import dataclass
+from math import cos, floor, hypot, radians
+from typing import Any
+
+import numpy as np
+import shapely
+from affine import Affine
+from pyproj import CRS, Transformer
+from pyproj.exceptions import ProjError
+from shapely.geometry.base import BaseGeometry
+
+from pipeline.errors import GeoreferenceError, ResolutionError
+from pipeline.grid import Bounds, utm_epsg
+from pipeline.scenes import guard
+
+GRID_GSD = 10.0
+# A band may be resampled from up to half as coarse again as Sentinel-2 delivers it, and from down to half of 10 m.
+COARSEST = 1.5
+FINEST = 0.5
+# Shifts below 5 cm over the whole scene are rounding in the file's header, not another grid.
+_ALIGNMENT = 0.05
+_WGS84 = 4326
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A raster's description without its pixels. `crs` is None or something pyproj understands (EPSG code or WKT)."""
+
+    href: str
+    driver: str
+    width: int
+    height: int
+    dtypes: tuple[str, ...]
+    crs: int | str | None
+    transform: Affine
+    nodata: float | None
+    descriptions: tuple[str | None, ...]
+    colours: tuple[str, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    tags: dict[str, str]
+
+    @property
+    def count(self) -> int:
+        """Number of bands."""
+        return len(self.dtypes)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a raster lies: UTM zone, bounds in it as multiples of 10 m, footprint in degrees, ground pixel size, and whether pixels are on the grid."""
+
+    epsg: int
+    bounds: Bounds
+    footprint: BaseGeometry
+    gsd: float
+    on_grid: bool
+
+
+def read_header(href: str) -> Header:
+    """The header of a raster.
+
+    Raises:
+        NotAScene, UnsafeInput, CorruptScene: as `guard.open_raster`.
+    """
+    with guard.environment(), guard.open_raster(href) as dataset:
+        return Header(
+            href=href,
+            driver=dataset.driver,
+            width=dataset.width,
+            height=dataset.height,
+            dtypes=tuple(dataset.dtypes),
+            crs=crs_key(dataset.crs),
+            transform=dataset.transform,
+            nodata=dataset.nodata,
+            descriptions=tuple(dataset.descriptions),
+            colours=tuple(colour.name for colour in dataset.colorinterp),
+            scales=tuple(dataset.scales),
+            offsets=tuple(dataset.offsets),
+            tags={str(key): str(value) for key, value in dataset.tags().items()},
+        )
+
+
+def crs_key(crs: Any) -> int | str | None:
+    """A rasterio CRS as EPSG code where it has one, else as WKT, None where there is none."""
+    if not crs:
+        return None
+    code = crs.to_epsg()
+    return int(code) if code else str(crs.to_wkt())
+
+
+def is_utm(crs: int | str | None) -> bool:
+    """Whether a CRS is a WGS 84 / UTM zone by its EPSG code."""
+    return isinstance(crs, int) and (32601 <= crs <= 32660 or 32701 <= crs <= 32760)
+
+
+def aligned(crs: int | str | None, transform: Affine, width: int, height: int, epsg: int) -> bool:
+    """Whether a raster's pixels are whole 10 m pixels of the zone's grid, north up."""
+    if crs != epsg or transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
+        return False
+    corners = (transform * (0, 0), transform * (width, height))
+    snapped = round(corners[0][0], -1), round(corners[0][1], -1)
+    far = snapped[0] + width * GRID_GSD, snapped[1] - height * GRID_GSD
+    shifts = (corners[0][0] - snapped[0], corners[0][1] - snapped[1], corners[1][0] - far[0], corners[1][1] - far[1])
+    return max(map(abs, shifts)) <= _ALIGNMENT
+
+
+def locate(header: Header, crs: int | str | None = None, transform: Affine | None = None) -> Place:
+    """Where a raster lies; `crs` and `transform` replace missing georeferencing.
+
+    Raises:
+        GeoreferenceError: there is no usable place on Earth.
+    """
+    name = guard.display_name(header.href)
+    crs = crs if crs is not None else header.crs
+    transform = transform if transform is not None else header.transform
+    if crs is None:
+        raise GeoreferenceError(f"{name}: has no coordinate reference system; assign one (gdal_edit -a_srs) or use --assume-crs EPSG:n")
+    if transform == Affine.identity() or not abs(transform.determinant) > 0 or not np.isfinite(tuple(transform)).all():
+        raise GeoreferenceError(f"{name}: has no position on the ground (identity or degenerate transform); georeference it first")
+    if max(abs(transform.b), abs(transform.d)) > 1e-9 * max(abs(transform.a), abs(transform.e)):
+        raise GeoreferenceError(f"{name}: its pixels are rotated against the map; warp it north-up first (gdalwarp)")
+    left, top = transform * (0, 0)
+    right, bottom = transform * (header.width, header.height)
+    ring = _ring(min(left, right), min(bottom, top), max(left, right), max(bottom, top))
+    longitude, latitude = _degrees(crs, ring[:, 0], ring[:, 1], name)
+    middle_x, middle_y = _degrees(crs, np.array([(left + right) / 2]), np.array([(bottom + top) / 2]), name)
+    try:
+        epsg = int(crs) if is_utm(crs) else utm_epsg(float(middle_x[0]), float(middle_y[0]))
+    except ValueError as error:
+        raise GeoreferenceError(f"{name}: {error}; polar areas outside UTM are not mapped") from error
+    on_grid = aligned(crs, transform, header.width, header.height, epsg)
+    if on_grid:
+        west, north = round(left, -1), round(top, -1)
+        bounds = (west, north - header.height * GRID_GSD, west + header.width * GRID_GSD, north)
+    else:
+        x, y = Transformer.from_crs(_WGS84, epsg, always_xy=True).transform(longitude, latitude)
+        bounds = (float(floor(min(x) / 10) * 10), float(floor(min(y) / 10) * 10), float(-floor(-max(x) / 10) * 10), float(-floor(-max(y) / 10) * 10))
+    gsd = _ground_gsd(crs, transform, float(middle_y[0]))
+    return Place(epsg, bounds, footprint(longitude, latitude), gsd, on_grid)
+
+
+def _ring(left: float, bottom: float, right: float, top: float, points: int = 21) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """The outline of a box with `points` a side: a straight 110 km edge is off by 416 m mid-edge at 60 degrees north."""
+    along = np.linspace(0.0, 1.0, points)[:-1]
+    corners = np.array([(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)])
+    sides = [corners[i] + along[:, None] * (corners[i + 1] - corners[i]) for i in range(4)]
+    return np.concatenate([*sides, corners[:1]])
+
+
+def _degrees(crs: int | str, x: Any, y: Any, name: str) -> tuple[Any, Any]:
+    try:
+        longitude, latitude = Transformer.from_crs(CRS.from_user_input(crs), _WGS84, always_xy=True).transform(x, y, errcheck=True)
+    except ProjError as error:
+        raise GeoreferenceError(f"{name}: its coordinate system leads to no place on Earth ({guard.one_line(error)}); assign the right one") from error
+    if not (np.isfinite(longitude).all() and np.isfinite(latitude).all() and np.abs(latitude).max() <= 90):
+        raise GeoreferenceError(f"{name}: its coordinates lie outside its coordinate system; assign the right one")
+    return longitude, latitude
+
+
+def _ground_gsd(crs: int | str, transform: Affine, latitude: float) -> float:
+    system = CRS.from_user_input(crs)
+    width, height = hypot(transform.a, transform.d), hypot(transform.b, transform.e)
+    factor = system.axis_info[0].unit_conversion_factor if system.axis_info else 1.0
+    if system.is_geographic:
+        metre = 6_371_000.0 * factor  # a degree's factor is its radians
+        return float((width * metre * cos(radians(latitude)) * height * metre) ** 0.5)
+    if system.to_epsg() == 3857:
+        factor *= cos(radians(latitude))
+    return float((width * height) ** 0.5 * factor)
+
+
+def footprint(longitude: Any, latitude: Any) -> BaseGeometry:
+    """The polygon of an outline in degrees, split where it crosses longitude 180."""
+    longitude = np.where(longitude - longitude[0] > 180, longitude - 360, np.where(longitude[0] - longitude > 180, longitude + 360, longitude))
+    outline = shapely.Polygon(np.column_stack([longitude, latitude]))
+    if longitude.min() >= -180 and longitude.max() <= 180:
+        return outline
+    parts = []
+    for shift in (-360.0, 0.0, 360.0):
+        inside = shapely.intersection(shapely.transform(outline, lambda xy, by=shift: xy + (by, 0.0)), shapely.box(-180, -90, 180, 90))
+        if not inside.is_empty and inside.area > 0:
+            parts.append(inside)
+    return shapely.MultiPolygon(parts) if len(parts) > 1 else parts[0]
+
+
+def check_gsd(gsd: float, native: float, name: str) -> None:
+    """Refuses pixels too coarse or too fine for what a band is.
+
+    Raises:
+        ResolutionError: they are.
+    """
+    if not FINEST * GRID_GSD <= gsd <= COARSEST * native:
+        raise ResolutionError(f"{name}: its pixels are {gsd:.1f} m on the ground, the band needs about {native:.0f} m; use the full-resolution file")

@@ -1,0 +1,85 @@
+"""One raster file with several bands."""
+
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from pipeline.bands import BY_NAME, NAMES
+from pipeline.errors import AmbiguousRadiometry, NotAScene
+from pipeline.scenes import guard
+from pipeline.scenes.build import Found, build_scene
+from pipeline.scenes.files import Files
+from pipeline.scenes.folder import ASSUMED
+from pipeline.scenes.header import Header, read_header
+from pipeline.scenes.names import band_name, facts
+from pipeline.scenes.scene import Asset, Radiometry, ReadOptions, Scene
+
+
+def raster_scene(name: str, files: Files, options: ReadOptions) -> Scene:
+    """The scene in one file.
+
+    Raises:
+        NotAScene: a single band without a name.
+        PipelineError: it cannot be read, and why.
+    """
+    path = PurePosixPath(name)
+    where = guard.printable(f"{files.root.name}/{name}" if files.root.name != name else name)
+    header = read_header(files.href(name))
+    bands = _bands(header, options, where)
+    named = [facts(part) for part in (path.stem, *reversed(path.parent.parts))]
+    sources = dict(ASSUMED)
+    level = next((fact.level for fact in named if fact.level), None)
+    if level:
+        sources["level"] = "name"
+    if bands is None:
+        assets = {"TCI": Asset(files.href(name))}
+    else:
+        assets = {band: _asset(header, index, options) for band, index in bands.items()}
+        if any(scale != 1.0 for scale in header.scales):
+            sources |= {"quantification": "the file's scale", "offset": "the file's offset"}
+    if options.offset is not None:
+        sources["offset"] = "--offset"
+    scales = {asset.scale for band, asset in assets.items() if band in BY_NAME}
+    return build_scene(
+        Found(
+            id=path.stem,
+            where=where,
+            layout="raster",
+            assets=assets,
+            radiometry=Radiometry(
+                None, round(1.0 / scales.pop(), 6) if len(scales) == 1 else None, {band: asset.offset / asset.scale for band, asset in assets.items()}, sources
+            ),
+            acquired=next((fact.acquired for fact in named if fact.acquired), None),
+            level=level,
+            platform=next((fact.platform for fact in named if fact.platform), None),
+            files=(files.path(name),),
+        ),
+        options,
+    )
+
+
+def _bands(header: Header, options: ReadOptions, where: str) -> dict[str, int] | None:
+    """Band to its number in the file; None for an 8-bit picture in red, green and blue."""
+    named = {band: at + 1 for at, text in reversed(list(enumerate(header.descriptions))) if text and (band := band_name(text.split(",")[0].split(" (")[0]))}
+    if set(named) & set(BY_NAME):
+        return named
+    if options.bands:
+        if len(options.bands) > header.count:
+            raise AmbiguousRadiometry(f"{where}: has {header.count} bands, --bands names {len(options.bands)}; name one for each band of the file")
+        return {band: at + 1 for at, band in enumerate(options.bands)}
+    if {"red", "green", "blue"} <= set(header.colours) and header.dtypes[0] == "uint8":
+        return None
+    if header.count == 1:
+        raise NotAScene(f"{where}: one band without a name; name the file after its band (B04.tif) if it belongs to a scene")
+    raise AmbiguousRadiometry(f"{where}: its {header.count} bands have no names; name them in order, as in --bands {','.join(_guess(header.count))}")
+
+
+def _guess(count: int) -> Sequence[str]:
+    return {3: ("B04", "B03", "B02"), 4: ("B02", "B03", "B04", "B08")}.get(count, NAMES[:count])
+
+
+def _asset(header: Header, index: int, options: ReadOptions) -> Asset:
+    scale, offset = header.scales[index - 1], header.offsets[index - 1]
+    if scale == 1.0:
+        scale = 1.0 if header.dtypes[0].startswith("float") else 1e-4
+        offset = (options.offset or 0.0) * 1e-4
+    return Asset(header.href, index, scale, offset, header.nodata if header.nodata is not None else 0.0)

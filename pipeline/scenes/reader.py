@@ -1,0 +1,180 @@
+"""The only place that reads pixels: any scene's bands on its UTM zone's 10 m grid."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from affine import Affine
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+
+from pipeline.errors import CorruptScene, IncompleteScene
+from pipeline.grid import Bounds
+from pipeline.scenes import guard
+from pipeline.scenes.header import GRID_GSD, aligned, crs_key
+from pipeline.scenes.scene import Asset, Scene
+
+Pixels = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """A raster file on the 10 m grid: the file itself, or its warped view. `left` and `top` in metres."""
+
+    dataset: rasterio.DatasetReader
+    left: float
+    top: float
+
+    def read(self, indexes: list[int], bounds: Bounds, fill: float) -> tuple[Pixels, Mask]:
+        """Bands (band, y, x) of a window of the grid, `fill` outside the file, and which pixels (y, x) are inside."""
+        left, bottom, right, top = bounds
+        width, height = round((right - left) / GRID_GSD), round((top - bottom) / GRID_GSD)
+        col, row = round((left - self.left) / GRID_GSD), round((self.top - top) / GRID_GSD)
+        pixels = np.full((len(indexes), height, width), fill, self.dataset.dtypes[indexes[0] - 1])
+        inside = np.zeros((height, width), np.bool_)
+        rows = slice(max(row, 0), min(row + height, self.dataset.height))
+        cols = slice(max(col, 0), min(col + width, self.dataset.width))
+        if rows.start < rows.stop and cols.start < cols.stop:
+            place = slice(rows.start - row, rows.stop - row), slice(cols.start - col, cols.stop - col)
+            window = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
+            pixels[(slice(None), *place)] = self.dataset.read(indexes, window=window)
+            inside[place] = True
+        return pixels, inside
+
+
+class SceneReader:
+    """Reads one scene; a context manager with datasets of its own, so each thread opens one for itself."""
+
+    def __init__(self, scene: Scene) -> None:
+        self.scene = scene
+        self._stack = ExitStack()
+        self._layers: dict[tuple[str, bool, float | None], _Layer] = {}
+        self._overlays: list[SceneReader] = []
+
+    def __enter__(self) -> Self:
+        self._overlays = [self._stack.enter_context(SceneReader(overlay)) for overlay in self.scene.overlays]
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._layers.clear()
+        self._stack.close()
+
+    def read(self, bounds: Bounds, bands: Sequence[str]) -> tuple[Pixels, Mask]:
+        """Stored numbers (band, y, x) and which pixels (y, x) were measured in every band.
+
+        `bounds` are metres in the scene's zone, multiples of 10. Pixels outside the data are 0 and invalid.
+
+        Raises:
+            IncompleteScene: the scene lacks a band.
+            CorruptScene: a file does not decode.
+        """
+        if missing := [band for band in bands if band not in self.scene.assets]:
+            raise IncompleteScene(f"{self.scene.id}: lacks {', '.join(missing)}; add the files or choose a model that does without")
+        assets = [self.scene.assets[band] for band in bands]
+        with guard.environment():
+            pixels, valid = self._read(assets, bounds)
+        for overlay in self._overlays:
+            holes = ~valid
+            if holes.any():
+                other, measured = overlay.read(bounds, bands)
+                use = holes & measured
+                pixels[:, use] = other[:, use].astype(pixels.dtype)
+                valid |= use
+        return pixels, valid
+
+    def read_quality(self, bounds: Bounds) -> npt.NDArray[np.uint8] | None:
+        """The scene classification (y, x), 0 where it has no data; None where the product has none.
+
+        Raises:
+            CorruptScene: the file does not decode.
+        """
+        quality = self.scene.quality
+        if quality is None:
+            return None
+        with guard.environment():
+            classes, _ = self._decode(quality, [quality.index], bounds, nearest=True)
+        found = classes[0].astype(np.uint8)
+        for overlay in self._overlays:
+            other = overlay.read_quality(bounds)
+            if other is not None:
+                found = np.where(found == 0, other, found)
+        return found
+
+    def _read(self, assets: Sequence[Asset], bounds: Bounds) -> tuple[Pixels, Mask]:
+        files: dict[tuple[str, float | None], list[int]] = {}
+        for at, asset in enumerate(assets):
+            files.setdefault((asset.href, asset.nodata), []).append(at)
+        pixels: Pixels | None = None
+        valid: Mask | None = None
+        for members in files.values():
+            group = [assets[at] for at in members]
+            alpha = [group[0].alpha] if group[0].alpha else []
+            found, measured = self._decode(group[0], [asset.index for asset in group] + alpha, bounds, nearest=False)
+            if alpha:
+                measured &= found[-1] > 0
+                found = found[:-1]
+            measured &= _measured(found, group[0])
+            if pixels is None or valid is None:
+                pixels, valid = np.empty((len(assets), *measured.shape), found.dtype), measured
+            else:
+                pixels, valid = pixels.astype(np.promote_types(pixels.dtype, found.dtype), copy=False), valid & measured
+            pixels[members] = found
+        if pixels is None or valid is None:
+            raise IncompleteScene(f"{self.scene.id}: no band was asked for; name at least one")
+        pixels[:, ~valid] = 0
+        return pixels, valid
+
+    def _decode(self, asset: Asset, indexes: list[int], bounds: Bounds, *, nearest: bool) -> tuple[Pixels, Mask]:
+        try:
+            return self._layer(asset, nearest).read(indexes, bounds, asset.nodata or 0.0)
+        except (RasterioError, OSError, MemoryError) as error:
+            name = guard.display_name(asset.href)
+            raise CorruptScene(f"{name}: does not decode ({guard.one_line(error)}); download it again") from error
+
+    def _layer(self, asset: Asset, nearest: bool) -> _Layer:
+        key = (asset.href, nearest, asset.nodata)
+        if key not in self._layers:
+            dataset = self._stack.enter_context(guard.open_raster(asset.href))
+            crs = asset.crs if asset.crs is not None else crs_key(dataset.crs)
+            transform = Affine(*asset.transform) if asset.transform is not None else dataset.transform
+            if aligned(crs, transform, dataset.width, dataset.height, self.scene.epsg):
+                self._layers[key] = _Layer(dataset, round(transform.c, -1), round(transform.f, -1))
+            else:
+                self._layers[key] = self._warped(dataset, asset, crs, transform, nearest)
+        return self._layers[key]
+
+    def _warped(self, dataset: rasterio.DatasetReader, asset: Asset, crs: int | str | None, transform: Affine, nearest: bool) -> _Layer:
+        left, bottom, right, top = self.scene.bounds
+        nodata = asset.nodata if asset.nodata is not None else 0.0
+        view = WarpedVRT(
+            dataset,
+            src_crs=rasterio.CRS.from_user_input(crs),
+            src_transform=transform,
+            crs=f"EPSG:{self.scene.epsg}",
+            transform=Affine(GRID_GSD, 0.0, left, 0.0, -GRID_GSD, top),
+            width=round((right - left) / GRID_GSD),
+            height=round((top - bottom) / GRID_GSD),
+            resampling=Resampling.nearest if nearest else Resampling.cubic,
+            src_nodata=nodata,
+            nodata=nodata,
+            warp_extras={"UNIFIED_SRC_NODATA": "YES" if asset.picture else "NO"},
+        )
+        return _Layer(self._stack.enter_context(view), left, top)
+
+
+def _measured(pixels: Pixels, asset: Asset) -> Mask:
+    """Which pixels (y, x) of one file's bands hold a measurement. DN 0 never does (ESA's special value), whatever the file's tag."""
+    if asset.picture:
+        return np.asarray((pixels != 0).any(axis=0))
+    good = np.isfinite(pixels) if pixels.dtype.kind == "f" else pixels != 0
+    if asset.nodata is not None and not np.isnan(asset.nodata):
+        good &= pixels != asset.nodata
+    return np.asarray(good.all(axis=0))

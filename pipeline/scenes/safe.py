@@ -1,0 +1,320 @@
+"""SAFE products of ESA and their granules: compact, old long names, GeoTIFF flavour, in folders and zips."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from math import isfinite
+from pathlib import PurePosixPath
+from typing import TypeVar
+from xml.etree.ElementTree import Element
+
+from pipeline.bands import BANDS
+from pipeline.errors import AmbiguousRadiometry, CorruptScene, GeoreferenceError, IncompleteScene
+from pipeline.scenes import guard
+from pipeline.scenes.build import Found, build_scene
+from pipeline.scenes.files import Files
+from pipeline.scenes.header import read_header
+from pipeline.scenes.names import facts, split_band
+from pipeline.scenes.scene import Asset, Level, Radiometry, ReadOptions, Scene
+
+PRODUCT_XML = re.compile(r"(?:MTD_MSI(?:L1C|L2A)\.xml|S2[A-D]_(?:OPER|USER)_MTD_SAF.*\.xml|product_metadata\.xml)$", re.IGNORECASE)
+GRANULE_XML = re.compile(r"(?:MTD_TL\.xml|S2[A-D]_(?:OPER|USER)_MTD_L(?:1C|2A)_TL_.*\.xml|(?:granule_)?metadata\.xml)$", re.IGNORECASE)
+T = TypeVar("T")
+_NOT_BANDS = {"QI_DATA", "AUX_DATA", "HTML", "qi", "auxiliary", "preview"}
+# sentinelhub-py's rule: newer baselines than those known are read by their XML, with a word.
+NEWEST_BASELINE = (5, 12)
+OFFSETS_SINCE = (4, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What a product's XML says. `offsets` is None where there is no offset list; keys are band names."""
+
+    level: Level | None
+    baseline: str | None
+    quantification: float | None
+    offsets: Mapping[str, float] | None
+    platform: str | None
+    start: datetime | None
+    cloud_cover: float | None
+    images: tuple[str, ...]
+    source: str
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Granule:
+    """What a granule's XML says: sensing time, granule id, EPSG code, and the upper left corner by pixel size."""
+
+    tile: str | None
+    sensed: datetime | None
+    epsg: int | None
+    corners: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    level: Level | None = None
+
+
+def read_product(files: Files, xml: str, where: str) -> tuple[Product, list[Files]]:
+    """The facts in a product's metadata file, and the files of each of its granules.
+
+    Raises:
+        CorruptScene, UnsafeInput: the XML is broken or hostile.
+    """
+    product = product_facts(guard.parse_xml(files.read(xml), f"{where}/{xml}"), PurePosixPath(xml).name, where)
+    home = files.below(_parent(xml))
+    names = sorted({entry.split("/")[1] for entry in home.sizes if entry.startswith("GRANULE/") and entry.count("/") > 1})
+    with_images = [granule for name in names if _images(granule := home.below(f"GRANULE/{name}"))]
+    return product, with_images or [home.below(f"GRANULE/{names[0]}") if names else home]
+
+
+def product_facts(root: Element, source: str, where: str) -> Product:
+    """What a product's metadata says.
+
+    Raises:
+        CorruptScene: it is not the metadata of a Sentinel-2 product, or a number in it is none.
+    """
+    text = _texts(root)
+    label = f"{where}: {source}"
+    if "PROCESSING_BASELINE" not in text and "PRODUCT_URI" not in text and "SPACECRAFT_NAME" not in text:
+        raise CorruptScene(f"{label} is not the metadata of a Sentinel-2 product; download it again")
+    level = {"Level-1C": Level.L1C, "Level-2A": Level.L2A, "Level-2Ap": Level.L2A}.get(text.get("PROCESSING_LEVEL", ""))
+    quantification = _number(text.get("BOA_QUANTIFICATION_VALUE") or text.get("QUANTIFICATION_VALUE"), label)
+    if quantification is not None and not 100 <= quantification <= 100_000:
+        raise CorruptScene(f"{label} says quantification {quantification:g}; download the product again")
+    return Product(
+        level=level,
+        baseline=text.get("PROCESSING_BASELINE"),
+        quantification=quantification,
+        offsets=_offsets(root, label),
+        platform=_platform(text.get("SPACECRAFT_NAME")),
+        start=_instant(text.get("DATATAKE_SENSING_START") or text.get("PRODUCT_START_TIME")),
+        cloud_cover=_number(text.get("Cloud_Coverage_Assessment"), label),
+        images=tuple(node.text.strip() for node in root.iter() if _tag(node) in ("IMAGE_FILE", "IMAGE_ID") and node.text),
+        source=source,
+        names=tuple(name for name in (text.get("PRODUCT_URI"), where) if name),
+    )
+
+
+def granule_facts(root: Element, label: str) -> Granule:
+    """What a granule's metadata says.
+
+    Raises:
+        CorruptScene: a number in it is none.
+    """
+    text = _texts(root)
+    corners: dict[int, tuple[float, float]] = {}
+    for node in root.iter():
+        if _tag(node) == "Geoposition":
+            inner = _texts(node)
+            size, x, y = _number(node.get("resolution"), label), _number(inner.get("ULX"), label), _number(inner.get("ULY"), label)
+            if size and x is not None and y is not None:
+                corners[round(size)] = x, y
+    code = re.fullmatch(r"EPSG:(\d{4,6})", text.get("HORIZONTAL_CS_CODE", ""))
+    tile = re.search(r"_T?(\d{2}[C-HJ-NP-X][A-Z]{2})(?:_|$)", text.get("TILE_ID", ""))
+    level = Level.L2A if "Level-2A" in root.tag else Level.L1C if "Level-1C" in root.tag else None
+    return Granule(tile[1] if tile else None, _instant(text.get("SENSING_TIME")), int(code[1]) if code else None, corners, level)
+
+
+def granule_scene(files: Files, product: Product | None, product_xml: tuple[Files, str] | None, options: ReadOptions, where: str) -> Scene:
+    """The scene of one granule; `product_xml` names the product's metadata file for the list of inputs.
+
+    Raises:
+        PipelineError: it cannot be read, and why.
+    """
+    xml = next((name for name in sorted(files.sizes) if "/" not in name and GRANULE_XML.match(name)), None)
+    granule = granule_facts(guard.parse_xml(files.read(xml), f"{where}/{xml}"), f"{where}: {xml}") if xml else Granule(None, None, None)
+    named = [facts(name) for name in (*(product.names if product else ()), where, files.root.name)]
+    level = (product.level if product else None) or granule.level or _first(fact.level for fact in named)
+    scale, offsets, radiometry = _radiometry(product, options, where)
+    images = _images(files)
+    if not images:
+        raise IncompleteScene(f"{where}: holds metadata but no band images; download the whole product")
+    assets = {}
+    for band, (name, size) in images.items():
+        corner = granule.corners.get(size or 0)
+        assets[band] = Asset(
+            files.href(name),
+            scale=scale,
+            offset=offsets.get(band, 0.0) * scale,
+            crs=granule.epsg,
+            transform=(float(size), 0.0, corner[0], 0.0, -float(size), corner[1]) if size and corner else None,
+        )
+    _check_images(files, images, assets, where)
+    tile = granule.tile or _first(fact.tile for fact in [facts(files.root.name), *named])
+    platform = (product.platform if product else None) or _first(fact.platform for fact in named)
+    start = product.start if product and product.start else _first(fact.acquired for fact in named)
+    acquired = granule.sensed or start
+    inputs = {files.path(name) for name, _ in images.values()} | ({files.path(xml)} if xml else set())
+    if product_xml:
+        inputs.add(product_xml[0].path(product_xml[1]))
+    sources = {**radiometry.sources, "level": product.source if product and product.level else str(xml) if granule.level else "name"}
+    return build_scene(
+        Found(
+            id="_".join(part for part in (platform, level, f"T{tile}" if tile else files.root.stem, f"{start:%Y%m%dT%H%M%S}" if start else None) if part),
+            where=where,
+            layout="SAFE" if product else "granule",
+            assets=assets,
+            radiometry=Radiometry(radiometry.baseline, radiometry.quantification, radiometry.offsets, sources),
+            acquired=acquired,
+            level=level,
+            platform=platform,
+            cloud_cover=product.cloud_cover if product else None,
+            files=tuple(sorted(inputs)),
+            warnings=_baseline_warnings(product, where),
+            expected={band: f"{PurePosixPath(path).name}" for path in (product.images if product else ()) if (band := split_band(PurePosixPath(path).name)[1])},
+        ),
+        options,
+    )
+
+
+def _radiometry(product: Product | None, options: ReadOptions, where: str) -> tuple[float, Mapping[str, float], Radiometry]:
+    """Scale, offsets in DN by band, and the passport. Presence of the offset list decides, never a date or a name."""
+    quantification = product.quantification if product else None
+    sources = {}
+    if quantification is None:
+        quantification = 10_000.0
+        sources["quantification"] = "assumed: Sentinel-2's usual value"
+    elif product:
+        sources["quantification"] = product.source
+    bands = [band.name for band in BANDS]
+    if options.offset is not None and (product is None or product.offsets is None):
+        offsets = dict.fromkeys(bands, options.offset)
+        sources["offset"] = "--offset"
+    elif product is None:
+        raise AmbiguousRadiometry(
+            f"{where}: the product's metadata (MTD_MSIL1C.xml or MTD_MSIL2A.xml) is missing, so the offset is unknown; add it, or say --offset 0 or --offset -1000"
+        )
+    elif product.offsets is not None:
+        missing = [band for band in bands if band not in product.offsets and band != "B10"]
+        if missing:
+            raise AmbiguousRadiometry(f"{where}: {product.source} has no offset for {', '.join(missing)}; say --offset 0 or --offset -1000")
+        offsets = dict(product.offsets)
+        sources["offset"] = product.source
+    elif baseline_pair(product.baseline) >= OFFSETS_SINCE:
+        raise AmbiguousRadiometry(
+            f"{where}: baseline {product.baseline} should have offsets, {product.source} has none; download it again, or say --offset 0 or --offset -1000"
+        )
+    else:
+        offsets = dict.fromkeys(bands, 0.0)
+        sources["offset"] = f"{product.source} has no offset list"
+    if product and product.baseline:
+        sources["baseline"] = product.source
+    return 1.0 / quantification, offsets, Radiometry(product.baseline if product else None, quantification, offsets, sources)
+
+
+def baseline_pair(baseline: str | None) -> tuple[int, int]:
+    """A baseline such as `05.09` as a pair of integers, (0, 0) where it is none."""
+    match = re.fullmatch(r"(\d{1,2})\.(\d{1,2})", baseline or "")
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def _baseline_warnings(product: Product | None, where: str) -> tuple[str, ...]:
+    if product and NEWEST_BASELINE < baseline_pair(product.baseline) < (99, 0):
+        return (f"baseline {product.baseline} is newer than those known here ({NEWEST_BASELINE[0]:02}.{NEWEST_BASELINE[1]:02}); read as its metadata says",)
+    return ()
+
+
+def _images(files: Files) -> dict[str, tuple[str, int | None]]:
+    """Band (or TCI, SCL) to file name and pixel size in its name; the finest of the copies at 10, 20 and 60 m."""
+    best: dict[str, tuple[int, str, int | None]] = {}
+    for name in sorted(files.sizes):
+        path = PurePosixPath(name)
+        if path.suffix.lower() not in guard.RASTER_SUFFIXES or _NOT_BANDS & set(path.parts):
+            continue
+        _, band, size = split_band(path.stem)
+        if band is None or (band == "SCL" and "MSK" in path.stem):
+            continue
+        if size is None and (folder := re.fullmatch(r"R(10|20|60)m", path.parent.name)):
+            size = int(folder[1])
+        native = next((entry.gsd for entry in BANDS if entry.name == band), 10)
+        rank = size or native
+        if band not in best or rank < best[band][0]:
+            best[band] = rank, name, size or (native if band != "SCL" else None)
+    return {band: (name, size) for band, (_, name, size) in best.items()}
+
+
+def _check_images(files: Files, images: Mapping[str, tuple[str, int | None]], assets: dict[str, Asset], where: str) -> None:
+    """Keeps the XML's georeferencing only for files without their own, and demands that the two agree.
+
+    L2Ap products before baseline 02.07 have JP2s without georeferencing.
+    """
+    for band in images:
+        asset = assets[band]
+        try:
+            header = read_header(asset.href)
+        except CorruptScene:
+            continue  # build_scene meets the same error and decides whether the band matters
+        if header.crs is None:
+            if asset.crs is None or asset.transform is None:
+                raise GeoreferenceError(f"{where}: {band} has no georeferencing and neither has the granule's metadata; download the whole product")
+            continue
+        if asset.crs is not None and header.crs != asset.crs:
+            raise GeoreferenceError(f"{where}: {band} says EPSG:{header.crs}, the granule's metadata EPSG:{asset.crs}; download the product again")
+        assets[band] = Asset(asset.href, asset.index, asset.scale, asset.offset, asset.nodata)
+
+
+def _tag(node: Element) -> str:
+    return node.tag.rsplit("}", 1)[-1]
+
+
+def _texts(root: Element) -> dict[str, str]:
+    """The first text of each tag below a node."""
+    found: dict[str, str] = {}
+    for node in root.iter():
+        if node.text and node.text.strip():
+            found.setdefault(_tag(node), node.text.strip())
+    return found
+
+
+def _offsets(root: Element, label: str) -> dict[str, float] | None:
+    """Offsets in DN by band, mapped by the product's own table of band ids where it has one."""
+    by_id = {band.number: band.name for band in BANDS}
+    for node in root.iter():
+        if _tag(node) == "Spectral_Information" and (number := _number(node.get("bandId"), label)) is not None:
+            match = re.fullmatch(r"B(\d{1,2}|8A)", node.get("physicalBand", ""))
+            if match:
+                by_id[round(number)] = "B8A" if match[1] == "8A" else f"B{match[1]:0>2}"
+    found: dict[str, float] = {}
+    for node in root.iter():
+        if _tag(node) in ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET"):
+            number, value = _number(node.get("band_id"), label), _number(node.text, label)
+            if number is None or value is None or round(number) not in by_id:
+                raise CorruptScene(f"{label} has an offset without a band; download the product again")
+            found[by_id[round(number)]] = value
+    return found or None
+
+
+def _number(text: str | None, label: str) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not isfinite(value):
+        raise CorruptScene(f"{label} holds {guard.printable(text[:40])!r} where a number belongs; download the product again")
+    return value
+
+
+def _instant(text: str | None) -> datetime | None:
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _platform(name: str | None) -> str | None:
+    match = re.fullmatch(r"Sentinel-2([A-D])", name or "", re.IGNORECASE)
+    return f"S2{match[1].upper()}" if match else None
+
+
+def _parent(name: str) -> str:
+    parent = str(PurePosixPath(name).parent)
+    return "" if parent == "." else parent
+
+
+def _first(values: Iterable[T | None]) -> T | None:
+    return next((value for value in values if value is not None), None)
