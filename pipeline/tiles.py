@@ -1,7 +1,6 @@
 """The tile table: one row a tile of one scene, stored as GeoParquet."""
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -53,11 +52,17 @@ class TileAnswers:
 
 
 def rounded(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Probabilities with `DECIMALS` digits whose rows still sum to 1: the largest entry takes the remainder."""
-    digits = np.round(probabilities.astype(np.float64), DECIMALS)
-    largest = np.argmax(np.nan_to_num(probabilities), axis=1)
-    digits[np.arange(len(digits)), largest] += 1.0 - digits.sum(axis=1)
-    return np.round(digits, DECIMALS).astype(np.float32)
+    """Probabilities with `DECIMALS` digits whose rows still sum to 1 and keep their order (largest-remainder method)."""
+    known = ~np.isnan(probabilities).any(axis=1)
+    parts = probabilities[known].astype(np.float64)
+    units = 10**DECIMALS
+    scaled = parts / parts.sum(axis=1, keepdims=True) * units
+    whole = np.floor(scaled)
+    missing = (units - whole.sum(axis=1)).astype(np.int64)
+    rank = np.argsort(np.argsort(-(scaled - whole), axis=1, kind="stable"), axis=1)
+    result = np.full(probabilities.shape, np.nan, np.float32)
+    result[known] = (whole + (rank < missing[:, None])) / units
+    return result
 
 
 def tile_table(answers: TileAnswers, grid: TileGrid, legend: Legend, scene: str, acquired: datetime) -> gpd.GeoDataFrame:
@@ -107,7 +112,7 @@ def write_table(table: gpd.GeoDataFrame, path: Path, metadata: Mapping[str, Any]
         pq.write_table(arrow, part, compression="zstd")
         if pq.read_metadata(part).num_rows != len(table):
             raise OutputError(f"{path}: {len(table)} rows were written, fewer came back; check the disk")
-        os.replace(part, path)
+        part.replace(path)
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """Finished tile tables as one file of another format."""
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def export_tables(folder: Path, out: Path, driver: str | None, scene: str | None
             joined.to_csv(part, index=False)
         else:
             joined.to_file(part, driver=driver, layer="tiles")
-        os.replace(part, out)
+        part.replace(out)
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)

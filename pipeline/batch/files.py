@@ -1,7 +1,6 @@
 """Files that appear whole or not at all."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,7 +29,7 @@ def write_text(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+        part.replace(path)
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -51,8 +50,8 @@ def staged_folder(final: Path) -> Iterator[Path]:
         yield staging
         if final.exists():
             shutil.rmtree(old, ignore_errors=True)
-            os.replace(final, old)
-        os.replace(staging, final)
+            final.replace(old)
+        staging.replace(final)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise OutputError(f"{final}: cannot be written ({error.strerror or error}); free space or choose another --tiles folder") from error
@@ -65,7 +64,7 @@ def sweep(folder: Path) -> None:
     for path in folder.glob(f".*{_OLD}"):
         final = path.with_name(path.name.removeprefix(".").removesuffix(_OLD))
         if not final.exists():
-            os.replace(path, final)
+            path.replace(final)
         else:
             shutil.rmtree(path, ignore_errors=True)
     for path in folder.glob(f".*{_STAGED}"):

@@ -15,8 +15,8 @@ from rasterio.shutil import copy as copy_raster
 from rasterio.windows import Window
 from shapely.geometry import mapping
 
-from pipeline import bands as band_table
 from pipeline import __version__
+from pipeline import bands as band_table
 from pipeline.atlas.imagery import quicklook
 from pipeline.batch.files import digest
 from pipeline.classify import ClassifiedBlock

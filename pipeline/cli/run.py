@@ -46,11 +46,11 @@ def run(scenes: Path | None, demo: bool, **options: Any) -> None:  # noqa: ANN40
         raise click.UsageError("give a folder of SCENES, or --demo")
     if scenes is not None and not scenes.exists():
         raise click.UsageError(f"{scenes}: there is no such folder")
+    from pipeline.atlas.page import PageOptions
     from pipeline.batch.run import RunOptions, tiles_in
     from pipeline.batch.run import Watcher as SilentWatcher
     from pipeline.batch.run import run as run_batch
     from pipeline.batch.work import ModelChoice
-    from pipeline.atlas.page import PageOptions
     from pipeline.classify import ClassifyOptions
     from pipeline.scenes.find import ReadOptions, find_scenes
 

@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from pipeline.classify import ClassifyOptions, classify_scene
+from pipeline.grid import TileGrid
+from pipeline.legend import TileState
+from pipeline.scenes.radiometry import Stretch
+from tests.fakes import FakeClassifier, class_of
+from tests.test_tiling import scene_on_disk
+
+GRID = TileGrid(32632)
+LEFT, TOP = 640 * 1000, 640 * 8000
+
+
+def tiles_of_known_colour(rows, columns, seed=5):
+    """DN (3, y, x) with one colour per tile, and the class that the fake sees in each tile."""
+    rng = np.random.default_rng(seed)
+    colours = rng.integers(100, 2700, (3, rows, columns))
+    codes = Stretch().codes(colours / 10_000)
+    expected = [[class_of(*codes[:, r, c].astype(float)) for c in range(columns)] for r in range(rows)]
+    return np.kron(colours, np.ones((64, 64), int)).astype(np.uint16), np.array(expected)
+
+
+def test_every_tile_gets_its_own_answer(tmp_path):
+    pixels, expected = tiles_of_known_colour(3, 5)
+    table = classify_scene(scene_on_disk(tmp_path, pixels, LEFT, TOP), FakeClassifier(), GRID)
+    assert table["code"].to_numpy().reshape(3, 5).tolist() == expected.tolist()
+    assert table["tile_id"].iloc[0] == "32632_1000_7999"
+    assert table.geometry.iloc[0].bounds == (LEFT, TOP - 640, LEFT + 640, TOP)
+    assert (table["confidence"] == np.float32(0.82)).all()
+
+
+def test_two_crops_agree_on_the_tiles_that_both_hold_whole(tmp_path):
+    pixels = np.random.default_rng(9).integers(1, 3000, (3, 300, 460), dtype=np.uint16)
+    whole = scene_on_disk(tmp_path, pixels, LEFT - 170, TOP + 90, "whole")
+    crop = scene_on_disk(tmp_path, pixels[:, 35:290, 71:455], LEFT - 170 + 710, TOP + 90 - 350, "crop")
+    first, second = (classify_scene(scene, FakeClassifier(), GRID).set_index("tile_id") for scene in (whole, crop))
+    both = first.index.intersection(second.index)
+    full = [name for name in both if first.at[name, "valid_fraction"] == second.at[name, "valid_fraction"] == 1]
+    assert len(full) >= 8
+    columns = ["code", *(name for name in first.columns if name.startswith("p_"))]
+    assert first.loc[full, columns].equals(second.loc[full, columns])
+
+
+@pytest.mark.parametrize(("min_valid", "classified"), [(0.0, 4), (0.5, 2), (0.9, 1), (1.0, 1)])
+def test_partial_tiles_follow_min_valid(tmp_path, min_valid, classified):
+    pixels = np.full((3, 64, 256), 1000, np.uint16)
+    for tile, share in enumerate((64, 48, 16, 4)):
+        pixels[:, :, tile * 64 + share : (tile + 1) * 64] = 0
+    table = classify_scene(scene_on_disk(tmp_path, pixels, LEFT, TOP), FakeClassifier(), GRID, ClassifyOptions(min_valid=min_valid))
+    assert table["valid_fraction"].tolist() == [1, 0.75, 0.25, 0.0625]
+    assert (table["code"] >= 0).sum() == classified
+    assert set(table["code"][table["code"] < 0]) <= {TileState.NO_DATA}
+
+
+def test_no_zero_reaches_the_network(tmp_path):
+    pixels = np.full((3, 64, 128), 800, np.uint16)
+    pixels[:, np.tri(64, 128, 30, dtype=bool)] = 0
+    fake = FakeClassifier()
+    classify_scene(scene_on_disk(tmp_path, pixels, LEFT, TOP), fake, GRID, ClassifyOptions(min_valid=0.1))
+    assert fake.seen and all((patch == Stretch().codes(np.array(0.08))).all() for patch in fake.seen)
+
+
+def test_cloud_and_snow_become_states(tmp_path):
+    pixels = np.full((3, 64, 64 * 5), 1000, np.uint16)
+    quality = np.full((64, 64 * 5), 4)
+    quality[:32, 64:128] = 9
+    quality[:, 128:192] = 3
+    quality[:40, 192:256] = 11
+    quality[:16, 256:] = 8
+    table = classify_scene(scene_on_disk(tmp_path, pixels, LEFT, TOP, quality=quality), FakeClassifier(), GRID)
+    assert table["code"].tolist()[1:4] == [TileState.CLOUD, TileState.CLOUD, TileState.UNCLASSIFIED]
+    assert table["code"].iloc[0] >= 0 and table["code"].iloc[4] >= 0
+    assert table["cloud_fraction"].tolist() == [0, 0.5, 1, 0, 0.25]
+
+
+def test_unfamiliar_tiles_carry_no_class_but_keep_their_probabilities(tmp_path):
+    pixels = np.full((3, 64, 128), 500, np.uint16)
+    pixels[:, :, 64:] = 2600
+    table = classify_scene(scene_on_disk(tmp_path, pixels, LEFT, TOP), FakeClassifier(unfamiliar_above=200), GRID)
+    assert table["label"].tolist()[1] == "unclassified" and table["code"].iloc[0] >= 0
+    assert table["p_Forest"].notna().all()
+
+
+def test_without_a_classification_layer_cloud_is_unknown(tmp_path):
+    pixels = np.full((3, 64, 64), 1000, np.uint16)
+    table = classify_scene(scene_on_disk(tmp_path, pixels, LEFT, TOP), FakeClassifier(), GRID)
+    assert np.isnan(table["cloud_fraction"].iloc[0])

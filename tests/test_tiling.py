@@ -1,0 +1,113 @@
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from rasterio.transform import from_origin
+from shapely.geometry import box
+
+from pipeline.grid import TileGrid, TileIndex
+from pipeline.scenes.scene import Asset, Level, Radiometry, Scene
+from pipeline.tiling import Block, blocks, cut, fill_by_reflection, patches, tile_fraction, tile_indices
+
+GRID = TileGrid(32632)
+
+
+def scene_on_disk(folder, pixels, left, top, name="made", quality=None):
+    """A scene of uint16 bands B04, B03, B02 (and SCL) in one GeoTIFF."""
+    path = folder / f"{name}.tif"
+    stack = pixels if quality is None else np.concatenate([pixels, quality[None].astype(pixels.dtype)])
+    height, width = pixels.shape[1:]
+    profile = {"driver": "GTiff", "dtype": "uint16", "crs": "EPSG:32632", "transform": from_origin(left, top, 10, 10)}
+    with rasterio.open(path, "w", count=len(stack), height=height, width=width, **profile) as target:
+        target.write(stack)
+    bounds = (left, top - 10 * height, left + 10 * width, top)
+    return Scene(
+        id=name,
+        acquired=datetime(2024, 6, 1, tzinfo=UTC),
+        level=Level.L1C,
+        epsg=32632,
+        bounds=bounds,
+        footprint=box(11, 46, 11.1, 46.1),
+        assets={band: Asset(str(path), at + 1) for at, band in enumerate(("B04", "B03", "B02"))},
+        layout="raster",
+        radiometry=Radiometry(),
+        quality=None if quality is None else Asset(str(path), 4, nodata=0),
+        files=(path,),
+    )
+
+
+@given(st.integers(1, 4), st.integers(1, 5))
+def test_cut_tiles_stitch_back(rows, columns):
+    plane = np.arange(rows * columns * 64).reshape(rows * 8, columns * 8)
+    tiles = cut(plane, 8)
+    stitched = np.block([[tiles[r * columns + c] for c in range(columns)] for r in range(rows)])
+    assert np.array_equal(stitched, plane)
+
+
+@given(st.integers(1, 4), st.integers(1, 5))
+def test_indices_and_fractions_follow_the_cut(rows, columns):
+    mask = np.zeros((rows * 64, columns * 64), bool)
+    mask[:64, -64:] = True
+    index = tile_indices(TileIndex(100, 200), mask.shape, 64)
+    fraction = tile_fraction(mask, 64)
+    assert index[fraction == 1].tolist() == [[100 + columns - 1, 200]]
+    assert len(index) == rows * columns == len({tuple(row) for row in index.tolist()})
+    assert index[-1].tolist() == [100 + columns - 1, 200 - rows + 1]
+
+
+@given(hnp.arrays(bool, (6, 9)).filter(lambda valid: valid.any()), st.integers(0, 2**32 - 1))
+def test_filled_pixels_come_from_valid_ones(valid, seed):
+    patch = np.random.default_rng(seed).integers(1, 255, (6, 9, 3), dtype=np.uint8)
+    patch[~valid] = 0
+    filled = fill_by_reflection(patch, valid)
+    assert (filled > 0).all()
+    assert np.array_equal(filled[valid], patch[valid])
+
+
+def test_a_straight_edge_is_mirrored():
+    patch = np.zeros((4, 8, 1), np.uint8)
+    patch[:, :5, 0] = [10, 20, 30, 40, 50]
+    filled = fill_by_reflection(patch, patch[..., 0] > 0)
+    assert filled[0, :, 0].tolist() == [10, 20, 30, 40, 50, 40, 30, 20]
+
+
+def test_patches_are_network_shaped():
+    pixels = np.arange(3 * 64 * 128, dtype=np.uint16).reshape(3, 64, 128)
+    valid = np.ones((64, 128), bool)
+    valid[:, 96:] = False
+    found = patches(Block(TileIndex(5, 9), pixels, valid))
+    assert found.index.tolist() == [[5, 9], [6, 9]]
+    assert found.pixels.shape == (2, 64, 64, 3)
+    assert np.array_equal(found.pixels[0], np.moveaxis(pixels[:, :, :64], 0, -1))
+    assert found.valid_fraction.tolist() == [1, 0.5]
+
+
+@pytest.mark.parametrize("tile_rows", [1, 2, 16])
+def test_blocks_cover_the_scene_whatever_their_height(tmp_path, tile_rows):
+    rng = np.random.default_rng(3)
+    pixels = rng.integers(1, 5000, (3, 200, 330), dtype=np.uint16)
+    quality = rng.integers(1, 11, (200, 330))
+    scene = scene_on_disk(tmp_path, pixels, 640 * 1000 + 130, 640 * 8000 + 250, quality=quality)
+    found = list(blocks(scene, GRID, ("B02", "B04"), tile_rows))
+    whole = np.concatenate([block.pixels for block in found], axis=1)
+    valid = np.concatenate([block.valid for block in found])
+    seen = np.concatenate([block.quality for block in found])
+    columns, rows = GRID.covering(scene.bounds)
+    assert whole.shape == (2, 64 * len(rows), 64 * len(columns))
+    assert found[0].origin == TileIndex(columns.start, rows.stop - 1)
+    top = round(((rows.stop) * 640 - (640 * 8000 + 250)) / 10)
+    place = (slice(top, top + 200), slice(13, 13 + 330))
+    assert np.array_equal(whole[(slice(None), *place)], pixels[[2, 0]])
+    assert np.array_equal(seen[place], quality)
+    assert valid[place].all() and valid.sum() == 200 * 330
+
+
+def test_bands_keep_the_order_that_was_asked_for(tmp_path):
+    pixels = np.stack([np.full((64, 64), value, np.uint16) for value in (400, 300, 200)])
+    scene = scene_on_disk(tmp_path, pixels, 640_000, 640 * 8000)
+    (block,) = blocks(scene, GRID, ("B03", "B02", "B04"))
+    assert block.pixels[:, 0, 0].tolist() == [300, 200, 400]
