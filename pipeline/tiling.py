@@ -32,7 +32,8 @@ class Block:
     quality: npt.NDArray[np.uint8] | None = None
 
 
-class Patches(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Patches:
     """Tiles cut from a block: `index` (n, 2), `pixels` (n, 64, 64, bands), `valid_fraction` (n,) float32."""
 
     index: npt.NDArray[np.int64]
@@ -125,7 +126,7 @@ def tile_fraction(mask: npt.NDArray[np.bool_], size: int) -> npt.NDArray[np.floa
     """Share of true pixels (n,) in every tile of an (y, x) mask."""
     rows, columns = mask.shape[0] // size, mask.shape[1] // size
     counted = mask.reshape(rows, size, columns, size).sum(axis=(1, 3), dtype=np.int32)
-    return (counted.ravel() / np.float32(size * size)).astype(np.float32)
+    return np.asarray(counted.ravel() / (size * size), dtype=np.float32)
 
 
 def tile_indices(origin: TileIndex, shape: tuple[int, int], size: int) -> npt.NDArray[np.int64]:
@@ -146,7 +147,7 @@ def fill_by_reflection(patch: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) ->
     inside = (mirror_y >= 0) & (mirror_y < valid.shape[0]) & (mirror_x >= 0) & (mirror_x < valid.shape[1])
     usable = inside.copy()
     usable[inside] = valid[mirror_y[inside], mirror_x[inside]]
-    return patch[np.where(usable, mirror_y, y), np.where(usable, mirror_x, x)]
+    return np.asarray(patch[np.where(usable, mirror_y, y), np.where(usable, mirror_x, x)])
 
 
 def patches(block: Block, size: int = 64) -> Patches:

@@ -91,10 +91,10 @@ class Cluster:
         from distributed import Client, KilledWorker
         from distributed import as_completed as completed
 
-        with Client(self.address, set_as_default=False) as client:
+        with Client(self.address, set_as_default=False) as client:  # type: ignore[no-untyped-call]  # dask ships no types
             _log.info("Dask dashboard: %s", client.dashboard_link)
             futures = {client.submit(self.work, task, retries=self.retries, pure=False): task for task in tasks}
-            for future in completed(futures):
+            for future in completed(futures):  # type: ignore[no-untyped-call]  # dask ships no types
                 try:
                     yield future.result()
                 except KilledWorker:

@@ -169,7 +169,7 @@ def write_item(
     import pystac
     from pystac.extensions.classification import Classification, ClassificationExtension
     from pystac.extensions.projection import ProjectionExtension
-    from pystac.extensions.raster import RasterBand, RasterExtension
+    from pystac.extensions.raster import DataType, RasterBand, RasterExtension
 
     footprint = scene.footprint
     item = pystac.Item(
@@ -198,7 +198,7 @@ def write_item(
     types = {TABLE: "application/vnd.apache.parquet", LANDCOVER: pystac.MediaType.COG, QUICKLOOK: "image/webp", TRUE_COLOUR: pystac.MediaType.GEOTIFF}
     roles = {TABLE: ["data"], LANDCOVER: ["data"], QUICKLOOK: ["overview"], TRUE_COLOUR: ["visual"]}
     for name, media in types.items():
-        extra = {"file:checksum": "1220" + digest(folder / name)}
+        extra: dict[str, Any] = {"file:checksum": "1220" + digest(folder / name)}
         if name == QUICKLOOK:
             extra |= {"atlas:bounds": picture_bounds, "proj:code": "EPSG:3857"}
         item.add_asset(name.partition(".")[0], pystac.Asset(f"./{name}", media_type=media, roles=roles[name], extra_fields=extra))
@@ -209,8 +209,8 @@ def write_item(
         for code, entry in enumerate(card.legend.classes)
     ]
     RasterExtension.ext(landcover, add_if_missing=True).bands = [
-        RasterBand.create(nodata=_NO_CLASS, data_type="uint8", spatial_resolution=grid.edge),
-        RasterBand.create(nodata=_NO_CLASS, data_type="uint8", spatial_resolution=grid.edge, unit="percent"),
+        RasterBand.create(nodata=_NO_CLASS, data_type=DataType.UINT8, spatial_resolution=grid.edge),
+        RasterBand.create(nodata=_NO_CLASS, data_type=DataType.UINT8, spatial_resolution=grid.edge, unit="percent"),
     ]
     ClassificationExtension.ext(landcover, add_if_missing=True).classes = classes
     item.set_self_href((folder / ITEM).as_posix())

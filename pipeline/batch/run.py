@@ -86,20 +86,21 @@ def run(found: Iterable[Scene | Refusal], options: RunOptions, executor: Executo
 
     Raises:
         ModelError: the model is not what its card says; nothing was read.
+        NotAScene: the folder holds nothing to map; nothing was written.
         OutputError: outputs are locked or cannot be written; earlier ones stay.
     """
     started = time.monotonic()
     watcher = watcher or Watcher()
-    folder = options.tiles / options.model.name
+    card = classifier(options.model).card
+    folder = options.tiles / card.name
+    inputs = list(found)
+    scenes = [entry for entry in inputs if isinstance(entry, Scene)]
+    _keep_apart(scenes, options)
     with ExitStack() as stack:
         stack.enter_context(only_run(folder))
         stack.enter_context(only_run(options.maps))
         sweep(folder)
         sweep(options.maps)
-        classifier(options.model)
-        inputs = list(found)
-        scenes = [entry for entry in inputs if isinstance(entry, Scene)]
-        _keep_apart(scenes, options)
         records = [refused(entry) for entry in inputs if isinstance(entry, Refusal)]
         for record in records:
             watcher.scene(record)
@@ -115,7 +116,7 @@ def run(found: Iterable[Scene | Refusal], options: RunOptions, executor: Executo
         page = None
         if kept:
             watcher.stage("page")
-            page = render_atlas(collect(folder), classifier(options.model).card.legend, options.maps / PAGE, options.page)
+            page = render_atlas(collect(folder), card.legend, options.maps / PAGE, options.page)
     return RunReport(tuple(records), page, folder, round(time.monotonic() - started, 2))
 
 
@@ -141,7 +142,7 @@ def _keep_apart(scenes: Sequence[Scene], options: RunOptions) -> None:
 def _write_report(folder: Path, records: Sequence[SceneRecord], options: RunOptions) -> None:
     report: dict[str, Any] = {
         "software": f"landcover-atlas {__version__}",
-        "model": {"name": options.model.name, "card_sha256": digest(options.model.root / options.model.name / "card.json")},
+        "model": {"name": folder.name, "card_sha256": digest(options.model.card_path)},
         "options": {**asdict(options.classify), "keep_chips": options.keep_chips},
         "scenes": [asdict(record) for record in records],
     }

@@ -22,7 +22,7 @@ from pipeline.legend import STATE_LABELS
 from pipeline.models import store
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Classifier
-from pipeline.scenes.reader import inspect_pixels
+from pipeline.scenes.inspect import inspect_pixels
 from pipeline.scenes.scene import Refusal, Scene
 from pipeline.tiles import write_table
 
@@ -37,9 +37,14 @@ class ModelChoice:
     """Which trained model runs, where it is stored, on which engine, with how many threads (None: all cores)."""
 
     name: str = "eurosat-resnet50"
-    root: Path = store.SAVED_MODELS
+    folder: Path = store.FOLDER
     engine: str = "auto"
     threads: int | None = None
+
+    @property
+    def card_path(self) -> Path:
+        """The model's `card.json`."""
+        return store.locate(self.name, self.folder) / "card.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ class SceneRecord:
 @lru_cache(maxsize=2)
 def classifier(choice: ModelChoice) -> Classifier:
     """The loaded model; a worker process loads each once."""
-    return store.load(choice.name, engine=choice.engine, root=choice.root, threads=choice.threads)
+    return store.load(choice.name, engine=choice.engine, threads=choice.threads, folder=choice.folder)
 
 
 def fingerprint(task: SceneTask, card: ModelCard, grid: TileGrid) -> str:
@@ -165,7 +170,7 @@ def _write(task: SceneTask, model: Classifier, grid: TileGrid, folder: Path, mar
 
         table = classify_scene(scene, model, grid, task.classify, see)
     bounds = pictures.write_quicklook()
-    card_digest = digest(task.model.root / task.model.name / "card.json")
+    card_digest = digest(task.model.card_path)
     metadata = {
         "software": f"landcover-atlas {__version__}",
         "model": {"name": card.name, "architecture": card.architecture, "card_sha256": card_digest, "metrics": card.metrics, "trained_on": card.trained_on},

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 DEMO_SCENES = Path("demo-scenes")
 
 
-def _parse_bands(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:
-    return tuple(part.strip().upper() for part in value.split(",")) if value else None
+def parse_bands(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """The band names in a comma-separated option."""
+    return tuple(part.strip().upper() for part in value.split(",")) if value else ()
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -32,7 +33,7 @@ def _parse_bands(_: click.Context, __: click.Parameter, value: str | None) -> tu
 @click.option("--maps", type=click.Path(path_type=Path), default=Path("maps"), show_default=True, help="Folder for atlas.html.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Scenes worked on side by side, each in a process.")
 @click.option("--scheduler", metavar="ADDRESS", help="Run the scenes on an existing Dask cluster instead.")
-@click.option("--bands", callback=_parse_bands, metavar="B04,B03,B02", help="Band names of rasters that do not name their bands, in file order.")
+@click.option("--bands", callback=parse_bands, metavar="B04,B03,B02", help="Band names of rasters that do not name their bands, in file order.")
 @click.option("--offset", type=float, help="Offset in DN (0 or -1000) for scenes whose metadata does not tell it.")
 @click.option("--min-valid", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Share of valid pixels that a tile needs.")
 @click.option("--chips", type=click.Choice(["none", "changed", "all"]), help="Tile pictures in the page. [default: as many as fit in 8 MB]")
@@ -52,7 +53,9 @@ def run(scenes: Path | None, demo: bool, **options: Any) -> None:  # noqa: ANN40
     from pipeline.batch.run import run as run_batch
     from pipeline.batch.work import ModelChoice
     from pipeline.classify import ClassifyOptions
-    from pipeline.scenes.find import ReadOptions, find_scenes
+    from pipeline.models import store
+    from pipeline.scenes.find import find_scenes
+    from pipeline.scenes.scene import ReadOptions
 
     if demo:
         scenes = _simulated(DEMO_SCENES)
@@ -78,7 +81,7 @@ def run(scenes: Path | None, demo: bool, **options: Any) -> None:  # noqa: ANN40
     watcher = Watcher()
     try:
         report = run_batch(
-            find_scenes(scenes, ReadOptions(bands=options["bands"], offset=options["offset"])),
+            find_scenes(scenes, ReadOptions(bands=options["bands"], required=store.card(options["model"]).bands, offset=options["offset"])),
             RunOptions(
                 tiles=options["tiles"],
                 maps=options["maps"],

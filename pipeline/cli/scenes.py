@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.console import explain_errors, verbosity
-from pipeline.cli.run import _parse_bands
+from pipeline.cli.run import parse_bands
 
 if TYPE_CHECKING:
     from pipeline.scenes.scene import Refusal, Scene
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
-@click.option("--bands", callback=_parse_bands, metavar="B04,B03,B02", help="Band names of rasters that do not name their bands, in file order.")
+@click.option("--bands", callback=parse_bands, metavar="B04,B03,B02", help="Band names of rasters that do not name their bands, in file order.")
 @click.option("--offset", type=float, help="Offset in DN (0 or -1000) for scenes whose metadata does not tell it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON list instead of text.")
 @verbosity
 @explain_errors
-def scenes(folder: Path, bands: tuple[str, ...] | None, offset: float | None, as_json: bool) -> None:
+def scenes(folder: Path, bands: tuple[str, ...], offset: float | None, as_json: bool) -> None:
     """Tell what scenes a FOLDER holds, without reading pixels."""
-    from pipeline.scenes.find import ReadOptions, find_scenes
-    from pipeline.scenes.scene import Scene
+    from pipeline.scenes.find import find_scenes
+    from pipeline.scenes.scene import ReadOptions, Scene
 
     found = list(find_scenes(folder, ReadOptions(bands=bands, offset=offset)))
     if as_json:
