@@ -107,7 +107,8 @@ def _picture_bands(found: Found, options: ReadOptions) -> tuple[dict[str, Asset]
     top = options.tci_max or known
     if top is None:
         raise AmbiguousRadiometry(
-            f"{found.where}: a picture whose brightest code could stand for {TCI_MAX[Level.L1C]:.0f} (L1C) or {TCI_MAX[Level.L2A]:.0f} (L2A); say which with --tci-max"
+            f"{found.where}: a picture of unknown level, whose code 255 could stand for DN {TCI_MAX[Level.L1C]:.0f} (L1C) "
+            f"or {TCI_MAX[Level.L2A]:.0f} (L2A); say which with --tci-max"
         )
     scale = top / _TCI_STEPS * 1e-4
     header = read_header(picture.href)
@@ -179,7 +180,8 @@ def _shared_bounds(where: str, first: Place, places: Mapping[str, Place]) -> Bou
 
 
 def _side_files(files: tuple[Path, ...]) -> list[str]:
-    ignored = sorted({side.name for path in files for suffix in _SIDE_FILES if (side := Path(f"{path}{suffix}")).exists() or (side := path.with_suffix(suffix)).exists()})
+    beside = (side for path in files for suffix in _SIDE_FILES for side in (Path(f"{path}{suffix}"), path.with_suffix(suffix)))
+    ignored = sorted({side.name for side in beside if side.exists()})
     if not ignored:
         return []
     more = f" and {len(ignored) - 3} more" if len(ignored) > 3 else ""

@@ -4,6 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import NotAScene, PipelineError
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 _SIDE_FOLDERS = {"QI_DATA", "AUX_DATA", "HTML", "DATASTRIP", "rep_info", "qi", "auxiliary", "preview", "thumbnail"}
 
 
-def find_scenes(folder: Path, options: ReadOptions = ReadOptions()) -> Iterator[Scene | Refusal]:  # noqa: B008  (frozen)
+def find_scenes(folder: Path, options: ReadOptions = ReadOptions()) -> Iterator[Scene | Refusal]:
     """Every scene below a folder, or in one file, and a refusal for each that cannot be read.
 
     Scenes come in the order of their names. A Refusal with error `NotAScene` is a stray file, not a lost scene.
@@ -71,7 +72,7 @@ def _folder(files: Files, options: ReadOptions) -> Iterator[Scene | Refusal]:
             continue
         home = _parent(name)
         left -= claimed | {other for other in left if _parent(other) == home and safe.GRANULE_XML.match(PurePosixPath(other).name)}
-        yield from _attempt(lambda item=item, name=name: stac.item_scene(item, name, files, options), name, files)
+        yield from _attempt(partial(stac.item_scene, item, name, files, options), name, files)
     for xml in sorted(name for name in left if safe.GRANULE_XML.match(PurePosixPath(name).name)):
         home = _parent(xml)
         granule = files.below(home)
@@ -93,7 +94,7 @@ def _product(files: Files, xml: str, options: ReadOptions) -> Iterator[Scene | R
         yield _refusal(error, home or where, files)
         return
     for granule in granules:
-        yield from _attempt(lambda granule=granule: safe.granule_scene(granule, product, (files, xml), options, where), home or where, files)
+        yield from _attempt(partial(safe.granule_scene, granule, product, (files, xml), options, where), home or where, files)
 
 
 def _granule(granule: Files, xml: str, options: ReadOptions) -> Iterator[Scene | Refusal]:
@@ -137,7 +138,7 @@ def _rasters(names: list[str], files: Files, options: ReadOptions) -> Iterator[S
     claimed = set()
     for (home, stem), bands in sorted(grouped.items()):
         claimed |= {name for name in good if loose.groups([name]) and next(iter(loose.groups([name]))) == (home, stem)}
-        yield from _attempt(lambda key=(home, stem), bands=bands: loose.loose_scene(*key, bands, files, options), f"{home}/{stem}", files)
+        yield from _attempt(partial(loose.loose_scene, home, stem, bands, files, options), f"{home}/{stem}", files)
     for name in good:
         if name in claimed:
             continue

@@ -1,6 +1,7 @@
 """What makes a file safe to open: magic bytes, pinned drivers, no side files, no network, limits, hardened XML."""
 
 import os
+import warnings
 import zipfile
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
@@ -8,7 +9,7 @@ from xml.etree.ElementTree import Element, ParseError
 import defusedxml.ElementTree as safe_xml
 import rasterio
 from defusedxml import DefusedXmlException
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from pipeline.errors import CorruptScene, NotAScene, UnsafeInput
 
@@ -97,7 +98,9 @@ def open_raster(href: str) -> rasterio.DatasetReader:
     try:
         driver = sniff(read_head(href), name)
         path = href if href.startswith(_ZIP) else os.path.abspath(href)  # noqa: PTH100  (a relative `http:x.tif` is a URL to GDAL)
-        dataset = rasterio.open(path, driver=driver)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # its place may come from the product's metadata
+            dataset = rasterio.open(path, driver=driver)
     except (OSError, RasterioError, UnicodeEncodeError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CorruptScene(f"{name}: does not open ({one_line(error)}); download it again") from error
     try:
@@ -111,7 +114,8 @@ def open_raster(href: str) -> rasterio.DatasetReader:
 def _check_limits(dataset: rasterio.DatasetReader, name: str) -> None:
     if max(dataset.shape) > MAX_SIDE or dataset.count > MAX_COUNT:
         raise UnsafeInput(
-            f"{name}: {dataset.width} x {dataset.height} pixels and {dataset.count} bands exceed {MAX_SIDE} x {MAX_SIDE} and {MAX_COUNT}; cut it into smaller files"
+            f"{name}: {dataset.width} x {dataset.height} pixels and {dataset.count} bands exceed {MAX_SIDE} x {MAX_SIDE} "
+            f"and {MAX_COUNT}; cut it into smaller files"
         )
     if unknown := sorted(set(dataset.dtypes) - set(DTYPES)):
         raise UnsafeInput(f"{name}: pixels of type {', '.join(unknown)} are not read; convert them to uint16")

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 from math import cos, floor, hypot, radians
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import rasterio
 import shapely
 from affine import Affine
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
+from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.errors import GeoreferenceError, ResolutionError
@@ -22,6 +24,8 @@ FINEST = 0.5
 # Shifts below 5 cm over the whole scene are rounding in the file's header, not another grid.
 _ALIGNMENT = 0.05
 _WGS84 = 4326
+
+Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +87,17 @@ def read_header(href: str) -> Header:
         )
 
 
-def crs_key(crs: Any) -> int | str | None:
+def crs_key(crs: rasterio.CRS | None) -> int | str | None:
     """A rasterio CRS as EPSG code where it has one, else as WKT, None where there is none."""
     if not crs:
         return None
     code = crs.to_epsg()
     return int(code) if code else str(crs.to_wkt())
+
+
+def corner(transform: Affine, col: float, row: float) -> tuple[float, float]:
+    """Map coordinates of a pixel's corner (affine's own operator for it changes between its versions)."""
+    return transform.a * col + transform.b * row + transform.c, transform.d * col + transform.e * row + transform.f
 
 
 def is_utm(crs: int | str | None) -> bool:
@@ -100,7 +109,7 @@ def aligned(crs: int | str | None, transform: Affine, width: int, height: int, e
     """Whether a raster's pixels are whole 10 m pixels of the zone's grid, north up."""
     if crs != epsg or transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
         return False
-    corners = (transform * (0, 0), transform * (width, height))
+    corners = (corner(transform, 0, 0), corner(transform, width, height))
     snapped = round(corners[0][0], -1), round(corners[0][1], -1)
     far = snapped[0] + width * GRID_GSD, snapped[1] - height * GRID_GSD
     shifts = (corners[0][0] - snapped[0], corners[0][1] - snapped[1], corners[1][0] - far[0], corners[1][1] - far[1])
@@ -122,8 +131,8 @@ def locate(header: Header, crs: int | str | None = None, transform: Affine | Non
         raise GeoreferenceError(f"{name}: has no position on the ground (identity or degenerate transform); georeference it first")
     if max(abs(transform.b), abs(transform.d)) > 1e-9 * max(abs(transform.a), abs(transform.e)):
         raise GeoreferenceError(f"{name}: its pixels are rotated against the map; warp it north-up first (gdalwarp)")
-    left, top = transform * (0, 0)
-    right, bottom = transform * (header.width, header.height)
+    left, top = corner(transform, 0, 0)
+    right, bottom = corner(transform, header.width, header.height)
     ring = _ring(min(left, right), min(bottom, top), max(left, right), max(bottom, top))
     longitude, latitude = _degrees(crs, ring[:, 0], ring[:, 1], name)
     middle_x, middle_y = _degrees(crs, np.array([(left + right) / 2]), np.array([(bottom + top) / 2]), name)
@@ -142,7 +151,7 @@ def locate(header: Header, crs: int | str | None = None, transform: Affine | Non
     return Place(epsg, bounds, footprint(longitude, latitude), gsd, on_grid)
 
 
-def _ring(left: float, bottom: float, right: float, top: float, points: int = 21) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _ring(left: float, bottom: float, right: float, top: float, points: int = 21) -> Floats:
     """The outline of a box with `points` a side: a straight 110 km edge is off by 416 m mid-edge at 60 degrees north."""
     along = np.linspace(0.0, 1.0, points)[:-1]
     corners = np.array([(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)])
@@ -150,7 +159,7 @@ def _ring(left: float, bottom: float, right: float, top: float, points: int = 21
     return np.concatenate([*sides, corners[:1]])
 
 
-def _degrees(crs: int | str, x: Any, y: Any, name: str) -> tuple[Any, Any]:
+def _degrees(crs: int | str, x: Floats, y: Floats, name: str) -> tuple[Floats, Floats]:
     try:
         longitude, latitude = Transformer.from_crs(CRS.from_user_input(crs), _WGS84, always_xy=True).transform(x, y, errcheck=True)
     except ProjError as error:
@@ -172,17 +181,14 @@ def _ground_gsd(crs: int | str, transform: Affine, latitude: float) -> float:
     return float((width * height) ** 0.5 * factor)
 
 
-def footprint(longitude: Any, latitude: Any) -> BaseGeometry:
+def footprint(longitude: Floats, latitude: Floats) -> BaseGeometry:
     """The polygon of an outline in degrees, split where it crosses longitude 180."""
     longitude = np.where(longitude - longitude[0] > 180, longitude - 360, np.where(longitude[0] - longitude > 180, longitude + 360, longitude))
     outline = shapely.Polygon(np.column_stack([longitude, latitude]))
     if longitude.min() >= -180 and longitude.max() <= 180:
         return outline
-    parts = []
-    for shift in (-360.0, 0.0, 360.0):
-        inside = shapely.intersection(shapely.transform(outline, lambda xy, by=shift: xy + (by, 0.0)), shapely.box(-180, -90, 180, 90))
-        if not inside.is_empty and inside.area > 0:
-            parts.append(inside)
+    moved = (translate(outline, shift) for shift in (-360.0, 0.0, 360.0))
+    parts = [inside for part in moved if (inside := part.intersection(shapely.box(-180, -90, 180, 90))).area > 0]
     return shapely.MultiPolygon(parts) if len(parts) > 1 else parts[0]
 
 

@@ -101,7 +101,7 @@ class SceneReader:
             return None
         with guard.environment():
             classes, _ = self._decode(quality, [quality.index], bounds, nearest=True)
-        found = classes[0].astype(np.uint8)
+        found: npt.NDArray[np.uint8] = classes[0].astype(np.uint8)
         for overlay in self._overlays:
             other = overlay.read_quality(bounds)
             if other is not None:

@@ -139,7 +139,7 @@ def granule_scene(files: Files, product: Product | None, product_xml: tuple[File
             crs=granule.epsg,
             transform=(float(size), 0.0, corner[0], 0.0, -float(size), corner[1]) if size and corner else None,
         )
-    _check_images(files, images, assets, where)
+    _check_images(images, assets, where)
     tile = granule.tile or _first(fact.tile for fact in [facts(files.root.name), *named])
     platform = (product.platform if product else None) or _first(fact.platform for fact in named)
     start = product.start if product and product.start else _first(fact.acquired for fact in named)
@@ -147,12 +147,13 @@ def granule_scene(files: Files, product: Product | None, product_xml: tuple[File
     inputs = {files.path(name) for name, _ in images.values()} | ({files.path(xml)} if xml else set())
     if product_xml:
         inputs.add(product_xml[0].path(product_xml[1]))
-    sources = {**radiometry.sources, "level": product.source if product and product.level else str(xml) if granule.level else "name"}
+    told_by = product.source if product and product.level else xml if granule.level else None
+    sources = {**radiometry.sources, "level": told_by or "name"}
     return build_scene(
         Found(
             id="_".join(part for part in (platform, level, f"T{tile}" if tile else files.root.stem, f"{start:%Y%m%dT%H%M%S}" if start else None) if part),
             where=where,
-            layout="SAFE" if product else "granule",
+            layout="SAFE" if product and product.source != "product_metadata.xml" else "granule",
             assets=assets,
             radiometry=Radiometry(radiometry.baseline, radiometry.quantification, radiometry.offsets, sources),
             acquired=acquired,
@@ -160,7 +161,7 @@ def granule_scene(files: Files, product: Product | None, product_xml: tuple[File
             platform=platform,
             cloud_cover=product.cloud_cover if product else None,
             files=tuple(sorted(inputs)),
-            warnings=_baseline_warnings(product, where),
+            warnings=_baseline_warnings(product),
             expected={band: f"{PurePosixPath(path).name}" for path in (product.images if product else ()) if (band := split_band(PurePosixPath(path).name)[1])},
         ),
         options,
@@ -182,7 +183,8 @@ def _radiometry(product: Product | None, options: ReadOptions, where: str) -> tu
         sources["offset"] = "--offset"
     elif product is None:
         raise AmbiguousRadiometry(
-            f"{where}: the product's metadata (MTD_MSIL1C.xml or MTD_MSIL2A.xml) is missing, so the offset is unknown; add it, or say --offset 0 or --offset -1000"
+            f"{where}: the product's metadata (MTD_MSIL1C.xml or MTD_MSIL2A.xml) is missing, so the offset is unknown; "
+            "add it, or say --offset 0 or --offset -1000"
         )
     elif product.offsets is not None:
         missing = [band for band in bands if band not in product.offsets and band != "B10"]
@@ -208,7 +210,7 @@ def baseline_pair(baseline: str | None) -> tuple[int, int]:
     return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
-def _baseline_warnings(product: Product | None, where: str) -> tuple[str, ...]:
+def _baseline_warnings(product: Product | None) -> tuple[str, ...]:
     if product and NEWEST_BASELINE < baseline_pair(product.baseline) < (99, 0):
         return (f"baseline {product.baseline} is newer than those known here ({NEWEST_BASELINE[0]:02}.{NEWEST_BASELINE[1]:02}); read as its metadata says",)
     return ()
@@ -233,7 +235,7 @@ def _images(files: Files) -> dict[str, tuple[str, int | None]]:
     return {band: (name, size) for band, (_, name, size) in best.items()}
 
 
-def _check_images(files: Files, images: Mapping[str, tuple[str, int | None]], assets: dict[str, Asset], where: str) -> None:
+def _check_images(images: Mapping[str, tuple[str, int | None]], assets: dict[str, Asset], where: str) -> None:
     """Keeps the XML's georeferencing only for files without their own, and demands that the two agree.
 
     L2Ap products before baseline 02.07 have JP2s without georeferencing.

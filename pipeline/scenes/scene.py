@@ -11,7 +11,6 @@ from shapely.geometry.base import BaseGeometry
 from pipeline.bands import RGB
 from pipeline.grid import Bounds
 
-
 # Stands for an acquisition time that nothing tells; such a scene carries a warning.
 UNKNOWN_DATE = datetime(1970, 1, 1, tzinfo=UTC)
 

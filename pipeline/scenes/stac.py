@@ -52,10 +52,8 @@ def item_files(item: Mapping[str, Any], name: str, files: Files) -> dict[str, st
         href = asset.get("href") if isinstance(asset, dict) else None
         if not isinstance(href, str):
             continue
-        if _REMOTE.match(href):
-            path = home / PurePosixPath(href.split("?")[0]).name
-        else:
-            path = _within(home, href, f"{files.root.name}/{name}")
+        remote = _REMOTE.match(href)
+        path = home / PurePosixPath(href.split("?")[0]).name if remote else _within(home, href, f"{files.root.name}/{name}")
         if path.as_posix() in files.sizes:
             found[key] = path.as_posix()
     return found
@@ -63,12 +61,13 @@ def item_files(item: Mapping[str, Any], name: str, files: Files) -> dict[str, st
 
 def _within(home: PurePosixPath, href: str, label: str) -> PurePosixPath:
     parts = list(home.parts)
+    shown = f"{guard.printable(label)}: an asset's address {guard.printable(href)[:80]!r}"
     if href.startswith("/") or "\0" in href:
-        raise UnsafeInput(f"{guard.printable(label)}: an asset's address {guard.printable(href)[:80]!r} is absolute; write it relative to the Item")
+        raise UnsafeInput(f"{shown} is absolute; write it relative to the Item")
     for part in PurePosixPath(href).parts:
         if part == "..":
             if not parts:
-                raise UnsafeInput(f"{guard.printable(label)}: an asset's address {guard.printable(href)[:80]!r} leads out of the scene folder; copy the file in")
+                raise UnsafeInput(f"{shown} leads out of the scene folder; copy the file in")
             parts.pop()
         else:
             parts.append(part)
@@ -88,7 +87,7 @@ def item_scene(item: Mapping[str, Any], name: str, files: Files, options: ReadOp
     assets: dict[str, Asset] = {}
     offsets: dict[str, float] = {}
     told = False
-    expected = {}
+    expected: dict[str, str] = {}
     for key, entry in item["assets"].items():
         for band, index, scale, offset, nodata in _bands(key, entry, label):
             if band is None:
@@ -135,7 +134,7 @@ def _shifted(asset: Asset, dn: float) -> Asset:
     return Asset(asset.href, asset.index, asset.scale, dn * asset.scale, asset.nodata)
 
 
-def _bands(key: str, entry: Any, label: str) -> list[tuple[str | None, int, float | None, float | None, float | None]]:
+def _bands(key: str, entry: object, label: str) -> list[tuple[str | None, int, float | None, float | None, float | None]]:
     """Band, number in the file, scale, offset and nodata of each band of an asset, in any of STAC's spellings."""
     if not isinstance(entry, dict) or set(_list(entry.get("roles"))) & {"thumbnail", "overview", "metadata"}:
         return []
@@ -198,13 +197,13 @@ def _when(properties: Mapping[str, Any]) -> datetime | None:
     return None
 
 
-def _list(value: Any) -> list[Any]:
+def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _finite(value: Any) -> float | None:
+def _finite(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value) else None

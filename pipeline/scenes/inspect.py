@@ -1,0 +1,123 @@
+"""A look at a scene's pixels before it is read: does the metadata's radiometry agree with them?"""
+
+from dataclasses import replace
+from math import ceil
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.bands import RGB
+from pipeline.errors import AmbiguousRadiometry
+from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.safe import OFFSETS_SINCE, baseline_pair
+from pipeline.scenes.scene import Level, Scene
+
+# Windows spread over the scene: as many 256-pixel squares as one glance affords.
+_WINDOWS = 5
+_SIDE = 256
+# Reflectance of a scene's darkest hundredth of pixels stays below this when no offset was left in, unless all is bright
+# (cloud, snow); with 1000 DN left in it is above.
+_DARK = 0.095
+# Wrongly shifted pixels are negative by the majority (83 % in the measured mixture, 0.2 % when rightly shifted).
+_NEGATIVE = 0.25
+# Blue light of the clear sky: no top-of-atmosphere scene is darker in B02 than this, every surface scene with shade or water is.
+_RAYLEIGH = 0.055
+SATURATED_DN = 32_767
+
+
+def inspect_pixels(scene: Scene) -> Scene:
+    """The scene with its passport completed by a look at sample windows, its offset corrected where pixels disprove the metadata.
+
+    A SAFE product's own metadata are taken at their word. Anything else must agree with the pixels.
+
+    Raises:
+        AmbiguousRadiometry: neither metadata nor pixels decide the offset.
+        CorruptScene: a file does not decode.
+    """
+    bands = [band for band in RGB if band in scene.assets] or list(scene.assets)[:3]
+    stored = sample(scene, bands)
+    if stored.shape[1] == 0:
+        return replace(scene, radiometry=replace(scene.radiometry, verdict="no measured pixel in the sample"))
+    scale = np.array([[scene.assets[band].scale] for band in bands])
+    offset = np.array([[scene.assets[band].offset] for band in bands])
+    value = stored * scale + offset
+    passport = replace(
+        scene.radiometry,
+        clipped_share=round(float((value < 0).any(axis=0).mean()), 5),
+        saturated_share=round(float(saturated(stored, scene).any(axis=0).mean()), 5),
+    )
+    scene = _levelled(replace(scene, radiometry=passport), bands, value)
+    if passport.approximate or scene.layout == "SAFE" or passport.sources.get("offset") == "--offset":
+        return replace(scene, radiometry=replace(scene.radiometry, verdict="not needed: the offset is certain"))
+    return _decided(scene, stored * scale, value)
+
+
+def _levelled(scene: Scene, bands: list[str], value: npt.NDArray[np.float64]) -> Scene:
+    """The level by the sky's own blue where nothing else told it."""
+    if "B02" not in bands or scene.radiometry.approximate or not scene.radiometry.sources.get("level", "").startswith("assumed"):
+        return scene
+    blue = float(np.percentile(value[bands.index("B02")], 1.0))
+    level = Level.L1C if blue > _RAYLEIGH else Level.L2A
+    source = f"pixels: the darkest blue is {blue:.3f}"
+    warnings = tuple(text for text in scene.warnings if not text.startswith("processing level unknown"))
+    warnings += (f"processing level unknown, taken as {level} by its darkest blue ({blue:.3f}); a STAC Item beside the files can tell it",)
+    return replace(scene, level=level, warnings=warnings, radiometry=replace(scene.radiometry, sources={**scene.radiometry.sources, "level": source}))
+
+
+def sample(scene: Scene, bands: list[str]) -> npt.NDArray[np.float64]:
+    """Measured pixels (band, n) of a few windows spread over the scene."""
+    left, bottom, right, top = scene.bounds
+    columns, rows = (right - left) / 10.0, (top - bottom) / 10.0
+    found = []
+    with SceneReader(scene) as reader:
+        for across, down in ((0.5, 0.5), (0.2, 0.2), (0.8, 0.2), (0.2, 0.8), (0.8, 0.8))[:_WINDOWS]:
+            width, height = min(_SIDE, ceil(columns)), min(_SIDE, ceil(rows))
+            west = left + 10.0 * round((columns - width) * across)
+            north = top - 10.0 * round((rows - height) * down)
+            pixels, valid = reader.read((west, north - 10.0 * height, west + 10.0 * width, north), bands)
+            found.append(pixels[:, valid].astype(np.float64))
+    return np.concatenate(found, axis=1)
+
+
+def saturated(stored: npt.NDArray[np.float64], scene: Scene) -> npt.NDArray[np.bool_]:
+    """Which stored numbers are the sensor's ceiling: 65535 in the metadata, 32767 in L2A's files."""
+    if scene.radiometry.approximate:
+        return np.asarray(stored >= 255)
+    top = SATURATED_DN if scene.level is Level.L2A else 65_535
+    return np.asarray(stored >= top)
+
+
+def _decided(scene: Scene, unshifted: npt.NDArray[np.float64], value: npt.NDArray[np.float64]) -> Scene:
+    """The scene with the offset that pixels and metadata agree on."""
+    passport = scene.radiometry
+    told = any(passport.offsets.values())
+    darkest = float(np.percentile(unshifted, 1.0, axis=1).min())
+    negative = float((value < 0).any(axis=0).mean())
+    shifted_baseline = baseline_pair(passport.baseline) >= OFFSETS_SINCE
+    assumed = passport.sources.get("offset", "").startswith("assumed")
+    if told and negative > _NEGATIVE:
+        return _with_offset(scene, 0.0, f"pixels are already shifted ({negative:.0%} would be negative)")
+    if told:
+        return _judged(scene, "pixels agree with the offset")
+    if darkest < _DARK:
+        return _judged(scene, "pixels agree: no offset is left in")
+    if assumed and shifted_baseline:
+        return _with_offset(scene, -1000.0, f"baseline {passport.baseline} has the offset and no pixel is darker than {darkest:.3f}")
+    if assumed or shifted_baseline:
+        raise AmbiguousRadiometry(
+            f"{scene.id}: nothing tells for sure whether an offset of 1000 is left in its pixels (the darkest are at {darkest:.3f}); "
+            "say --offset 0 or --offset -1000"
+        )
+    scene = replace(scene, warnings=(*scene.warnings, "no dark pixel confirms the metadata's offset; if colours look pale, say --offset -1000"))
+    return _judged(scene, f"undecided (the darkest are at {darkest:.3f}): metadata taken at their word")
+
+
+def _judged(scene: Scene, verdict: str) -> Scene:
+    return replace(scene, radiometry=replace(scene.radiometry, verdict=verdict))
+
+
+def _with_offset(scene: Scene, dn: float, verdict: str) -> Scene:
+    assets = {band: replace(asset, offset=dn * asset.scale) for band, asset in scene.assets.items()}
+    radiometry = replace(scene.radiometry, offsets=dict.fromkeys(scene.radiometry.offsets, dn), verdict=verdict)
+    warning = f"offset {dn:g} is applied instead of the metadata's: {verdict}"
+    return replace(scene, assets=assets, radiometry=radiometry, warnings=(*scene.warnings, warning))
