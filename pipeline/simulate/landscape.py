@@ -49,6 +49,8 @@ CHANGES = (
     Change("Industrial", (21.0, 10.0, 23.0, 13.0)),
     Change("HerbaceousVegetation", (2.0, 2.0, 4.0, 4.0)),
 )
+# Middle and radius of the town and the villages, in tiles.
+TOWNS = ((11.9, 15.3, 3.1), (10.6, 11.0, 0.55), (20.6, 4.4, 0.6), (22.4, 7.3, 0.55), (2.4, 9.9, 0.5), (13.6, 19.2, 0.5))
 # Lines run through the middle of tiles (the halves) where they can, so that many tiles show them as EuroSAT's chips do.
 RIVER = ((25.2, 5.4), (23.5, 5.6), (21.5, 5.35), (19.5, 5.6), (17.5, 5.4), (15.5, 5.6), (13.5, 5.5), (12.5, 6.5), (11.5, 7.5), (10.5, 8.5),
          (9.6, 9.5), (9.4, 10.5), (9.5, 11.6), (8.5, 12.5), (7.6, 13.4), (6.4, 14.3))  # fmt: skip
@@ -86,7 +88,7 @@ class Landscape:
         self.seed = seed
         rng = np.random.default_rng(seed)
         self.rough: dict[int, Floats] = {scale: noise((HEIGHT, WIDTH), 0.55 if scale == 1 else scale, rng) for scale in SCALES}
-        self.wide = noise((HEIGHT, WIDTH), 90, rng)
+        self.wide, self.other = noise((HEIGHT, WIDTH), 70, rng), noise((HEIGHT, WIDTH), 70, rng)
         self.y, self.x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
 
     @cached_property
@@ -102,25 +104,31 @@ class Landscape:
     def ground(self, date: int) -> npt.NDArray[np.int8]:
         """Class codes (y, x) of the land, lines left out."""
         u, v = (self.x - LEAD_X) / TILE, (self.y - LEAD_Y) / TILE
-        wobble = 0.10 * self.wide + 0.06 * self.rough[30]
-        bent_u, bent_v = u + wobble, v - wobble
+        fringe = 0.05 * self.rough[30] + 0.03 * self.rough[12] + 0.015 * self.rough[6]
+        bent_u, bent_v = u + 0.30 * self.wide + fringe, v + 0.30 * self.other + fringe
         ground = np.full((HEIGHT, WIDTH), CODE["AnnualCrop"], dtype=np.int8)
 
         def lay(label: str, where: Bools) -> None:
             ground[where] = CODE[label]
 
-        lay("Pasture", (bent_v < 7.0) & (bent_u > 12.0))
-        lay("HerbaceousVegetation", (bent_v < 5.0 + 0.15 * (bent_u - 8)) & (bent_u > 7.0) & (bent_u < 14.0))
-        lay("Forest", (bent_v < 6.0) & (bent_u <= 7.0))
-        lay("PermanentCrop", (bent_v >= 6.0) & (bent_v < 12.0) & (bent_u < 8.0))
-        lay("Forest", (bent_v > 14.0) & (bent_u > 18.0))
-        lay("Residential", (np.abs(bent_u - 12.0) ** 3 + np.abs(bent_v - 15.0) ** 3) < 3.0**3)
-        lay("Industrial", (bent_u > 17.0) & (bent_u < 21.0) & (bent_v > 9.8) & (bent_v < 13.1))
-        lay("SeaLake", (np.abs((bent_u - 4.2) / 4.3) ** 2.6 + np.abs((bent_v - 15.4) / 3.2) ** 2.6) < 1)
+        lay("Pasture", (bent_v < 7.2 - 0.06 * (bent_u - 12)) & (bent_u > 12.5))
+        lay("Forest", (self.wide + self.other > 2.1) & (self.rough[30] > -0.6))
+        lay("Forest", (self.rough[30] > 2.0) & (self.wide > -0.3))
+        lay("HerbaceousVegetation", (bent_v < 5.6 - 0.2 * np.abs(bent_u - 10.0)) & (bent_u > 6.5) & (bent_u < 13.8 - 0.2 * bent_v))
+        lay("PermanentCrop", (bent_v >= 5.5) & (bent_v < 12.0) & (bent_u < 8.2 - 0.15 * np.abs(bent_v - 8.5)))
+        lay("Forest", (bent_v < 6.1) & (bent_u + 0.25 * bent_v < 8.0))
+        lay("Forest", (bent_v > 13.6) & (bent_u - 0.35 * (bent_v - 14) > 17.4))
+        # Flood meadows line the river and grassland the highways.
+        along = np.minimum(self.river, self.roads(date)) < 22 + 7 * self.rough[30]
+        lay("Pasture", along & (ground == CODE["AnnualCrop"]))
+        for east, south, radius in TOWNS:
+            lay("Residential", np.hypot(bent_u - east, bent_v - south) < radius * (1 + 0.12 * self.rough[30]))
+        lay("Industrial", (u > 17.0) & (u < 21.0 + 0.2 * self.rough[30]) & (v > 9.35 + 0.1 * self.other) & (v < 13.0 + 0.2 * self.wide))
+        lay("SeaLake", (np.abs((bent_u - 4.3) / 4.5) ** 2.4 + np.abs((bent_v - 15.6) / 3.3) ** 2.4) < 1)
         if date:
             for change in CHANGES:
                 west, north, east, south = change.box
-                lay(change.label, (u >= west) & (u < east) & (v >= north) & (v < south))
+                lay(change.label, (u + fringe >= west) & (u + fringe < east) & (v - fringe >= north) & (v - fringe < south))
         return ground
 
     def classes(self, date: int) -> npt.NDArray[np.int8]:
@@ -143,7 +151,7 @@ class Landscape:
             # Fields are sown anew each year; hedges, houses and halls stay.
             seen[where] = surface(self._ground_at(where, date if label == "AnnualCrop" else 0))
         where = np.isfinite(self.river) & (ground != CODE["SeaLake"])
-        half_width = 7.5 + 0.9 * self.wide[where] + 0.5 * self.rough[30][where]
+        half_width = 8.5 + 0.9 * self.wide[where] + 0.5 * self.rough[30][where]
         seen[where] = surfaces.river(seen[where], self.river[where], half_width, self._ground_at(where, 0))
         roads = self.roads(date)
         where = np.isfinite(roads)
@@ -161,6 +169,6 @@ class Landscape:
             if band < 3:
                 band_seen = ((band_seen - 1) * REFLECTANCE_PER_CODE - PATH[band]) / TRANSMITTED[band]
             # The instrument's point spread function has a width at half maximum of about 1.3 pixels.
-            band_seen = ndimage.gaussian_filter(band_seen, 0.55, truncate=3.0) * (1 + 0.03 * np.clip(relief, -2, 2))
+            band_seen = ndimage.gaussian_filter(band_seen, 0.62, truncate=3.0) * (1 + 0.03 * np.clip(relief, -2, 2))
             bands[band] = band_seen + 0.0007 * rng.standard_normal((HEIGHT, WIDTH), dtype=np.float32)
         return bands

@@ -25,14 +25,14 @@ ORCHARDS = _palette((99, 100, 102, 0.30), (63, 82, 88, 0.36), (80, 92, 94, 0.33)
 MEADOWS = _palette((57, 86, 84, 0.42), (43, 78, 77, 0.45), (50, 84, 80, 0.44), (62, 90, 86, 0.40), (74, 92, 90, 0.36))
 HEATH = _palette((78, 85, 89, 0.26), (54, 69, 77, 0.28), (104, 100, 102, 0.24), (133, 119, 119, 0.23))
 CANOPY = _palette((39, 64, 76, 0.34), (34, 59, 71, 0.30), (44, 71, 78, 0.38))
-ROOFS = _palette((112, 106, 112, 0.20), (134, 118, 120, 0.22), (152, 120, 116, 0.24), (98, 100, 110, 0.18), (176, 152, 150, 0.26), (236, 226, 224, 0.32))
+ROOFS = _palette((104, 105, 114, 0.20), (124, 117, 122, 0.22), (138, 117, 117, 0.24), (92, 97, 108, 0.18), (158, 146, 148, 0.26), (226, 220, 220, 0.32))
 HALLS = _palette((250, 244, 243, 0.36), (205, 193, 194, 0.30), (161, 153, 158, 0.24), (120, 120, 131, 0.19), (84, 92, 106, 0.15), (310, 300, 296, 0.42))
 TRACK = _palette((176, 150, 142, 0.27))[0]
 HEDGE = _palette((38, 66, 74, 0.33))[0]
-GARDEN = _palette((60, 82, 88, 0.34))[0]
-STREET = _palette((104, 105, 116, 0.17))[0]
+GARDEN = _palette((66, 84, 92, 0.34))[0]
+STREET = _palette((112, 112, 122, 0.17))[0]
 YARD = _palette((112, 113, 123, 0.19))[0]
-ASPHALT = _palette((98, 102, 114, 0.15))[0]
+ASPHALT = _palette((104, 106, 116, 0.15))[0]
 VERGE = _palette((52, 78, 84, 0.34))[0]
 LAKE = _palette((29, 52, 76, 0.02))[0]
 RIVER = _palette((42, 68, 82, 0.03))[0]
@@ -54,6 +54,13 @@ def _blend(colours: Floats, other: Floats, share: npt.NDArray[np.floating]) -> F
     return np.asarray(colours + np.clip(share, 0.0, 1.0)[:, None] * (other - colours), dtype=np.float32)
 
 
+def _ramp(palette: Palette, place: Floats) -> Floats:
+    """Colours between neighbouring rows of a palette, `place` (n,) from 0 (first) to 1 (last)."""
+    place = np.clip(place, 0.0, 0.999) * (len(palette) - 1)
+    low = place.astype(np.int64)
+    return _blend(palette[low], palette[low + 1], place - low)
+
+
 def _choose(palette: Palette, draw: Floats, weights: tuple[float, ...]) -> Floats:
     """A palette row for each uniform number."""
     steps = np.cumsum(weights) / np.sum(weights)
@@ -63,11 +70,11 @@ def _choose(palette: Palette, draw: Floats, weights: tuple[float, ...]) -> Float
 def annual_crop(at: Ground) -> Floats:
     """Large fields with straight edges, one crop each, tramlines along them and pale tracks between."""
     x, y = at.warped(1.5)
-    fields = parcels(x, y, at.seed, 62, (13, 34), (40, 95))
-    colours = _choose(CROPS, fields.draw(at.seed + 11), (0.19, 0.1, 0.21, 0.13, 0.17, 0.1, 0.1))
-    colours = _spread(colours, 22 * (fields.draw(at.seed + 12) - 0.5) + 3.5 * at.rough[12] + 2.5 * at.rough[3], BARE_AXIS)
+    fields = parcels(x, y, at.seed, 78, (11, 34), (35, 90), lean=0.6)
+    colours = _choose(CROPS, fields.draw(at.seed + 11), (0.2, 0.13, 0.19, 0.16, 0.15, 0.07, 0.1))
+    colours = _spread(colours, 22 * (fields.draw(at.seed + 12) - 0.5) + 4.5 * at.rough[12] + 2.5 * at.rough[3], BARE_AXIS)
     tramline = np.sin(fields.across * (1.6 + 0.5 * fields.draw_estate(at.seed + 13)))
-    colours = _spread(colours, 2.2 * tramline * (fields.draw(at.seed + 14) < 0.6) + 1.2 * at.rough[1], BARE_AXIS)
+    colours = _spread(colours, 2.2 * tramline * (fields.draw(at.seed + 14) < 0.6) + 1.8 * at.rough[1], GREY_AXIS)
     tracks = (fields.estate.border < 0.9) & (fields.draw_estate(at.seed + 15) < 0.75)
     return _blend(colours, TRACK, 0.6 * tracks.astype(np.float32))
 
@@ -75,11 +82,11 @@ def annual_crop(at: Ground) -> Floats:
 def permanent_crop(at: Ground) -> Floats:
     """Small vineyards and orchards: narrow parcels, rows, a net of pale tracks."""
     x, y = at.warped(3.0)
-    plots = parcels(x, y, at.seed + 20, 24, (5, 10), (10, 26))
+    plots = parcels(x, y, at.seed + 20, 30, (5, 11), (10, 28), lean=0.8)
     colours = _choose(ORCHARDS, plots.draw(at.seed + 21), (0.3, 0.24, 0.16, 0.14, 0.1, 0.06))
-    colours = _spread(colours, 20 * (plots.draw(at.seed + 22) - 0.5) + 5 * at.rough[6] + 4.5 * at.rough[1], BARE_AXIS)
+    colours = _spread(colours, 20 * (plots.draw(at.seed + 22) - 0.5) + 5 * at.rough[6], BARE_AXIS)
     rows = np.sin(plots.across * 2.3) * (plots.draw(at.seed + 23) < 0.7)
-    colours = _spread(colours, 5 * rows, BARE_AXIS)
+    colours = _spread(colours, 4 * rows + 4 * at.rough[1], GREY_AXIS)
     tracks = plots.estate.border < 0.75
     paths = (plots.edge < 0.45) & (plots.draw(at.seed + 24) < 0.3)
     return _blend(_blend(colours, TRACK, 0.3 * paths.astype(np.float32)), TRACK, 0.55 * tracks.astype(np.float32))
@@ -87,54 +94,53 @@ def permanent_crop(at: Ground) -> Floats:
 
 def pasture(at: Ground) -> Floats:
     """Meadows of even green behind dark hedges, with single trees."""
-    x, y = at.warped(2.5)
-    meadows = cells(x, y, 30, at.seed + 30)
-    draw = hashed(at.seed + 31, meadows.col, meadows.row)
-    colours = _choose(MEADOWS, draw, (0.3, 0.26, 0.24, 0.14, 0.06))
-    colours = _spread(colours, 6 * (hashed(at.seed + 32, meadows.col, meadows.row) - 0.5), GREEN_AXIS)
-    colours = _spread(colours, 2.0 * at.rough[12] + 1.3 * at.rough[3] + 0.8 * at.rough[1], GREEN_AXIS)
-    hedges = np.clip(1.5 - meadows.border, 0, 1) * (at.rough[6] > -0.8)
+    x, y = at.warped(3.5)
+    meadows = parcels(x, y, at.seed + 30, 66, (20, 36), (24, 52), lean=0.9)
+    colours = _choose(MEADOWS, meadows.draw(at.seed + 31), (0.3, 0.26, 0.24, 0.14, 0.06))
+    colours = _spread(colours, 6 * (meadows.draw(at.seed + 32) - 0.5), GREEN_AXIS)
+    colours = _spread(colours, 2.2 * at.rough[12] + 1.5 * at.rough[3] + 1.5 * at.rough[1], GREEN_AXIS)
+    hedges = np.clip(1.3 - meadows.edge, 0, 1) * (at.rough[6] > -0.6)
     trees = cells(x, y, 9, at.seed + 33)
     single = (hashed(at.seed + 34, trees.col, trees.row) < 0.07) & (trees.border > 2.6)
     return _blend(colours, HEDGE, np.maximum(0.85 * hedges, 0.8 * single.astype(np.float32)))
 
 
 def herbaceous(at: Ground) -> Floats:
-    """Open rough land without parcels: heath and dry grass in soft patches, shrubs, worn paths."""
-    mix = np.clip(0.5 + 0.28 * at.rough[30] + 0.2 * at.rough[12] + 0.08 * at.rough[3], 0, 0.999) * 3
-    low = np.floor(mix).astype(np.int64)
-    part = (mix - low)[:, None]
-    colours = HEATH[low] * (1 - part) + HEATH[low + 1] * part
-    colours = _spread(colours, 5.0 * at.rough[6] + 4.0 * at.rough[3] + 3.5 * at.rough[1], BARE_AXIS * 0.5 + GREY_AXIS * 0.5)
-    shrubs = np.clip(at.rough[1] + 0.6 * at.rough[6] - 1.2, 0, 1)
-    paths = np.clip(1.2 - np.abs(at.rough[12] + 0.25 * at.rough[6]) * 12, 0, 1) * (at.rough[30] > 0.6)
-    return _blend(_blend(colours, HEDGE, 0.5 * shrubs), TRACK, 0.45 * paths)
+    """Open rough land without parcels: heath and dry grass in ragged patches, gullies, shrubs, worn paths."""
+    mix = 0.46 + 0.17 * at.rough[30] + 0.15 * at.rough[12] + 0.12 * at.rough[6] + 0.08 * at.rough[3]
+    colours = _ramp(HEATH, mix)
+    gullies = np.clip(1 - np.abs(at.rough[6] + 0.5 * at.rough[12] + 0.2 * at.rough[1]) * 3.2, 0, 1)
+    colours = _spread(colours, 5 * at.rough[3] + 9.5 * at.rough[1] - 8 * gullies, BARE_AXIS * 0.4 + GREY_AXIS * 0.6)
+    shrubs = np.clip(1.4 * at.rough[1] + 0.8 * at.rough[6] - 1.6, 0, 1)
+    paths = np.clip(1.2 - np.abs(at.rough[12] + 0.25 * at.rough[6]) * 12, 0, 1) * (at.rough[30] > 0.5)
+    return _blend(_blend(colours, HEDGE, 0.5 * shrubs), TRACK, 0.4 * paths)
 
 
 def forest(at: Ground) -> Floats:
-    """A dark closed canopy of fine grain, stands of slightly different green."""
-    mix = np.clip(0.5 + 0.3 * at.rough[30] + 0.15 * at.rough[12], 0, 0.999) * 2
-    low = np.floor(mix).astype(np.int64)
-    part = (mix - low)[:, None]
-    colours = CANOPY[low] * (1 - part) + CANOPY[low + 1] * part
-    return _spread(colours, 1.4 * at.rough[6] + 1.6 * at.rough[3] + 1.5 * at.rough[1], GREEN_AXIS)
+    """A dark closed canopy of fine grain, stands of slightly different green, some glades."""
+    colours = _ramp(CANOPY, 0.5 + 0.26 * at.rough[30] + 0.18 * at.rough[12])
+    colours = _spread(colours, 1.7 * at.rough[6] + 2.2 * at.rough[3] + 3.4 * at.rough[1], GREEN_AXIS)
+    glades = np.clip(2.5 * (at.rough[6] + 0.5 * at.rough[12] - 2.6), 0, 1)
+    return _blend(colours, MEADOWS[3], 0.6 * glades)
 
 
 def residential(at: Ground) -> Floats:
     """Streets, small roofs of several colours and gardens."""
     x, y = at.warped(1.5)
-    town = parcels(x, y, at.seed + 50, 42, (7, 10), (18, 34))
+    town = parcels(x, y, at.seed + 50, 46, (7, 10), (18, 34), lean=0.7)
     # House plots of about 20 m: finer than a pixel pair, so a town is grain rather than shapes.
     col, row = np.floor(town.across / 2.1).astype(np.int64), np.floor(town.along / 1.9).astype(np.int64)
     salt = at.seed + 51
     house = hashed(salt, town.estate.col, town.estate.row, col, row)
-    built = house < 0.62
+    # Houses line the streets, gardens fill the middle of the blocks; towns have denser and greener quarters.
+    built = house < 0.50 + 0.2 * (town.edge < 2.6) + 0.12 * at.rough[30]
     roofs = _choose(ROOFS, hashed(salt + 1, town.estate.col, town.estate.row, col, row), (0.27, 0.22, 0.2, 0.16, 0.12, 0.03))
     gardens = _spread(np.broadcast_to(GARDEN, roofs.shape), 5 * at.rough[3] + 4 * at.rough[1], GREEN_AXIS)
     colours = np.where(built[:, None], roofs, gardens)
     colours = _spread(colours, 6 * at.rough[1] + 7 * (town.draw(salt + 2) - 0.5), GREY_AXIS)
-    streets = np.clip(1.3 - town.edge, 0, 1)
-    colours = _blend(colours, STREET, 0.75 * streets)
+    streets = np.clip(1.1 - town.edge, 0, 1)
+    avenues = np.clip(1.9 - town.estate.border, 0, 1)
+    colours = _blend(colours, STREET, np.maximum(0.5 * streets, 0.7 * avenues))
     groves = np.clip(at.rough[12] - 1.3, 0, 1)
     return _blend(colours, HEDGE, 0.7 * groves)
 
@@ -188,7 +194,7 @@ def river(land: Floats, distance: Floats, half_width: Floats, at: Ground) -> Flo
 
 def highway(land: Floats, distance: Floats, at: Ground) -> Floats:
     """Two carriageways over `land` (n, 4), `distance` (n,) from their middle, between grassed verges."""
-    verge = np.clip(4.6 + 0.7 * at.rough[6] - distance, 0, 1)
+    verge = np.clip(7.0 + 1.6 * at.rough[6] + 1.2 * at.rough[12] - distance, 0, 1)
     land = _blend(land, _spread(np.broadcast_to(VERGE, land.shape), 3 * at.rough[3], GREEN_AXIS), 0.85 * verge)
-    lanes = np.clip(1.25 - np.abs(distance - 1.35), 0, 1)
+    lanes = np.clip(1.45 - np.abs(distance - 1.75), 0, 1)
     return _blend(land, _spread(np.broadcast_to(ASPHALT, land.shape), 5 * at.rough[1], GREY_AXIS), lanes)
