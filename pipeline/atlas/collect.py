@@ -1,0 +1,239 @@
+"""What a model's tile folder holds, read back as compact grids for the page."""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.atlas.imagery import Quicklook
+from pipeline.errors import OutputError, TileTableError
+from pipeline.grid import TileGrid
+from pipeline.scenes.scene import Refusal
+from pipeline.tiles import read_metadata
+
+log = logging.getLogger(__name__)
+
+OUTSIDE = -128
+PERCENT_UNKNOWN = 255
+CHANGE_STATES = ("stable", "undecided", "changed")
+
+Plane = npt.NDArray[np.uint8]
+Codes = npt.NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class SceneTiles:
+    """One scene's tiles as planes of (row, column) that run from north to south and west to east.
+
+    `first_col` is the western column, `top_row` the northern row (rows count northward). `codes` holds class
+    indices, tile states and `OUTSIDE` where the table has no row; `runner_up` the second class or -1. Confidences
+    and fractions are whole percent, `PERCENT_UNKNOWN` where the table says nothing.
+    """
+
+    id: str
+    acquired: datetime
+    epsg: int
+    first_col: int
+    top_row: int
+    codes: Codes
+    confidence: Plane
+    runner_up: Codes
+    runner_up_confidence: Plane
+    valid: Plane
+    cloud: Plane
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    quicklook: Quicklook | None = None
+    truecolour: Path | None = None
+
+    @property
+    def day(self) -> date:
+        """The UTC day of acquisition."""
+        return self.acquired.astimezone(UTC).date()
+
+
+@dataclass(frozen=True, slots=True)
+class TileChanges:
+    """Evidence of change of n tiles between two days: columns and rows (n, 2), percent (n,), index into CHANGE_STATES (n,).
+
+    `vector` and `label` are the percent of the two kinds of evidence (the land looks different; its class changed), where known.
+    """
+
+    epsg: int
+    before: date
+    after: date
+    index: npt.NDArray[np.int64]
+    p_change: Plane
+    state: Plane
+    vector: Plane | None = None
+    label: Plane | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AtlasInput:
+    """All that the page shows: scenes in order of date and id, refusals, changes, the model's summary and its class labels."""
+
+    labels: tuple[str, ...]
+    scenes: tuple[SceneTiles, ...]
+    refusals: tuple[Refusal, ...]
+    changes: tuple[TileChanges, ...]
+    model: Mapping[str, Any]
+
+
+def collect(model_folder: Path) -> AtlasInput:
+    """Reads the run report, every scene's table and picture, and the changes of `tiles/<model>/`.
+
+    Raises:
+        OutputError: the folder holds no tile table.
+        TileTableError: a table or the run report is damaged.
+    """
+    entries = _run_entries(model_folder / "run.json")
+    tables = sorted(model_folder.glob("*/tiles.parquet"))
+    if not tables:
+        raise OutputError(f"{model_folder}: holds no tiles.parquet; run the pipeline on a folder of scenes first")
+    labels = _class_labels(tables[0])
+    scenes = []
+    for path in tables:
+        if _class_labels(path) != labels:
+            raise TileTableError(f"{path}: has other classes than {tables[0]}; keep one model's tables in one folder")
+        scenes.append(_read_scene(path, labels))
+    scenes.sort(key=lambda scene: (scene.day, scene.id))
+    refusals = tuple(
+        Refusal(str(entry.get("id", "?")), str(entry.get("error") or "PipelineError"), str(entry.get("reason") or ""))
+        for entry in entries
+        if entry.get("status") == "refused"
+    )
+    model = next((scene.metadata["model"] for scene in scenes if isinstance(scene.metadata.get("model"), Mapping)), {"name": model_folder.name})
+    return AtlasInput(labels, tuple(scenes), refusals, _read_changes(model_folder / "changes.parquet"), model)
+
+
+def _run_entries(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        return list(report["scenes"] if isinstance(report, dict) else report)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TileTableError(f"{path}: not a run report ({error}); run the pipeline again") from error
+
+
+def _class_labels(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(name.removeprefix("p_") for name in pq.read_schema(path).names if name.startswith("p_"))
+    except (OSError, pa.ArrowException) as error:
+        raise TileTableError(f"{path}: not a tile table ({error}); run the pipeline on its scene again") from error
+
+
+def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
+    names = ["tile_id", "col", "row", "scene", "acquired", "code", "valid_fraction", "cloud_fraction"]
+    try:
+        # The geometry repeats col and row, so it is not read.
+        table = pq.read_table(path, columns=names + [f"p_{label}" for label in labels])
+        column = {name: table.column(name) for name in table.column_names}
+        if missing := [name for name in names if name not in column]:
+            raise TileTableError(f"{path}: lacks the columns {', '.join(missing)}; run the pipeline on its scene again")
+        if not table.num_rows:
+            raise TileTableError(f"{path}: has no rows; run the pipeline on its scene again")
+        grid, _ = TileGrid.parse_id(str(column["tile_id"][0].as_py()))
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise TileTableError(f"{path}: not a tile table ({error}); run the pipeline on its scene again") from error
+    col, row = (column[name].to_numpy().astype(np.int64) for name in ("col", "row"))
+    first_col, top_row = int(col.min()), int(row.max())
+    shape = (top_row - int(row.min()) + 1, int(col.max()) - first_col + 1)
+    at = (top_row - row, col - first_col)
+
+    def codes_plane(values: npt.NDArray[Any], empty: int) -> Codes:
+        out = np.full(shape, empty, np.int8)
+        out[at] = values.astype(np.int8)
+        return out
+
+    def plane(values: npt.NDArray[np.uint8]) -> Plane:
+        out = np.zeros(shape, np.uint8)
+        out[at] = values
+        return out
+
+    # float32: half of the classes' probabilities differ by less than float16 can tell
+    probabilities = np.nan_to_num(np.stack([column[f"p_{label}"].to_numpy() for label in labels], axis=1).astype(np.float32))
+    codes = column["code"].to_numpy()
+    rows = np.arange(len(codes))
+    first = np.where(codes >= 0, codes, probabilities.argmax(axis=1))
+    confidence = probabilities[rows, first]
+    probabilities[rows, first] = -1.0
+    second = probabilities.argmax(axis=1)
+    item = _read_item(path.with_name("scene.json"))
+    truecolour = path.with_name("truecolour.tif")
+    acquired = pd.Timestamp(column["acquired"][0].as_py())
+    return SceneTiles(
+        id=str(column["scene"][0].as_py()),
+        acquired=(acquired if acquired.tzinfo else acquired.tz_localize(UTC)).to_pydatetime(),
+        epsg=grid.epsg,
+        first_col=first_col,
+        top_row=top_row,
+        codes=codes_plane(codes, OUTSIDE),
+        confidence=plane(percent(confidence)),
+        runner_up=codes_plane(second, -1),
+        runner_up_confidence=plane(percent(np.maximum(probabilities[rows, second], 0.0))),
+        valid=plane(percent(column["valid_fraction"].to_numpy())),
+        cloud=plane(percent(column["cloud_fraction"].to_numpy())),
+        metadata=read_metadata(path),
+        properties=item.get("properties", {}),
+        quicklook=_read_quicklook(path.with_name("quicklook.webp"), item),
+        truecolour=truecolour if truecolour.is_file() else None,
+    )
+
+
+def percent(share: npt.NDArray[Any]) -> Plane:
+    """Shares of 0..1 as whole percent, `PERCENT_UNKNOWN` for NaN."""
+    known = ~np.isnan(share)
+    return np.where(known, np.rint(np.clip(np.nan_to_num(share), 0.0, 1.0) * 100.0), PERCENT_UNKNOWN).astype(np.uint8)
+
+
+def _read_item(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return found
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise TileTableError(f"{path}: not a STAC Item ({error}); run the pipeline on its scene again") from error
+
+
+def _read_quicklook(path: Path, item: Mapping[str, Any]) -> Quicklook | None:
+    """The scene's picture; its place is the field `atlas:bounds` of the Item's asset or properties."""
+    asset = item.get("assets", {}).get("quicklook", {})
+    bounds = asset.get("atlas:bounds") or item.get("properties", {}).get("atlas:bounds") or item.get("atlas:bounds")
+    if not path.is_file() or bounds is None:
+        return None
+    (south, west), (north, east) = bounds
+    return Quicklook(path.read_bytes(), ((float(south), float(west)), (float(north), float(east))))
+
+
+def _read_changes(path: Path) -> tuple[TileChanges, ...]:
+    if not path.is_file():
+        return ()
+    try:
+        schema = set(pq.read_schema(path).names)
+        optional = [name for name in ("change_vector", "change_class") if name in schema]
+        table = pq.read_table(path, columns=["tile_id", "before", "after", "p_change", "state", *optional]).to_pandas()
+        parts = table["tile_id"].astype(str).str.split("_", expand=True).astype(np.int64).to_numpy()
+        for name in ("before", "after"):
+            table[name] = pd.to_datetime(table[name].astype(str), utc=True, format="ISO8601").dt.date
+        table["state"] = table["state"].astype(str).map({name: at for at, name in enumerate(CHANGE_STATES)}).astype(np.uint8)
+    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+        raise TileTableError(f"{path}: not a table of changes ({error}); run the pipeline again") from error
+    table["epsg"] = parts[:, 0]
+    found = []
+    for (epsg, before, after), rows in table.groupby(["epsg", "before", "after"], sort=True):
+        at = table.index.get_indexer(rows.index)
+        kinds = [percent(rows[name].to_numpy(np.float64)) if name in rows and rows[name].dtype.kind in "fiub" else None for name in ("change_vector", "change_class")]
+        found.append(TileChanges(int(epsg), before, after, parts[at, 1:3], percent(rows["p_change"].to_numpy(np.float64)), rows["state"].to_numpy(np.uint8), *kinds))
+    return tuple(found)

@@ -1,0 +1,228 @@
+"""Composes the page with folium: inlined Leaflet, our scripts, the tiles' bytes and the pictures."""
+
+import json
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import folium
+from branca.element import Element, MacroElement
+from folium.template import Template
+
+from pipeline.atlas.collect import AtlasInput, SceneTiles
+from pipeline.atlas.imagery import within_budget
+from pipeline.atlas.payload import MAX_CLASSES, Payload, build_payload
+from pipeline.errors import OutputError
+from pipeline.grid import TileGrid
+from pipeline.legend import Legend
+
+log = logging.getLogger(__name__)
+
+# In the order in which they run: each file adds to the global `Atlas`.
+SCRIPTS = (
+    "projection", "grid", "data", "canvas", "dom", "tile", "change", "sankey", "classes", "confidence", "places", "background", "about",
+    "timeline", "swipe", "outlines", "chips", "permalink", "exporting", "keyboard", "page",
+)  # fmt: skip
+ATTRIBUTION = "Contains modified Copernicus Sentinel data"
+# Asked only after the reader chooses one; the page's security policy names no other host.
+BASEMAPS: tuple[dict[str, Any], ...] = (
+    {
+        "id": "light",
+        "name": "Light map",
+        "url": "https://a.basemaps.cartocdn.com/light_all/{z}/{x}/{y}.png",
+        "attribution": "© OpenStreetMap contributors © CARTO",
+        "maxZoom": 19,
+        "host": "https://a.basemaps.cartocdn.com",
+    },
+    {
+        "id": "imagery",
+        "name": "Imagery",
+        "url": "https://server.arcgisonline.com/ArcGIS/rest/services/World_Imagery/MapServer/tile/{z}/{y}/{x}",
+        "attribution": "Esri, Maxar, Earthstar Geographics",
+        "maxZoom": 18,
+        "host": "https://server.arcgisonline.com",
+    },
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AtlasOptions:
+    """What the page holds besides the tiles; budgets in bytes."""
+
+    title: str | None = None
+    chips: str = "auto"
+    chip_budget: int = 8_000_000
+    quicklook_budget: int = 3_000_000
+    change_prior: float = 0.02
+    online_basemaps: bool = True
+
+
+class _Inline(Element):
+    """A script, style sheet or text whose content is a value, so that Jinja does not parse the braces in it."""
+
+    _template = Template("<{{ this.tag }}>{{ this.content }}</{{ this.tag.split(' ')[0] }}>\n")
+
+    def __init__(self, tag: str, content: str) -> None:
+        super().__init__()
+        self._name, self.tag, self.content = "Inline", tag, content
+
+
+class LandCoverAtlas(MacroElement):
+    """The atlas as a folium element: adds scripts to the figure's head, data to its body, and one call to its script."""
+
+    _template = Template("""{% macro script(this, kwargs) %}
+        Atlas.start({{ this._parent.get_name() }}, {{ this.meta | tojson }});
+    {% endmacro %}""")
+
+    def __init__(self, meta: Mapping[str, Any], texts: Mapping[str, str]) -> None:
+        super().__init__()
+        self._name, self._id, self.meta, self.texts = "LandCoverAtlas", "land_cover_atlas", meta, texts
+
+    def render(self, **kwargs: Any) -> None:  # noqa: ANN401  (branca's signature)
+        """Adds the inlined assets and the data blobs, then the call."""
+        figure = self.get_root()
+        for name in ("vendor/leaflet.css", "atlas.css"):
+            figure.header.add_child(_Inline("style", _static(name)), name=name)
+        for name in ("vendor/leaflet.js", *(f"{script}.js" for script in SCRIPTS)):
+            figure.header.add_child(_Inline("script", _static(name)), name=name)
+        for name, text in self.texts.items():
+            figure.html.add_child(_Inline(f'script type="text/plain" id="{name}"', text), name=name)
+        super().render(**kwargs)
+
+
+def _static(name: str) -> str:
+    text = resources.files("pipeline.atlas").joinpath("static", name).read_text(encoding="utf-8")
+    # Only developer tools would ask for a source map; offline there is none.
+    return re.sub(r"\n//# sourceMappingURL=\S*", "", text)
+
+
+def render_atlas(collected: AtlasInput, legend: Legend, out: Path, options: AtlasOptions | None = None) -> Path:
+    """Writes the page to `out`, under a temporary name until it is whole.
+
+    Raises:
+        OutputError: the page cannot be written, or `legend` is not the one of the tables.
+    """
+    options = options or AtlasOptions()
+    if legend.labels != collected.labels:
+        raise OutputError(f"{out}: the legend {legend.name!r} does not name the tables' classes; use the card of the model that made them")
+    if len(legend.classes) > MAX_CLASSES:
+        raise OutputError(f"{out}: the page holds at most {MAX_CLASSES} classes, the legend has {len(legend.classes)}")
+    payload = build_payload(collected.scenes, collected.changes)
+    texts = {"atlas-core": payload.core(), "atlas-details": payload.details()}
+    meta = _meta(collected, legend, payload, options, texts)
+    html = _compose(meta, texts)
+    part = out.with_name(f".{out.name}.part")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(html, encoding="utf-8", newline="\n")
+        if part.stat().st_size != len(html.encode()) or not html.rstrip().endswith("</html>"):
+            raise OutputError(f"{out}: does not read back as written; check the disk")
+        os.replace(part, out)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise OutputError(f"{out}: cannot be written ({error}); free space or choose another --maps folder") from error
+    log.info("%s: %d scenes, %d dates, %.2f MB", out, len(collected.scenes), len(payload.dates), len(html) / 1e6)
+    return out
+
+
+def _compose(meta: Mapping[str, Any], texts: Mapping[str, str]) -> str:
+    m = folium.Map(tiles=None, control_scale=True, font_size="12px", min_zoom=3, max_zoom=16, zoom_snap=0.25, wheel_px_per_zoom_level=90, world_copy_jump=True)
+    m.default_js, m.default_css = [], []
+    figure = m.get_root()
+    # folium draws ids at random; fixed ones make equal inputs give equal pages.
+    m._id, figure._id = "atlas", "figure"
+    figure.title = _escaped(str(meta["title"]))
+    images = " ".join(dict.fromkeys(entry["host"] for entry in meta["basemaps"]))
+    policy = f"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob: {images}; base-uri 'none'; form-action 'none'"
+    figure.header.add_child(_Inline(f'meta http-equiv="Content-Security-Policy" content="{policy.strip()}"', ""), name="policy")
+    m.fit_bounds(meta["bounds"])
+    for number, child in enumerate(m._children.values()):
+        child._id = f"part_{number}"
+    LandCoverAtlas(meta, texts).add_to(m)
+    html: str = figure.render()
+    return html.replace("</meta>", "").replace("<html>", '<html lang="en">', 1)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: AtlasOptions, texts: dict[str, str]) -> dict[str, Any]:
+    meta = payload.describe()
+    for plane, described in zip(payload.planes, meta["planes"], strict=True):
+        described["bounds"] = _plane_bounds(plane.epsg, plane.describe())
+    bounds = [plane["bounds"] for plane in meta["planes"]]
+    tiles = sum(int((layer.classes < MAX_CLASSES).sum()) for layer in payload.layers)
+    dates = [day.isoformat() for day in payload.dates]
+    when = dates[0] if len(dates) == 1 else f"{len(dates)} dates from {dates[0]} to {dates[-1]}"
+    meta |= {
+        "tile": TileGrid(payload.planes[0].epsg).edge,
+        "title": options.title or _title(collected),
+        "subtitle": f"Sentinel-2, {when} · {tiles:,} tiles of 640 m".replace(",", "\u2009").replace("Sentinel-2\u2009", "Sentinel-2,"),
+        "bounds": [[min(b[0][0] for b in bounds), min(b[0][1] for b in bounds)], [max(b[1][0] for b in bounds), max(b[1][1] for b in bounds)]],
+        "classes": [
+            {"label": c.label, "title": c.title, "short": c.short, "letters": c.letters, "colour": c.colour, "ink": c.ink} for c in legend.classes
+        ],
+        "scenes": [_scene(scene, legend) for scene in collected.scenes],
+        "refusals": [{"id": refusal.id, "error": refusal.error, "reason": refusal.reason} for refusal in collected.refusals],
+        "model": json.loads(json.dumps(collected.model, default=str)),
+        "changePrior": options.change_prior,
+        "attribution": ATTRIBUTION,
+        "basemaps": list(BASEMAPS) if options.online_basemaps else [],
+        "quicklooks": _quicklooks(collected.scenes, payload, options, texts),
+    }
+    return meta
+
+
+def _plane_bounds(epsg: int, plane: Mapping[str, Any]) -> list[list[float]]:
+    from pyproj import Transformer
+
+    edge = TileGrid(epsg).edge
+    right, bottom = plane["ulx"] + plane["cols"] * edge, plane["uly"] - plane["rows"] * edge
+    west, south, east, north = Transformer.from_crs(epsg, 4326, always_xy=True).transform_bounds(plane["ulx"], bottom, right, plane["uly"])
+    if west > east:  # across longitude 180
+        east += 360.0
+    return [[round(south, 6), round(west, 6)], [round(north, 6), round(east, 6)]]
+
+
+def _title(collected: AtlasInput) -> str:
+    names = {match.group(1) for scene in collected.scenes if (match := re.search(r"(?<![A-Z0-9])(T\d{2}[A-Z]{3})(?![A-Z0-9])", scene.id))}
+    if len(names) == 1:
+        return f"Land cover, granule {names.pop()}"
+    ids = {scene.id for scene in collected.scenes}
+    return f"Land cover, {ids.pop()}" if len(ids) == 1 else "Land cover atlas"
+
+
+def _scene(scene: SceneTiles, legend: Legend) -> dict[str, Any]:
+    counts = Counter(legend.label(int(code)) for code in scene.codes[scene.codes >= -3].ravel().tolist())
+    return {
+        "id": scene.id,
+        "acquired": scene.acquired.isoformat(),
+        "counts": dict(sorted(counts.items())),
+        "radiometry": json.loads(json.dumps(scene.metadata.get("radiometry", {}), default=str)),
+        "platform": scene.properties.get("platform"),
+        "level": scene.properties.get("processing:level") or scene.metadata.get("level"),
+        "cloud": scene.properties.get("eo:cloud_cover"),
+        "warnings": list(scene.metadata.get("warnings", [])),
+    }
+
+
+def _quicklooks(scenes: tuple[SceneTiles, ...], payload: Payload, options: AtlasOptions, texts: dict[str, str]) -> list[dict[str, Any]]:
+    import base64
+
+    shown = [scene for scene in scenes if scene.quicklook is not None]
+    fitted = within_budget([scene.quicklook for scene in shown if scene.quicklook is not None], options.quicklook_budget)
+    described = []
+    for number, (scene, picture) in enumerate(zip(shown, fitted, strict=True)):
+        element = f"atlas-quicklook-{number}"
+        texts[element] = base64.b64encode(picture.webp).decode("ascii")
+        described.append({"element": element, "bounds": picture.bounds, "date": payload.dates.index(scene.day)})
+    return described

@@ -1,0 +1,255 @@
+"""The page's numbers as bytes: one plane of tiles per region of a zone, one layer per plane and date."""
+
+import base64
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pyproj import Transformer
+
+from pipeline.atlas.collect import CHANGE_STATES, OUTSIDE, PERCENT_UNKNOWN, SceneTiles, TileChanges
+from pipeline.grid import TileGrid
+from pipeline.legend import TileState
+
+FORMAT_VERSION = 1
+# Bytes above the classes: tile states, then tiles that no table speaks of.
+STATE_BYTES = {TileState.UNCLASSIFIED: 252, TileState.CLOUD: 253, TileState.NO_DATA: 254}
+OUTSIDE_BYTE = 255
+MAX_CLASSES = min(STATE_BYTES.values())
+# Set in the confidence byte where another zone's plane already counts the place.
+COUNTED_ELSEWHERE = 0x80
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """A rectangle of one zone's grid that holds scenes which overlap or touch; rows run from `top_row` southward."""
+
+    epsg: int
+    first_col: int
+    top_row: int
+    rows: int
+    cols: int
+
+    def window(self, scene: SceneTiles) -> tuple[slice, slice]:
+        """Where a scene's planes lie in this plane."""
+        row, col = self.top_row - scene.top_row, scene.first_col - self.first_col
+        return slice(row, row + scene.codes.shape[0]), slice(col, col + scene.codes.shape[1])
+
+    def holds(self, scene: SceneTiles) -> bool:
+        """Whether the scene lies within."""
+        row, col = self.top_row - scene.top_row, scene.first_col - self.first_col
+        height, width = scene.codes.shape
+        return self.epsg == scene.epsg and 0 <= row <= self.rows - height and 0 <= col <= self.cols - width
+
+    def describe(self) -> dict[str, Any]:
+        """The plane as the page reads it: `ulx`, `uly` in metres."""
+        edge = TileGrid(self.epsg).edge
+        return {"epsg": self.epsg, "ulx": self.first_col * edge, "uly": (self.top_row + 1) * edge, "rows": self.rows, "cols": self.cols}
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One plane at one date; `scene` says which of `scenes` (positions in the input) owns each tile."""
+
+    date: int
+    plane: int
+    scenes: tuple[int, ...]
+    classes: Bytes
+    confidence: Bytes
+    runner_up: Bytes
+    runner_up_confidence: Bytes
+    valid: Bytes
+    cloud: Bytes
+    scene: Bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Evidence of change between two dates on one plane: percent, state (255 unknown), percents of the two kinds of evidence."""
+
+    before: int
+    after: int
+    plane: int
+    p_change: Bytes
+    state: Bytes
+    vector: Bytes | None
+    label: Bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """All layers in order of date and plane."""
+
+    dates: tuple[date, ...]
+    planes: tuple[Plane, ...]
+    layers: tuple[Layer, ...]
+    pairs: tuple[Pair, ...]
+
+    def core(self) -> str:
+        """Classes of every layer, then confidences, as base64 of zlib: what the map needs to open."""
+        return _packed([layer.classes for layer in self.layers] + [layer.confidence for layer in self.layers])
+
+    def details(self) -> str:
+        """What only the tile card and the changes need: six planes a layer where several scenes own it, else five; then the pairs."""
+        parts: list[Bytes] = []
+        for name in ("runner_up", "runner_up_confidence", "valid", "cloud"):
+            parts += [getattr(layer, name) for layer in self.layers]
+        parts += [layer.scene for layer in self.layers if len(layer.scenes) > 1]
+        for pair in self.pairs:
+            parts += [plane for plane in (pair.p_change, pair.state, pair.vector, pair.label) if plane is not None]
+        return _packed(parts)
+
+    def describe(self) -> dict[str, Any]:
+        """Sizes and order of the bytes, for the page."""
+        return {
+            "version": FORMAT_VERSION,
+            "dates": [day.isoformat() for day in self.dates],
+            "planes": [plane.describe() for plane in self.planes],
+            "layers": [{"date": layer.date, "plane": layer.plane, "scenes": list(layer.scenes)} for layer in self.layers],
+            "pairs": [
+                {"before": pair.before, "after": pair.after, "plane": pair.plane, "vector": pair.vector is not None, "label": pair.label is not None}
+                for pair in self.pairs
+            ],
+        }
+
+
+def _packed(parts: list[Bytes]) -> str:
+    return base64.b64encode(zlib.compress(b"".join(part.tobytes() for part in parts), 9)).decode("ascii")
+
+
+def build_payload(scenes: Sequence[SceneTiles], changes: Sequence[TileChanges]) -> Payload:
+    """Lays scenes onto planes; of the scenes of one date that share a tile, one owns it.
+
+    The owner is the one with the highest valid share, then the least cloud, then the first id. Where two zones meet, a
+    tile whose centre lies in a tile that an earlier plane owns is marked as counted elsewhere.
+    """
+    dates = tuple(sorted({scene.day for scene in scenes}))
+    planes = find_planes(scenes)
+    overlaps = [_overlap(planes[a], planes[b], a, b) for a, b in combinations(range(len(planes)), 2) if planes[a].epsg != planes[b].epsg]
+    layers: list[Layer] = []
+    for at, day in enumerate(dates):
+        found: dict[int, Layer] = {}
+        for number, plane in enumerate(planes):
+            members = [k for k, scene in enumerate(scenes) if scene.day == day and plane.holds(scene)]
+            if members:
+                found[number] = _merged(at, number, plane, members, scenes)
+        _mark_shared(found, [overlap for overlap in overlaps if overlap is not None])
+        layers += found.values()
+    pairs = [pair for change in changes for number, plane in enumerate(planes) if (pair := _pair(change, number, plane, dates)) is not None]
+    return Payload(dates, planes, tuple(layers), tuple(pairs))
+
+
+def find_planes(scenes: Sequence[SceneTiles]) -> tuple[Plane, ...]:
+    """The fewest rectangles, apart from each other within a zone, that hold all scenes."""
+    boxes = sorted({(s.epsg, s.first_col, s.top_row - s.codes.shape[0] + 1, s.first_col + s.codes.shape[1], s.top_row + 1) for s in scenes})
+    merged = True
+    while merged:
+        merged = False
+        for a, b in combinations(boxes, 2):
+            if a[0] == b[0] and a[1] <= b[3] and b[1] <= a[3] and a[2] <= b[4] and b[2] <= a[4]:
+                union = (a[0], min(a[1], b[1]), min(a[2], b[2]), max(a[3], b[3]), max(a[4], b[4]))
+                boxes = sorted((set(boxes) - {a, b}) | {union})
+                merged = True
+                break
+    return tuple(Plane(epsg, left, top - 1, top - bottom, right - left) for epsg, left, bottom, right, top in boxes)
+
+
+def _merged(at: int, number: int, plane: Plane, members: list[int], scenes: Sequence[SceneTiles]) -> Layer:
+    shape = (plane.rows, plane.cols)
+    out = {name: np.zeros(shape, np.uint8) for name in ("confidence", "runner_up_confidence", "valid", "cloud", "scene")}
+    classes, runner_up = np.full(shape, OUTSIDE_BYTE, np.uint8), np.full(shape, OUTSIDE_BYTE, np.uint8)
+    for position, member in enumerate(members):
+        scene = scenes[member]
+        window = plane.window(scene)
+        valid, cloud = out["valid"][window], out["cloud"][window]
+        better = (classes[window] == OUTSIDE_BYTE) | (scene.valid > valid) | ((scene.valid == valid) & (scene.cloud < cloud))
+        wins = (scene.codes != OUTSIDE) & better
+        classes[window][wins] = class_bytes(scene.codes)[wins]
+        runner_up[window][wins] = class_bytes(scene.runner_up)[wins]
+        for name, values in (("confidence", scene.confidence), ("runner_up_confidence", scene.runner_up_confidence), ("valid", scene.valid), ("cloud", scene.cloud)):
+            out[name][window][wins] = values[wins]
+        out["scene"][window][wins] = position
+    stated = classes >= MAX_CLASSES
+    out["confidence"][stated] = 0
+    out["runner_up_confidence"][stated] = 0
+    runner_up[stated] = OUTSIDE_BYTE
+    return Layer(at, number, tuple(members), classes=classes, runner_up=runner_up, **out)
+
+
+def class_bytes(codes: npt.NDArray[np.int8]) -> Bytes:
+    """Class indices and tile states as the page's bytes."""
+    table = np.full(256, OUTSIDE_BYTE, np.uint8)
+    table[:MAX_CLASSES] = np.arange(MAX_CLASSES)
+    table[128:] = OUTSIDE_BYTE
+    for state, byte in STATE_BYTES.items():
+        table[np.uint8(int(state) & 0xFF)] = byte
+    return table[codes.view(np.uint8)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Overlap:
+    """For tiles of the later plane whose centre lies in the earlier one: flat positions in both."""
+
+    earlier: int
+    later: int
+    in_earlier: npt.NDArray[np.int64]
+    in_later: npt.NDArray[np.int64]
+
+
+def _overlap(earlier: Plane, later: Plane, a: int, b: int) -> _Overlap | None:
+    edge = TileGrid(later.epsg).edge
+    x = (later.first_col + np.arange(later.cols) + 0.5) * edge
+    y = (later.top_row + 0.5 - np.arange(later.rows)) * edge
+    east, north = np.meshgrid(x, y)
+    to_earlier = Transformer.from_crs(later.epsg, earlier.epsg, always_xy=True)
+    # The rim tells whether the planes meet at all, long before every tile is transformed.
+    rim = [np.concatenate([plane[0], plane[-1], plane[:, 0], plane[:, -1]]) for plane in (east, north)]
+    rim_x, rim_y = to_earlier.transform(*rim)
+    left, right = earlier.first_col * edge, (earlier.first_col + earlier.cols) * edge
+    top, bottom = (earlier.top_row + 1) * edge, (earlier.top_row + 1 - earlier.rows) * edge
+    finite = np.isfinite(rim_x) & np.isfinite(rim_y)
+    if not finite.any() or rim_x[finite].min() > right or rim_x[finite].max() < left or rim_y[finite].min() > top or rim_y[finite].max() < bottom:
+        return None
+    into_x, into_y = to_earlier.transform(east.ravel(), north.ravel())
+    inside = np.isfinite(into_x) & (into_x >= left) & (into_x < right) & (into_y > bottom) & (into_y <= top)
+    if not inside.any():
+        return None
+    col = np.floor((into_x[inside] - left) / edge).astype(np.int64)
+    row = np.minimum(np.floor((top - into_y[inside]) / edge).astype(np.int64), earlier.rows - 1)
+    return _Overlap(a, b, row * earlier.cols + col, np.flatnonzero(inside))
+
+
+def _mark_shared(layers: dict[int, Layer], overlaps: list[_Overlap]) -> None:
+    for overlap in sorted(overlaps, key=lambda o: (o.later, o.earlier)):
+        if overlap.earlier in layers and overlap.later in layers:
+            earlier, later = layers[overlap.earlier], layers[overlap.later]
+            owned = (earlier.classes.ravel() != OUTSIDE_BYTE) & (earlier.confidence.ravel() < COUNTED_ELSEWHERE)
+            present = later.classes.ravel()[overlap.in_later] != OUTSIDE_BYTE
+            shared = overlap.in_later[owned[overlap.in_earlier] & present]
+            later.confidence.reshape(-1)[shared] |= COUNTED_ELSEWHERE
+
+
+def _pair(change: TileChanges, number: int, plane: Plane, dates: tuple[date, ...]) -> Pair | None:
+    if change.epsg != plane.epsg or change.before not in dates or change.after not in dates:
+        return None
+    row, col = plane.top_row - change.index[:, 1], change.index[:, 0] - plane.first_col
+    inside = (row >= 0) & (row < plane.rows) & (col >= 0) & (col < plane.cols)
+    if not inside.any():
+        return None
+
+    def spread(values: Bytes) -> Bytes:
+        out = np.full((plane.rows, plane.cols), PERCENT_UNKNOWN, np.uint8)
+        out[row[inside], col[inside]] = values[inside]
+        return out
+
+    kinds = [None if values is None else spread(values) for values in (change.vector, change.label)]
+    state = spread(change.state)
+    state[(state != PERCENT_UNKNOWN) & (state >= len(CHANGE_STATES))] = PERCENT_UNKNOWN
+    return Pair(dates.index(change.before), dates.index(change.after), number, spread(change.p_change), state, *kinds)

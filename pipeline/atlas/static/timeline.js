@@ -1,0 +1,66 @@
+/* The timeline: dates at true spacing, play and blink; in Swipe and Change it holds two dates. */
+(function () {
+  "use strict";
+  const { el, clear, day } = Atlas;
+  const LABEL_WIDTH = 78, PLAY_MS = 900, BLINK_MS = 700;
+
+  Atlas.timeline = function (page) {
+    const { meta, map, container } = page, dates = meta.dates, root = el("div", { class: "timeline", role: "group", "aria-label": "Dates" });
+    if (dates.length < 2) return null;
+    container.append(root);
+    L.DomEvent.disableClickPropagation(root);
+    L.DomEvent.disableScrollPropagation(root);
+    let playing = 0, blinking = 0;
+
+    const play = () => {
+      if (playing) { clearInterval(playing); playing = 0; page.update({}); return; }
+      playing = setInterval(() => page.update({ after: (page.state.after + 1) % dates.length }), PLAY_MS);
+      page.update({});
+    };
+    const blink = () => page.update({ blink: !page.state.blink });
+    page.togglePlay = () => { if (page.state.mode === "map") play(); };
+    page.toggleBlink = () => { if (page.state.mode === "swipe") blink(); };
+
+    function choose(date) {
+      let { before, after } = page.state;
+      if (page.state.mode === "map") { page.update({ after: date }); return; }
+      // The nearer of the two moves; they never cross.
+      if (date < before || (date < after && date - before <= after - date)) before = date;
+      else after = date;
+      if (before === after) return;
+      page.update({ before, after });
+    }
+    page.stepDate = (step) => {
+      const next = page.state.after + step, floor = page.state.mode === "map" ? 0 : page.state.before + 1;
+      if (next >= floor && next < dates.length) page.update({ after: next });
+    };
+
+    function draw(state) {
+      if (state.mode !== "map" && playing) { clearInterval(playing); playing = 0; }
+      if (state.blink !== Boolean(blinking)) {
+        clearInterval(blinking);
+        page.blinkPhase = false;
+        blinking = state.blink ? setInterval(() => { page.blinkPhase = !page.blinkPhase; page.update({}); }, BLINK_MS) : 0;
+      }
+      const focused = root.contains(document.activeElement) && document.activeElement.dataset.key;
+      const time = dates.map((iso) => Date.parse(iso)), span = time[time.length - 1] - time[0], width = Math.max(180, root.clientWidth - 130);
+      const two = state.mode !== "map", isBefore = (d) => two && d === state.before, isAfter = (d) => d === state.after;
+      const taken = [], wanted = dates.map((_, d) => d).sort((a, b) => (isAfter(b) || isBefore(b)) - (isAfter(a) || isBefore(a)) || a - b), labelled = new Set();
+      for (const d of wanted) {
+        const x = width * (time[d] - time[0]) / span;
+        if (isAfter(d) || isBefore(d) || taken.every((other) => Math.abs(other - x) > LABEL_WIDTH)) { labelled.add(d); taken.push(x); }
+      }
+      const stops = dates.map((iso, d) => el("button", {
+        type: "button", "data-key": "d" + d, class: "stop" + (isBefore(d) ? " before" : "") + (isAfter(d) ? (two ? " after" : " only") : "") + (labelled.has(d) ? " labelled" : ""),
+        style: { left: 100 * (time[d] - time[0]) / span + "%" }, title: day(iso), "aria-label": day(iso) + (isBefore(d) ? ", before" : isAfter(d) ? (two ? ", after" : ", shown") : ""), "aria-pressed": String(isBefore(d) || isAfter(d)), onclick: () => choose(d),
+      }, el("span", {}, day(iso))));
+      const button = state.mode === "map"
+        ? (dates.length > 2 ? el("button", { type: "button", class: "play", "data-key": "play", "aria-label": playing ? "Pause" : "Play", title: playing ? "Pause" : "Play", onclick: play }, playing ? "❚❚" : "►") : null)
+        : state.mode === "swipe" ? el("button", { type: "button", class: "play", "data-key": "blink", "aria-label": "Blink between the two dates", title: "Blink between the two dates", "aria-pressed": String(state.blink), onclick: blink }, "◐") : null;
+      clear(root, button, el("div", { class: "axis" }, stops));
+      if (focused) { const again = root.querySelector('[data-key="' + focused + '"]'); if (again) again.focus(); }
+    }
+    map.on("resize", () => draw(page.state));
+    return { draw };
+  };
+})();
