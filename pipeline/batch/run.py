@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.atlas.collect import collect
-from pipeline.atlas.page import PageOptions, render_atlas
+from pipeline.atlas.page import AtlasOptions, render_atlas
 from pipeline.batch import outputs
 from pipeline.batch.changes import write_changes
 from pipeline.batch.executors import Executor, Serial
@@ -37,7 +37,7 @@ class RunOptions:
     maps: Path = Path("maps")
     model: ModelChoice = field(default_factory=ModelChoice)
     classify: ClassifyOptions = field(default_factory=ClassifyOptions)
-    page: PageOptions = field(default_factory=PageOptions)
+    page: AtlasOptions = field(default_factory=AtlasOptions)
     keep_chips: bool = False
     force: bool = False
 

@@ -36,7 +36,7 @@ def parse_bands(_: click.Context, __: click.Parameter, value: str | None) -> tup
 @click.option("--bands", callback=parse_bands, metavar="B04,B03,B02", help="Band names of rasters that do not name their bands, in file order.")
 @click.option("--offset", type=float, help="Offset in DN (0 or -1000) for scenes whose metadata does not tell it.")
 @click.option("--min-valid", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Share of valid pixels that a tile needs.")
-@click.option("--chips", type=click.Choice(["none", "changed", "all"]), help="Tile pictures in the page. [default: as many as fit in 8 MB]")
+@click.option("--chips", type=click.Choice(["auto", "none", "changed", "all"]), default="auto", show_default=True, help="Tile pictures in the page; auto: as many as fit in 8 MB.")
 @click.option("--keep-chips", is_flag=True, help="Also write every patch as a georeferenced TIFF.")
 @click.option("--force", is_flag=True, help="Classify finished scenes again.")
 @verbosity
@@ -47,7 +47,7 @@ def run(scenes: Path | None, demo: bool, **options: Any) -> None:  # noqa: ANN40
         raise click.UsageError("give a folder of SCENES, or --demo")
     if scenes is not None and not scenes.exists():
         raise click.UsageError(f"{scenes}: there is no such folder")
-    from pipeline.atlas.page import PageOptions
+    from pipeline.atlas.page import AtlasOptions
     from pipeline.batch.run import RunOptions, tiles_in
     from pipeline.batch.run import Watcher as SilentWatcher
     from pipeline.batch.run import run as run_batch
@@ -87,7 +87,7 @@ def run(scenes: Path | None, demo: bool, **options: Any) -> None:  # noqa: ANN40
                 maps=options["maps"],
                 model=ModelChoice(options["model"], engine=options["engine"], threads=_threads(options["workers"])),
                 classify=ClassifyOptions(min_valid=options["min_valid"]),
-                page=PageOptions(chips=options["chips"]),
+                page=AtlasOptions(chips=options["chips"]),
                 keep_chips=options["keep_chips"],
                 force=options["force"],
             ),

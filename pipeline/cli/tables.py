@@ -21,20 +21,20 @@ def _model_folders(tiles: Path, model: str | None) -> list[Path]:
 @click.argument("tiles", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--model", help="Name of the model whose results to show, where TILES holds several.")
 @click.option("--maps", type=click.Path(path_type=Path), default=Path("maps"), show_default=True, help="Folder for atlas.html.")
-@click.option("--chips", type=click.Choice(["none", "changed", "all"]), help="Tile pictures in the page. [default: as many as fit in 8 MB]")
+@click.option("--chips", type=click.Choice(["auto", "none", "changed", "all"]), default="auto", show_default=True, help="Tile pictures in the page; auto: as many as fit in 8 MB.")
 @verbosity
 @explain_errors
-def atlas(tiles: Path, model: str | None, maps: Path, chips: str | None) -> None:
+def atlas(tiles: Path, model: str | None, maps: Path, chips: str) -> None:
     """Build the page anew from TILES, without the scenes and without the model."""
     from pipeline.atlas.collect import collect
-    from pipeline.atlas.page import PageOptions, render_atlas
+    from pipeline.atlas.page import AtlasOptions, render_atlas
     from pipeline.legend import EUROSAT
 
     folders = _model_folders(tiles, model)
     if len(folders) > 1:
         raise click.UsageError(f"{tiles} holds results of {', '.join(path.name for path in folders)}; choose one with --model")
     maps.mkdir(parents=True, exist_ok=True)
-    click.echo(render_atlas(collect(folders[0]), EUROSAT, maps / "atlas.html", PageOptions(chips=chips)).resolve())
+    click.echo(render_atlas(collect(folders[0]), EUROSAT, maps / "atlas.html", AtlasOptions(chips=chips)).resolve())
 
 
 @click.command()
