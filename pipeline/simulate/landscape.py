@@ -120,7 +120,7 @@ class Landscape:
         lay("Forest", (bent_v > 13.6) & (bent_u - 0.35 * (bent_v - 14) > 17.4))
         # Flood meadows line the river and grassland the highways.
         along = np.minimum(self.river, self.roads(date)) < 22 + 7 * self.rough[30]
-        lay("Pasture", along & (ground == CODE["AnnualCrop"]))
+        lay("Pasture", along & np.isin(ground, (CODE["AnnualCrop"], CODE["PermanentCrop"])))
         for east, south, radius in TOWNS:
             lay("Residential", np.hypot(bent_u - east, bent_v - south) < radius * (1 + 0.12 * self.rough[30]))
         lay("Industrial", (u > 17.0) & (u < 21.0 + 0.2 * self.rough[30]) & (v > 9.35 + 0.1 * self.other) & (v < 13.0 + 0.2 * self.wide))
@@ -151,7 +151,7 @@ class Landscape:
             # Fields are sown anew each year; hedges, houses and halls stay.
             seen[where] = surface(self._ground_at(where, date if label == "AnnualCrop" else 0))
         where = np.isfinite(self.river) & (ground != CODE["SeaLake"])
-        half_width = 8.5 + 0.9 * self.wide[where] + 0.5 * self.rough[30][where]
+        half_width = 11.5 + 1.2 * self.wide[where] + 0.5 * self.rough[30][where]
         seen[where] = surfaces.river(seen[where], self.river[where], half_width, self._ground_at(where, 0))
         roads = self.roads(date)
         where = np.isfinite(roads)

@@ -35,7 +35,7 @@ YARD = _palette((112, 113, 123, 0.19))[0]
 ASPHALT = _palette((104, 106, 116, 0.15))[0]
 VERGE = _palette((52, 78, 84, 0.34))[0]
 LAKE = _palette((29, 52, 76, 0.02))[0]
-RIVER = _palette((42, 68, 82, 0.03))[0]
+RIVER = _palette((43, 71, 87, 0.03))[0]
 SAND = _palette((150, 141, 138, 0.25))[0]
 
 # How a brightness change of 1 code in B04 shows in the four bands: the first axis of the covariance within chips.
@@ -70,12 +70,12 @@ def _choose(palette: Palette, draw: Floats, weights: tuple[float, ...]) -> Float
 def annual_crop(at: Ground) -> Floats:
     """Large fields with straight edges, one crop each, tramlines along them and pale tracks between."""
     x, y = at.warped(1.5)
-    fields = parcels(x, y, at.seed, 78, (11, 34), (35, 90), lean=0.6)
+    fields = parcels(x, y, at.seed, 105, (14, 42), (50, 130), lean=0.6)
     colours = _choose(CROPS, fields.draw(at.seed + 11), (0.2, 0.13, 0.19, 0.16, 0.15, 0.07, 0.1))
     colours = _spread(colours, 22 * (fields.draw(at.seed + 12) - 0.5) + 4.5 * at.rough[12] + 2.5 * at.rough[3], BARE_AXIS)
     tramline = np.sin(fields.across * (1.6 + 0.5 * fields.draw_estate(at.seed + 13)))
     colours = _spread(colours, 2.2 * tramline * (fields.draw(at.seed + 14) < 0.6) + 1.8 * at.rough[1], GREY_AXIS)
-    tracks = (fields.estate.border < 0.9) & (fields.draw_estate(at.seed + 15) < 0.75)
+    tracks = (fields.estate.border < 0.9) & (fields.draw_estate(at.seed + 15) < 0.6)
     return _blend(colours, TRACK, 0.6 * tracks.astype(np.float32))
 
 
