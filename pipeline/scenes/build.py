@@ -13,7 +13,7 @@ from pipeline.errors import AmbiguousRadiometry, GeoreferenceError, IncompleteSc
 from pipeline.grid import Bounds
 from pipeline.scenes.header import Place, check_gsd, locate, read_header
 from pipeline.scenes.names import safe_id
-from pipeline.scenes.scene import UNKNOWN_DATE, Asset, Level, Radiometry, ReadOptions, Scene
+from pipeline.scenes.scene import UNKNOWN_DATE, Asset, Level, Pass, Radiometry, ReadOptions, Scene
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,7 @@ class Found:
     files: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
     expected: Mapping[str, str] = field(default_factory=dict)
+    seen: Pass | None = None
 
 
 def build_scene(found: Found, options: ReadOptions) -> Scene:
@@ -83,7 +84,7 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
     if not place.on_grid:
         warnings.append(f"pixels of {place.gsd:.1f} m in another grid: resampled (cubic) to 10 m in EPSG:{place.epsg}")
     return Scene(
-        id=safe_id(found.id),
+        id=safe_id(found.id or f"{place.epsg}_{place.bounds[0]:.0f}_{place.bounds[3]:.0f}"),
         acquired=found.acquired or UNKNOWN_DATE,
         level=level,
         epsg=place.epsg,
@@ -97,6 +98,7 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
         platform=found.platform,
         files=found.files,
         warnings=tuple(warnings),
+        seen=found.seen,
     )
 
 

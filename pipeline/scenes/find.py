@@ -2,14 +2,15 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from pipeline.errors import NotAScene, PipelineError
+from pipeline.errors import NotAScene, PipelineError, UnsafeInput
 from pipeline.scenes import folder as loose
 from pipeline.scenes import guard, raster, safe, stac
+from pipeline.scenes.duplicates import settle
 from pipeline.scenes.files import Files, archive_files, folder_files
 from pipeline.scenes.names import safe_id
 from pipeline.scenes.scene import ReadOptions, Refusal, Scene
@@ -17,23 +18,24 @@ from pipeline.scenes.scene import ReadOptions, Refusal, Scene
 log = logging.getLogger(__name__)
 
 # Parts of products that look like rasters and are no scenes.
+_PRODUCT_PARTS = ("GRANULE", "DATASTRIP", "AUX_DATA", "HTML", "rep_info")
 _SIDE_FOLDERS = {"QI_DATA", "AUX_DATA", "HTML", "DATASTRIP", "rep_info", "qi", "auxiliary", "preview", "thumbnail"}
 
 
 def find_scenes(folder: Path, options: ReadOptions = ReadOptions()) -> Iterator[Scene | Refusal]:
     """Every scene below a folder, or in one file, and a refusal for each that cannot be read.
 
-    Scenes come in the order of their names. A Refusal with error `NotAScene` is a stray file, not a lost scene.
+    Scenes come by date and id. A Refusal with error `NotAScene` is a stray file, not a lost scene.
 
     Raises:
         NotAScene: the path is missing, or nothing in it is a scene.
     """
     if not folder.exists():
         raise NotAScene(f"{folder}: no such file or folder; check the path")
-    results = list(_unique(_search(folder.absolute(), options)))
+    results = settle(_search(folder.absolute(), options))
     if not results:
         raise NotAScene(f"{folder}: no Sentinel-2 scene in it; give a folder with products (.SAFE, .zip), band files or GeoTIFFs")
-    yield from results
+    yield from _unique(sorted(results, key=_order))
 
 
 def _search(path: Path, options: ReadOptions) -> Iterator[Scene | Refusal]:
@@ -52,11 +54,11 @@ def _search(path: Path, options: ReadOptions) -> Iterator[Scene | Refusal]:
 def _folder(files: Files, options: ReadOptions) -> Iterator[Scene | Refusal]:
     """Scenes in a tree: products first, then STAC Items, then whatever rasters no one claimed."""
     left = set(files.sizes)
-    for xml in sorted(name for name in left if safe.PRODUCT_XML.search(PurePosixPath(name).name)):
+    for xml in sorted(name for name in left if safe.PRODUCT_XML.match(PurePosixPath(name).name)):
         home = _parent(xml)
-        if xml not in left or PurePosixPath(xml).name.lower() == "product_metadata.xml":
+        if xml not in left:
             continue
-        left -= {name for name in left if _inside(name, home)}
+        left -= {name for name in left if _parent(name) == home or any(_inside(name, f"{home}/{part}".strip("/")) for part in _PRODUCT_PARTS)}
         yield from _product(files, xml, options)
     for name in sorted(name for name in left if name.lower().endswith((".json", ".geojson"))):
         if files.sizes[name] > guard.MAX_TEXT_BYTES or _side(name):
@@ -81,6 +83,10 @@ def _folder(files: Files, options: ReadOptions) -> Iterator[Scene | Refusal]:
         left -= {name for name in left if _inside(name, home)}
         yield from _granule(granule, xml, options)
     for name in sorted(name for name in left if name.lower().endswith(".zip")):
+        if files.archive is not None:
+            shown = guard.printable(f"{files.archive.name}/{name}")
+            yield _refusal(UnsafeInput(f"{shown}: a zip inside a zip is not opened; unpack it yourself"), name, files)
+            continue
         yield from _archive(files.root / name, options)
     yield from _rasters([name for name in sorted(left) if name.lower().endswith(guard.RASTER_SUFFIXES) and not _side(name)], files, options)
 
@@ -162,7 +168,14 @@ def _refusal(error: PipelineError, name: str, files: Files) -> Refusal:
     return Refusal(safe_id(PurePosixPath(name).stem), type(error).__name__, str(error), source)
 
 
-def _unique(results: Iterator[Scene | Refusal]) -> Iterator[Scene | Refusal]:
+def _order(result: Scene | Refusal) -> tuple[bool, str, str, str]:
+    """Scenes by date and id, then refusals by id: the same whatever the folders are called."""
+    if isinstance(result, Scene):
+        return False, result.acquired.isoformat(), result.id, "|".join(path.name for path in result.files)
+    return True, "", result.id, result.reason
+
+
+def _unique(results: Iterable[Scene | Refusal]) -> Iterator[Scene | Refusal]:
     """Ids that are taken get a number; so do those that differ only in case, which some disks do not tell apart."""
     taken: Counter[str] = Counter()
     for result in results:

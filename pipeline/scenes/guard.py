@@ -78,10 +78,21 @@ def zip_href(archive: Path, member: str) -> str:
     return f"{_ZIP}{{{archive}}}/{member}"
 
 
+def is_zipped(href: str) -> bool:
+    """Whether an address is a zip's member."""
+    return href.startswith(_ZIP)
+
+
+def split_zip(href: str) -> tuple[str, str]:
+    """The archive and the member that `zip_href` joined."""
+    archive, _, member = href.removeprefix(_ZIP + "{").rpartition("}/")
+    return archive, member
+
+
 def read_head(href: str, size: int = MAGIC_BYTES) -> bytes:
     """The first bytes of a file or zip member."""
-    if href.startswith(_ZIP):
-        archive, member = href.removeprefix(_ZIP + "{").split("}/", 1)
+    if is_zipped(href):
+        archive, member = split_zip(href)
         with zipfile.ZipFile(archive) as bundle, bundle.open(member) as stream:
             return stream.read(size)
     with Path(href).open("rb") as stream:

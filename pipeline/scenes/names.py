@@ -1,7 +1,6 @@
 """What the names of Sentinel-2 products and files tell."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -101,14 +100,13 @@ def split_band(stem: str) -> tuple[str, str | None, int | None]:
     return rest, band, int(match[2]) if match[2] else None
 
 
+def platform_name(text: str | None) -> str | None:
+    """A satellite's short name, such as S2A for `Sentinel-2A`."""
+    match = re.fullmatch(r"(?:sentinel-?2|S2)([A-D])", text or "", re.IGNORECASE)
+    return f"S2{match[1].upper()}" if match else None
+
+
 def safe_id(text: str, limit: int = 60) -> str:
     """A text as a scene id: letters, digits, dot, hyphen and underscore only."""
     cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", text.encode("ascii", "ignore").decode()).strip("-._")
     return cleaned[:limit].strip("-._") or "scene"
-
-
-def by_common_prefix(names: Sequence[str]) -> str:
-    """The longest start that all names share."""
-    first, last = min(names), max(names)
-    count = next((at for at, (one, two) in enumerate(zip(first, last, strict=False)) if one != two), min(len(first), len(last)))
-    return first[:count]

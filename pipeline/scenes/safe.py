@@ -1,8 +1,8 @@
 """SAFE products of ESA and their granules: compact, old long names, GeoTIFF flavour, in folders and zips."""
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import PurePosixPath
@@ -15,12 +15,13 @@ from pipeline.scenes import guard
 from pipeline.scenes.build import Found, build_scene
 from pipeline.scenes.files import Files
 from pipeline.scenes.header import read_header
-from pipeline.scenes.names import facts, split_band
-from pipeline.scenes.scene import Asset, Level, Radiometry, ReadOptions, Scene
+from pipeline.scenes.names import facts, platform_name, split_band
+from pipeline.scenes.scene import Asset, Level, Pass, Radiometry, ReadOptions, Scene
 
-PRODUCT_XML = re.compile(r"(?:MTD_MSI(?:L1C|L2A)\.xml|S2[A-D]_(?:OPER|USER)_MTD_SAF.*\.xml|product_metadata\.xml)$", re.IGNORECASE)
+PRODUCT_XML = re.compile(r"(?:MTD_MSI(?:L1C|L2A)\.xml|S2[A-D]_(?:OPER|USER)_MTD_SAF.*\.xml)$", re.IGNORECASE)
 GRANULE_XML = re.compile(r"(?:MTD_TL\.xml|S2[A-D]_(?:OPER|USER)_MTD_L(?:1C|2A)_TL_.*\.xml|(?:granule_)?metadata\.xml)$", re.IGNORECASE)
 T = TypeVar("T")
+_MANIFEST = "manifest.safe"
 _NOT_BANDS = {"QI_DATA", "AUX_DATA", "HTML", "qi", "auxiliary", "preview"}
 # sentinelhub-py's rule: newer baselines than those known are read by their XML, with a word.
 NEWEST_BASELINE = (5, 12)
@@ -29,7 +30,10 @@ OFFSETS_SINCE = (4, 0)
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """What a product's XML says. `offsets` is None where there is no offset list; keys are band names."""
+    """What a product's XML says. `offsets` is None where there is no offset list; keys are band names.
+
+    `strips` maps granule ids to the start of their datastrips; `listed` is the manifest's table of files.
+    """
 
     level: Level | None
     baseline: str | None
@@ -41,6 +45,17 @@ class Product:
     images: tuple[str, ...]
     source: str
     names: tuple[str, ...] = ()
+    generated: datetime | None = None
+    strips: Mapping[str, str] = field(default_factory=dict)
+    listed: Mapping[str, "Listed"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What `manifest.safe` says of a file: its size in bytes and its checksum as `MD5:ec12...`."""
+
+    size: int | None
+    checksum: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +67,7 @@ class Granule:
     epsg: int | None
     corners: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     level: Level | None = None
+    id: str | None = None
 
 
 def read_product(files: Files, xml: str, where: str) -> tuple[Product, list[Files]]:
@@ -62,6 +78,8 @@ def read_product(files: Files, xml: str, where: str) -> tuple[Product, list[File
     """
     product = product_facts(guard.parse_xml(files.read(xml), f"{where}/{xml}"), PurePosixPath(xml).name, where)
     home = files.below(_parent(xml))
+    if _MANIFEST in home.sizes:
+        product = replace(product, listed=_manifest(guard.parse_xml(home.read(_MANIFEST), f"{where}/{_MANIFEST}"), where))
     names = sorted({entry.split("/")[1] for entry in home.sizes if entry.startswith("GRANULE/") and entry.count("/") > 1})
     with_images = [granule for name in names if _images(granule := home.below(f"GRANULE/{name}"))]
     return product, with_images or [home.below(f"GRANULE/{names[0]}") if names else home]
@@ -86,13 +104,39 @@ def product_facts(root: Element, source: str, where: str) -> Product:
         baseline=text.get("PROCESSING_BASELINE"),
         quantification=quantification,
         offsets=_offsets(root, label),
-        platform=_platform(text.get("SPACECRAFT_NAME")),
+        platform=platform_name(text.get("SPACECRAFT_NAME")),
         start=_instant(text.get("DATATAKE_SENSING_START") or text.get("PRODUCT_START_TIME")),
         cloud_cover=_number(text.get("Cloud_Coverage_Assessment"), label),
         images=tuple(node.text.strip() for node in root.iter() if _tag(node) in ("IMAGE_FILE", "IMAGE_ID") and node.text),
         source=source,
         names=tuple(name for name in (text.get("PRODUCT_URI"), where) if name),
+        generated=_instant(text.get("GENERATION_TIME")),
+        strips=dict(_strips(root)),
     )
+
+
+def _strips(root: Element) -> Iterator[tuple[str, str]]:
+    for node in root.iter():
+        if _tag(node) in ("Granule", "Granules"):
+            strip = re.search(r"_S(\d{8}T\d{6})", node.get("datastripIdentifier", ""))
+            if strip:
+                yield node.get("granuleIdentifier", ""), strip[1]
+
+
+def _manifest(root: Element, where: str) -> dict[str, Listed]:
+    """Size and checksum of every file that `manifest.safe` lists, by name relative to the product."""
+    found = {}
+    for node in root.iter():
+        if _tag(node) != "byteStream":
+            continue
+        parts = {_tag(child): child for child in node}
+        if (place := parts.get("fileLocation")) is None:
+            continue
+        size = _number(node.get("size"), f"{where}: {_MANIFEST}")
+        total = parts.get("checksum")
+        checksum = f"{total.get('checksumName', '')}:{total.text.strip()}" if total is not None and total.text else None
+        found[place.get("href", "").removeprefix("./")] = Listed(None if size is None else round(size), checksum)
+    return found
 
 
 def granule_facts(root: Element, label: str) -> Granule:
@@ -112,7 +156,7 @@ def granule_facts(root: Element, label: str) -> Granule:
     code = re.fullmatch(r"EPSG:(\d{4,6})", text.get("HORIZONTAL_CS_CODE", ""))
     tile = re.search(r"_T?(\d{2}[C-HJ-NP-X][A-Z]{2})(?:_|$)", text.get("TILE_ID", ""))
     level = Level.L2A if "Level-2A" in root.tag else Level.L1C if "Level-1C" in root.tag else None
-    return Granule(tile[1] if tile else None, _instant(text.get("SENSING_TIME")), int(code[1]) if code else None, corners, level)
+    return Granule(tile[1] if tile else None, _instant(text.get("SENSING_TIME")), int(code[1]) if code else None, corners, level, text.get("TILE_ID"))
 
 
 def granule_scene(files: Files, product: Product | None, product_xml: tuple[Files, str] | None, options: ReadOptions, where: str) -> Scene:
@@ -130,14 +174,20 @@ def granule_scene(files: Files, product: Product | None, product_xml: tuple[File
     if not images:
         raise IncompleteScene(f"{where}: holds metadata but no band images; download the whole product")
     assets = {}
+    listed = product.listed if product else {}
+    home = product_xml[0].root / _parent(product_xml[1]) if product_xml else files.root
     for band, (name, size) in images.items():
         corner = granule.corners.get(size or 0)
+        entry = listed.get((files.root / name).relative_to(home).as_posix(), Listed(None, None))
+        if entry.size is not None and entry.size != files.sizes[name]:
+            raise CorruptScene(f"{where}: {PurePosixPath(name).name} has {files.sizes[name]} bytes, the manifest says {entry.size}; download it again")
         assets[band] = Asset(
             files.href(name),
             scale=scale,
             offset=offsets.get(band, 0.0) * scale,
             crs=granule.epsg,
             transform=(float(size), 0.0, corner[0], 0.0, -float(size), corner[1]) if size and corner else None,
+            checksum=entry.checksum,
         )
     _check_images(images, assets, where)
     tile = granule.tile or _first(fact.tile for fact in [facts(files.root.name), *named])
@@ -147,8 +197,8 @@ def granule_scene(files: Files, product: Product | None, product_xml: tuple[File
     inputs = {files.path(name) for name, _ in images.values()} | ({files.path(xml)} if xml else set())
     if product_xml:
         inputs.add(product_xml[0].path(product_xml[1]))
-    told_by = product.source if product and product.level else xml if granule.level else None
-    sources = {**radiometry.sources, "level": told_by or "name"}
+    told_by: str | None = product.source if product and product.level else xml if granule.level else None
+    sources = {**radiometry.sources, "level": "name" if told_by is None else told_by}
     return build_scene(
         Found(
             id="_".join(part for part in (platform, level, f"T{tile}" if tile else files.root.stem, f"{start:%Y%m%dT%H%M%S}" if start else None) if part),
@@ -162,10 +212,24 @@ def granule_scene(files: Files, product: Product | None, product_xml: tuple[File
             cloud_cover=product.cloud_cover if product else None,
             files=tuple(sorted(inputs)),
             warnings=_baseline_warnings(product),
-            expected={band: f"{PurePosixPath(path).name}" for path in (product.images if product else ()) if (band := split_band(PurePosixPath(path).name)[1])},
+            expected=_expected(product),
+            seen=_pass(product, platform, start, tile, granule.id),
         ),
         options,
     )
+
+
+def _expected(product: Product | None) -> dict[str, str]:
+    """Band to the file name that the product's XML gives it."""
+    names = [PurePosixPath(path).name for path in (product.images if product else ())]
+    return {band: name for name in names if (band := split_band(name)[1])}
+
+
+def _pass(product: Product | None, platform: str | None, start: datetime | None, tile: str | None, granule: str | None) -> Pass | None:
+    if product is None or platform is None or start is None or tile is None:
+        return None
+    strip = product.strips.get(granule or "") or next(iter(product.strips.values()), "")
+    return Pass(platform, start.replace(microsecond=0), tile, strip, product.generated)
 
 
 def _radiometry(product: Product | None, options: ReadOptions, where: str) -> tuple[float, Mapping[str, float], Radiometry]:
@@ -252,7 +316,7 @@ def _check_images(images: Mapping[str, tuple[str, int | None]], assets: dict[str
             continue
         if asset.crs is not None and header.crs != asset.crs:
             raise GeoreferenceError(f"{where}: {band} says EPSG:{header.crs}, the granule's metadata EPSG:{asset.crs}; download the product again")
-        assets[band] = Asset(asset.href, asset.index, asset.scale, asset.offset, asset.nodata)
+        assets[band] = replace(asset, crs=None, transform=None)
 
 
 def _tag(node: Element) -> str:
@@ -306,11 +370,6 @@ def _instant(text: str | None) -> datetime | None:
     except ValueError:
         return None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _platform(name: str | None) -> str | None:
-    match = re.fullmatch(r"Sentinel-2([A-D])", name or "", re.IGNORECASE)
-    return f"S2{match[1].upper()}" if match else None
 
 
 def _parent(name: str) -> str:

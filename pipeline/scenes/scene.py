@@ -30,7 +30,8 @@ class Asset:
     `index` is the band number inside the file, from 1. DN equal to `nodata` is no measurement.
     `gsd` is the pixel size in metres as stored. `picture` marks a band of an 8-bit picture, whose DN 0 is no data
     only where all its bands are 0; `alpha` is the file's opacity band, if any. `crs` (EPSG code or WKT) and
-    `transform` stand in for georeferencing that the file lacks.
+    `transform` stand in for georeferencing that the file lacks. `checksum` is what the product's manifest says
+    of the file, such as `MD5:ec12...`.
     """
 
     href: str
@@ -43,6 +44,7 @@ class Asset:
     alpha: int | None = None
     crs: int | str | None = None
     transform: tuple[float, float, float, float, float, float] | None = None
+    checksum: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +66,29 @@ class Radiometry:
 
 
 @dataclass(frozen=True, slots=True)
+class Pass:
+    """Which overflight a product shows: satellite, start of the datatake, granule; and which part and making of it.
+
+    `strip` is the start of its datastrip: two strips of one pass are two parts of the picture. `generated` tells
+    repeated processings apart.
+    """
+
+    platform: str
+    start: datetime
+    granule: str
+    strip: str
+    generated: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """One product, folder or file at one date.
 
     `bounds` are in `epsg` (a UTM zone: the grid that the scene's tiles belong to), in metres; `footprint` is the
     polygon of valid data in longitude and latitude. `assets` maps band names (B02, ...) to rasters, `quality` is
     the scene classification layer (SCL). `files` are all inputs whose change makes results stale. `warnings` are
-    sentences for the user. `overlays` fill holes of this scene with a complementary product of the same pass.
+    sentences for the user. `overlays` fill holes of this scene with a complementary product of the same pass,
+    which `seen` names.
     """
 
     id: str
@@ -88,6 +106,7 @@ class Scene:
     files: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
     overlays: tuple["Scene", ...] = ()
+    seen: Pass | None = None
 
 
 @dataclass(frozen=True, slots=True)

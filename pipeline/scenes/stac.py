@@ -13,8 +13,8 @@ from pipeline.errors import CorruptScene, UnsafeInput
 from pipeline.scenes import guard
 from pipeline.scenes.build import Found, build_scene
 from pipeline.scenes.files import Files
-from pipeline.scenes.names import band_name, facts
-from pipeline.scenes.scene import Asset, Level, Radiometry, ReadOptions, Scene
+from pipeline.scenes.names import band_name, facts, platform_name, timestamp
+from pipeline.scenes.scene import Asset, Level, Pass, Radiometry, ReadOptions, Scene
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.\-]*://|/vsi", re.IGNORECASE)
 
@@ -121,13 +121,26 @@ def item_scene(item: Mapping[str, Any], name: str, files: Files, options: ReadOp
             radiometry=Radiometry(baseline, round(1.0 / scales.pop(), 6) if len(scales) == 1 and 0 not in scales else None, offsets, sources),
             acquired=_when(properties) or facts(item["id"]).acquired,
             level=level,
-            platform=_text(properties.get("platform")),
+            platform=platform_name(_text(properties.get("platform"))),
             cloud_cover=_finite(properties.get("eo:cloud_cover")),
             files=tuple(sorted({*used, files.path(name)})),
             expected=expected,
+            seen=_pass(properties),
         ),
         options,
     )
+
+
+def _pass(properties: Mapping[str, Any]) -> Pass | None:
+    """The overflight by the s2 extension's ids, where the Item has them."""
+    platform = platform_name(_text(properties.get("platform")))
+    start = re.search(r"_(\d{8}T\d{6})_", _text(properties.get("s2:datatake_id")) or _text(properties.get("s2:product_uri")) or "")
+    strip = re.search(r"_S(\d{8}T\d{6})", _text(properties.get("s2:datastrip_id")) or "")
+    granule = re.fullmatch(r"(?:MGRS-)?T?(\d{1,2})([C-X][A-Z]{2})", _text(properties.get("grid:code")) or _text(properties.get("s2:mgrs_tile")) or "")
+    if not (platform and start and granule):
+        return None
+    made = _when({"datetime": properties.get("s2:generation_time")})
+    return Pass(platform, timestamp(start[1]), f"{granule[1]:0>2}{granule[2]}", strip[1] if strip else "", made)
 
 
 def _shifted(asset: Asset, dn: float) -> Asset:
