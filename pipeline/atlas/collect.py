@@ -97,7 +97,9 @@ def collect(model_folder: Path) -> AtlasInput:
         TileTableError: a table or the run report is damaged.
     """
     entries = _run_entries(model_folder / "run.json")
-    tables = sorted(model_folder.glob("*/tiles.parquet"))
+    # What the last run listed: a folder may also hold scenes that have since left the user's scenes.
+    listed = {str(entry.get("id")) for entry in entries if entry.get("status") in ("done", "cached")}
+    tables = [path for path in sorted(model_folder.glob("*/tiles.parquet")) if not entries or path.parent.name in listed]
     if not tables:
         raise OutputError(f"{model_folder}: holds no tiles.parquet; run the pipeline on a folder of scenes first")
     labels = _class_labels(tables[0])
@@ -223,10 +225,12 @@ def _read_changes(path: Path) -> tuple[TileChanges, ...]:
     try:
         schema = set(pq.read_schema(path).names)
         optional = [name for name in ("change_vector", "change_class") if name in schema]
-        table = pq.read_table(path, columns=["tile_id", "before", "after", "p_change", "state", *optional]).to_pandas()
+        # before and after name the scenes; the moments stand beside them.
+        dates = {"before_acquired": "before", "after_acquired": "after"}
+        table = pq.read_table(path, columns=["tile_id", *dates, "p_change", "state", *optional]).to_pandas().rename(columns=dates)
         parts = table["tile_id"].astype(str).str.split("_", expand=True).astype(np.int64).to_numpy()
         for name in ("before", "after"):
-            table[name] = pd.to_datetime(table[name].astype(str), utc=True, format="ISO8601").dt.date
+            table[name] = pd.to_datetime(table[name], utc=True).dt.date
         table["state"] = table["state"].astype(str).map({name: at for at, name in enumerate(CHANGE_STATES)}).astype(np.uint8)
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         raise TileTableError(f"{path}: not a table of changes ({error}); run the pipeline again") from error

@@ -42,6 +42,8 @@ def set_up_logging(level: int) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     _log.setLevel(level)
+    # GDAL repeats its remarks on a file at every opening; what matters comes as an exception.
+    logging.getLogger("rasterio").setLevel(logging.ERROR)
 
 
 def explain_errors(command: Command) -> Command:
