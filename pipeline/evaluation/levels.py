@@ -1,0 +1,53 @@
+"""One model for L1C and L2A: which patches keep their label when the atmosphere is taken away."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.models.classifier import Classifier
+from pipeline.scenes.radiometry import Harmonisation, Stretch
+
+Floats = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, slots=True)
+class Stability:
+    """Shares (0..1) of clear patches that keep their label on every surface product, all and the confident ones."""
+
+    all: float
+    confident: float
+    n: int
+    n_confident: int
+
+
+def fit_harmonisation(surface: Floats, top: Floats) -> Harmonisation:
+    """The line per band from surface to top-of-atmosphere reflectance, both (n, bands) of the same clear pixels.
+
+    The reduced major axis: both sides carry noise and least squares would flatten the line.
+    """
+    scale = top.std(axis=0) / surface.std(axis=0)
+    offset = top.mean(axis=0) - scale * surface.mean(axis=0)
+    return Harmonisation(tuple(map(float, scale)), tuple(map(float, offset)))
+
+
+def harmonised(reflectance: Floats, line: Harmonisation | None) -> Floats:
+    """Reflectance (..., bands) moved along the line; unchanged without one."""
+    return reflectance if line is None else reflectance * np.array(line.scale) + np.array(line.offset)
+
+
+def clear(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    """Patches (n, y, x, bands) with fewer than 5 % of pixels brighter than code 200 in any band: hardly any cloud."""
+    return (codes.max(axis=-1) > 200).mean(axis=(1, 2)) < 0.05
+
+
+def stability(classifier: Classifier, stretch: Stretch, top: Floats, surfaces: list[Floats], line: Harmonisation | None) -> Stability:
+    """How many patches (n, y, x, bands) of reflectance keep their top-of-atmosphere label on all surface products."""
+    codes = stretch.codes(top)
+    kept = clear(codes)
+    answer = classifier.predict(codes[kept])
+    label, confident = answer.argmax(axis=1), answer.max(axis=1) > 0.7
+    same = np.ones(len(label), np.bool_)
+    for surface in surfaces:
+        same &= classifier.predict(stretch.codes(harmonised(surface[kept], line))).argmax(axis=1) == label
+    return Stability(float(same.mean()), float(same[confident].mean()) if confident.any() else float("nan"), len(same), int(confident.sum()))
