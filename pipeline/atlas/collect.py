@@ -112,10 +112,11 @@ def collect(model_folder: Path) -> AtlasInput:
     refusals = tuple(
         Refusal(str(entry.get("id", "?")), str(entry.get("error") or "PipelineError"), str(entry.get("reason") or ""))
         for entry in entries
-        if entry.get("status") == "refused"
+        if entry.get("status") == "refused" or entry.get("error")
     )
     model = next((scene.metadata["model"] for scene in scenes if isinstance(scene.metadata.get("model"), Mapping)), {"name": model_folder.name})
-    return AtlasInput(labels, tuple(scenes), refusals, _read_changes(model_folder / "changes.parquet"), model)
+    days = {scene.id: scene.day for scene in scenes}
+    return AtlasInput(labels, tuple(scenes), refusals, _read_changes(model_folder / "changes.parquet", days), model)
 
 
 def _run_entries(path: Path) -> list[dict[str, Any]]:
@@ -219,25 +220,29 @@ def _read_quicklook(path: Path, item: Mapping[str, Any]) -> Quicklook | None:
     return Quicklook(path.read_bytes(), ((float(south), float(west)), (float(north), float(east))))
 
 
-def _read_changes(path: Path) -> tuple[TileChanges, ...]:
+def _read_changes(path: Path, days: Mapping[str, date]) -> tuple[TileChanges, ...]:
+    """The table of changes by zone and pair of days; `before` and `after` name scenes, `days` tells when they were."""
     if not path.is_file():
         return ()
     try:
         schema = set(pq.read_schema(path).names)
         optional = [name for name in ("change_vector", "change_class") if name in schema]
-        # before and after name the scenes; the moments stand beside them.
-        dates = {"before_acquired": "before", "after_acquired": "after"}
-        table = pq.read_table(path, columns=["tile_id", *dates, "p_change", "state", *optional]).to_pandas().rename(columns=dates)
-        parts = table["tile_id"].astype(str).str.split("_", expand=True).astype(np.int64).to_numpy()
+        table = pq.read_table(path, columns=["tile_id", "before", "after", "p_change", "state", *optional]).to_pandas()
+        parts = table["tile_id"].astype(str).str.split("_", expand=True).reindex(columns=[0, 1, 2]).astype(np.int64).to_numpy()
+        table["epsg"] = parts[:, 0]
         for name in ("before", "after"):
-            table[name] = pd.to_datetime(table[name], utc=True).dt.date
-        table["state"] = table["state"].astype(str).map({name: at for at, name in enumerate(CHANGE_STATES)}).astype(np.uint8)
+            table[name] = table[name].astype(str).map(days)
+        state = table["state"].astype(str).map({name: at for at, name in enumerate(CHANGE_STATES)})
+        if state.isna().any():
+            raise ValueError(f"a state is none of {', '.join(CHANGE_STATES)}")
     except (OSError, pa.ArrowException, ValueError, KeyError) as error:
         raise TileTableError(f"{path}: not a table of changes ({error}); run the pipeline again") from error
-    table["epsg"] = parts[:, 0]
     found = []
+    # Scenes that are gone from the folder leave rows without a day; groupby drops them.
     for (epsg, before, after), rows in table.groupby(["epsg", "before", "after"], sort=True):
         at = table.index.get_indexer(rows.index)
-        kinds = [percent(rows[name].to_numpy(np.float64)) if name in rows and rows[name].dtype.kind in "fiub" else None for name in ("change_vector", "change_class")]
-        found.append(TileChanges(int(epsg), before, after, parts[at, 1:3], percent(rows["p_change"].to_numpy(np.float64)), rows["state"].to_numpy(np.uint8), *kinds))
+        kinds = [percent(rows[name].to_numpy(np.float64)) if name in rows else None for name in ("change_vector", "change_class")]
+        shown = [None if kind is None or bool((kind == PERCENT_UNKNOWN).all()) else kind for kind in kinds]
+        p_change = percent(rows["p_change"].to_numpy(np.float64))
+        found.append(TileChanges(int(epsg), before, after, parts[at, 1:3], p_change, state.to_numpy(np.uint8)[at], *shown))
     return tuple(found)

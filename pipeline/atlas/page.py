@@ -1,11 +1,12 @@
 """Composes the page with folium: inlined Leaflet, our scripts, the tiles' bytes and the pictures."""
 
+import base64
 import json
 import logging
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
@@ -15,7 +16,9 @@ from typing import Any
 import folium
 from branca.element import Element, MacroElement
 from folium.template import Template
+from pyproj import Transformer
 
+from pipeline.atlas.chips import chip_sheets
 from pipeline.atlas.collect import AtlasInput, SceneTiles
 from pipeline.atlas.imagery import within_budget
 from pipeline.atlas.payload import MAX_CLASSES, Payload, build_payload
@@ -27,9 +30,11 @@ log = logging.getLogger(__name__)
 
 # In the order in which they run: each file adds to the global `Atlas`.
 SCRIPTS = (
-    "projection", "grid", "data", "canvas", "dom", "tile", "change", "sankey", "classes", "confidence", "places", "background", "about",
-    "timeline", "swipe", "outlines", "chips", "permalink", "exporting", "keyboard", "page",
+    "projection", "grid", "data", "canvas", "dom", "chips", "tile", "sankey", "change", "classes", "confidence", "places", "background", "about",
+    "timeline", "swipe", "outlines", "permalink", "exporting", "keyboard", "page",
 )  # fmt: skip
+# Planes nearer than about 50 km are one place.
+NEAR_DEGREES = 0.5
 ATTRIBUTION = "Contains modified Copernicus Sentinel data"
 # Asked only after the reader chooses one; the page's security policy names no other host.
 BASEMAPS: tuple[dict[str, Any], ...] = (
@@ -115,7 +120,7 @@ def render_atlas(collected: AtlasInput, legend: Legend, out: Path, options: Atla
     if len(legend.classes) > MAX_CLASSES:
         raise OutputError(f"{out}: the page holds at most {MAX_CLASSES} classes, the legend has {len(legend.classes)}")
     payload = build_payload(collected.scenes, collected.changes)
-    texts = {"atlas-core": payload.core(), "atlas-details": payload.details()}
+    texts = {"atlas-core": payload.core(), "atlas-details": payload.details(), "atlas-outlines": _static("outlines.json").strip()}
     meta = _meta(collected, legend, payload, options, texts)
     html = _compose(meta, texts)
     part = out.with_name(f".{out.name}.part")
@@ -177,14 +182,14 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         "changePrior": options.change_prior,
         "attribution": ATTRIBUTION,
         "basemaps": list(BASEMAPS) if options.online_basemaps else [],
+        "places": _places(collected.scenes, payload, bounds),
         "quicklooks": _quicklooks(collected.scenes, payload, options, texts),
+        "chips": _chips(collected.scenes, payload, options, texts),
     }
     return meta
 
 
 def _plane_bounds(epsg: int, plane: Mapping[str, Any]) -> list[list[float]]:
-    from pyproj import Transformer
-
     edge = TileGrid(epsg).edge
     right, bottom = plane["ulx"] + plane["cols"] * edge, plane["uly"] - plane["rows"] * edge
     west, south, east, north = Transformer.from_crs(epsg, 4326, always_xy=True).transform_bounds(plane["ulx"], bottom, right, plane["uly"])
@@ -194,9 +199,9 @@ def _plane_bounds(epsg: int, plane: Mapping[str, Any]) -> list[list[float]]:
 
 
 def _title(collected: AtlasInput) -> str:
-    names = {match.group(1) for scene in collected.scenes if (match := re.search(r"(?<![A-Z0-9])(T\d{2}[A-Z]{3})(?![A-Z0-9])", scene.id))}
-    if len(names) == 1:
-        return f"Land cover, granule {names.pop()}"
+    granules = _granules(collected.scenes)
+    if len(granules) == 1:
+        return f"Land cover, granule {granules[0]}"
     ids = {scene.id for scene in collected.scenes}
     return f"Land cover, {ids.pop()}" if len(ids) == 1 else "Land cover atlas"
 
@@ -209,15 +214,13 @@ def _scene(scene: SceneTiles, legend: Legend) -> dict[str, Any]:
         "counts": dict(sorted(counts.items())),
         "radiometry": json.loads(json.dumps(scene.metadata.get("radiometry", {}), default=str)),
         "platform": scene.properties.get("platform"),
-        "level": scene.properties.get("processing:level") or scene.metadata.get("level"),
-        "cloud": scene.properties.get("eo:cloud_cover"),
+        "level": scene.metadata.get("level") or scene.properties.get("processing:level"),
+        "cloud": scene.properties.get("atlas:cloud_cover"),
         "warnings": list(scene.metadata.get("warnings", [])),
     }
 
 
 def _quicklooks(scenes: tuple[SceneTiles, ...], payload: Payload, options: AtlasOptions, texts: dict[str, str]) -> list[dict[str, Any]]:
-    import base64
-
     shown = [scene for scene in scenes if scene.quicklook is not None]
     fitted = within_budget([scene.quicklook for scene in shown if scene.quicklook is not None], options.quicklook_budget)
     described = []
@@ -226,3 +229,49 @@ def _quicklooks(scenes: tuple[SceneTiles, ...], payload: Payload, options: Atlas
         texts[element] = base64.b64encode(picture.webp).decode("ascii")
         described.append({"element": element, "bounds": picture.bounds, "date": payload.dates.index(scene.day)})
     return described
+
+
+def _chips(scenes: tuple[SceneTiles, ...], payload: Payload, options: AtlasOptions, texts: dict[str, str]) -> dict[str, Any]:
+    sheets = chip_sheets(payload, scenes, options.chips, options.chip_budget)
+    texts["atlas-chips"] = sheets.packed_keys()
+    elements = [f"atlas-chips-{number}" for number in range(len(sheets.sheets))]
+    texts.update({element: base64.b64encode(sheet).decode("ascii") for element, sheet in zip(elements, sheets.sheets, strict=True)})
+    return sheets.describe(elements)
+
+
+def _places(scenes: tuple[SceneTiles, ...], payload: Payload, bounds: list[list[list[float]]]) -> list[dict[str, Any]]:
+    """Planes that lie near each other are one place; its name comes from its scenes."""
+    groups: list[set[int]] = []
+    for number, box in enumerate(bounds):
+        near = [group for group in groups if any(_near(box, bounds[other]) for other in group)]
+        groups = [group for group in groups if group not in near] + [{number}.union(*near)]
+    described = []
+    for group in groups:
+        members = [scene for scene in scenes if any(payload.planes[number].holds(scene) for number in group)]
+        boxes = [bounds[number] for number in group]
+        described.append(
+            {
+                "name": _place_name(members),
+                "bounds": [[min(b[0][0] for b in boxes), min(b[0][1] for b in boxes)], [max(b[1][0] for b in boxes), max(b[1][1] for b in boxes)]],
+                "dates": sorted({payload.dates.index(scene.day) for scene in members}),
+            }
+        )
+    return sorted(described, key=lambda place: str(place["name"]))
+
+
+def _near(a: list[list[float]], b: list[list[float]]) -> bool:
+    return all(a[0][k] <= b[1][k] + NEAR_DEGREES and b[0][k] <= a[1][k] + NEAR_DEGREES for k in (0, 1))
+
+
+def _granules(scenes: Iterable[SceneTiles]) -> list[str]:
+    """MGRS names in the scenes' ids."""
+    return sorted({match.group(1) for scene in scenes if (match := re.search(r"(?<![A-Z0-9])(T\d{2}[A-Z]{3})(?![A-Z0-9])", scene.id))})
+
+
+def _place_name(scenes: list[SceneTiles]) -> str:
+    names = _granules(scenes) or sorted({scene.id for scene in scenes})
+    # Dates of one place often share the start of their ids.
+    common = os.path.commonprefix(names).rstrip("_- ") if len(names) > 1 else names[0]
+    if len(names) > 1 and len(common) >= 4 and common not in ("S2A_MSIL1C", "S2A_MSIL2A", "S2B_MSIL1C", "S2B_MSIL2A"):
+        return common
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

@@ -92,12 +92,22 @@ class Payload:
     layers: tuple[Layer, ...]
     pairs: tuple[Pair, ...]
 
+    @property
+    def offsets(self) -> list[int]:
+        """Where each plane's tiles begin when all tiles are numbered through."""
+        return [sum(plane.rows * plane.cols for plane in self.planes[:number]) for number in range(len(self.planes))]
+
+    @property
+    def size(self) -> int:
+        """Number of tiles of all planes."""
+        return sum(plane.rows * plane.cols for plane in self.planes)
+
     def core(self) -> str:
         """Classes of every layer, then confidences, as base64 of zlib: what the map needs to open."""
         return _packed([layer.classes for layer in self.layers] + [layer.confidence for layer in self.layers])
 
     def details(self) -> str:
-        """What only the tile card and the changes need: six planes a layer where several scenes own it, else five; then the pairs."""
+        """What only the tile card and the changes need: runner-up, its percent, valid, cloud; owners where scenes share a layer; pairs."""
         parts: list[Bytes] = []
         for name in ("runner_up", "runner_up_confidence", "valid", "cloud"):
             parts += [getattr(layer, name) for layer in self.layers]

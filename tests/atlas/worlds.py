@@ -108,10 +108,10 @@ def write_scene(
     table = tile_table(TileAnswers(index, codes[row, col], shares, valid, cloudy[row, col].astype(np.float32)), grid, legend, scene, acquired)
     place = folder / scene
     place.mkdir(parents=True, exist_ok=True)
-    model = {"name": "made", "architecture": "resnet50", "metrics": {"accuracy_spatial": 0.951, "accuracy_random": 0.982, "ece": 0.012}, "temperature": 1.4}
+    model = {"name": "made", "architecture": "resnet50", "metrics": {"random_val": {"accuracy": 0.982}, "spatial_val": {"accuracy": 0.951, "ece": 0.012}}}
     radiometry = {"baseline": "05.09", "quantification": 10000, "sources": {"offset": "MTD_MSIL2A.xml"}, "approximate": False, "verdict": "fine"}
     write_table(table, place / "tiles.parquet", {"model": model, "radiometry": radiometry, "model_sha256": "0" * 64, "software": "0.1.0"})
-    item: dict = {"properties": {"platform": "sentinel-2a", "processing:level": "L2", "eo:cloud_cover": round(100 * float(cloudy.mean()), 1)}, "assets": {}}
+    item: dict = {"properties": {"platform": "sentinel-2a", "processing:level": "L2", "atlas:cloud_cover": round(100 * float(cloudy.mean()), 1)}, "assets": {}}
     west, north = first_col * grid.edge, (top_row + 1) * grid.edge
     if pictures:
         look = quicklook(picture(codes, 8, 3), np.repeat(np.repeat(keep, 8, 0), 8, 1), Affine(80, 0, west, 0, -80, north), epsg)

@@ -1,1 +1,50 @@
-"use strict";
+/* About: what a label means, how good the model is, which scenes went in and which were refused. */
+(function () {
+  "use strict";
+  const { el, section, number } = Atlas;
+  const percent = (value) => (100 * value).toFixed(1) + " %";
+
+  /** Accuracies in a model's metrics, however nested, those on places unseen in training first. */
+  function accuracies(metrics, path) {
+    return Object.entries(metrics || {}).flatMap(([name, value]) => {
+      const at = path.concat(name);
+      if (value && typeof value === "object" && !Array.isArray(value)) return accuracies(value, at);
+      return typeof value === "number" && /accuracy|ece|calibration_error/i.test(name) ? [{ name: at.join(" ").replace(/_/g, " "), value }] : [];
+    }).sort((a, b) => /spatial/.test(b.name) - /spatial/.test(a.name));
+  }
+
+  /** A scene's radiometry passport in one line. */
+  function passport(scene) {
+    const radiometry = scene.radiometry || {}, offsets = Object.values(radiometry.offsets || {}), parts = [];
+    if (scene.level) parts.push(scene.level);
+    if (scene.platform) parts.push(scene.platform);
+    if (radiometry.baseline) parts.push("baseline " + radiometry.baseline);
+    if (radiometry.quantification) parts.push("DN / " + number(radiometry.quantification));
+    if (offsets.length) parts.push("offset " + [...new Set(offsets)].join(", ") + (radiometry.sources && radiometry.sources.offset ? " (" + radiometry.sources.offset + ")" : ""));
+    if (scene.cloud != null) parts.push("cloud " + Number(scene.cloud).toFixed(0) + " %");
+    if (radiometry.approximate) parts.push("reflectance approximate: made from a picture");
+    if (radiometry.verdict) parts.push(radiometry.verdict);
+    return parts.join(" · ");
+  }
+
+  Atlas.aboutPanel = function (page) {
+    const { meta } = page, { model } = meta, part = section("About this map", "about"), found = accuracies(model.metrics, []);
+    const side = number(meta.tile), area = number(page.data.hectares, 2);
+    const scenes = meta.scenes.map((scene) => el("li", {}, el("b", {}, scene.id), el("span", {}, passport(scene)), scene.warnings.map((text) => el("span", { class: "warning" }, text))));
+    const refusals = meta.refusals.map((entry) => el("li", {}, el("b", {}, entry.id), el("span", { class: "warning" }, entry.error + ": " + entry.reason)));
+    const fact = (name, ...value) => [el("dt", {}, name), el("dd", {}, value)];
+    part.body.append(
+      el("p", { class: "note" }, "Each square is " + side + " m × " + side + " m (" + area + " ha), 64 × 64 pixels of a Sentinel-2 scene, and carries the one class that the model finds likeliest for all of it. A village inside fields may thus be called fields. Areas are counts of such squares, not surveyed areas."),
+      el("p", { class: "note" }, "Confidence is the model's calibrated probability for the class: of tiles with 80 %, about 80 in 100 should be right where the land is like that of the training data. Places unlike it are left unclassified where the model notices."),
+      el("dl", { class: "facts" },
+        fact("Model", (model.name || "unknown") + (model.architecture ? ", " + model.architecture : "")),
+        found.map(({ name, value }) => fact(name, /ece|calibration/i.test(name) ? value.toFixed(4) : percent(value))),
+        model.temperature ? fact("Calibration", "temperature " + Number(model.temperature).toFixed(2)) : null,
+        fact("Made by", meta.software || "landcover-atlas")),
+      found.some(({ name }) => /spatial/.test(name)) ? el("p", { class: "note" }, "“Spatial” accuracy was measured on places far from all training places; it tells more about a new scene than accuracy among neighbours does.") : "",
+      el("details", { open: meta.refusals.length > 0 }, el("summary", {}, meta.scenes.length + (meta.scenes.length === 1 ? " scene" : " scenes") + (refusals.length ? ", " + refusals.length + " refused" : "")), refusals.length ? el("ul", { class: "scene-list" }, refusals) : "", el("ul", { class: "scene-list" }, scenes)),
+      el("p", { class: "note" }, meta.attribution + ". Classes after EuroSAT (Helber et al. 2019). Land and border lines: Natural Earth, public domain. Map: Leaflet (BSD-2)."),
+    );
+    return { root: part.root };
+  };
+})();

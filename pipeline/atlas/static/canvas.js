@@ -2,7 +2,7 @@
 (function () {
   "use strict";
   const EQUATOR = 40075016.686, MESH = 32;
-  const LINES_FROM = 14, LETTERS_FROM = 44, NAMES_FROM = 92; // pixels a tile
+  const LINES_FROM = 14, LETTERS_FROM = 44, NAMES_FROM = 92, HATCH_FROM = 5; // pixels a tile
   const MAX_LABEL_RATIO = 2;
 
   /**
@@ -95,11 +95,12 @@
           under[i] = earlier + later - shown;
         }
       }
+      const hatched = this._tilePixels * this._factor >= HATCH_FROM; // smaller cells would turn to noise
       for (let y = 0, i = 0, last = -1, colour = 0, stripe = 0; y < height; y++) {
         for (let x = 0; x < width; x++, i++) {
           const tile = over[i];
           if (tile < 0) { pixels[i] = 0; continue; }
-          if (tile !== last) { last = tile; const code = codes[tile]; colour = lut[code]; stripe = hatch[code]; }
+          if (tile !== last) { last = tile; const code = codes[tile]; colour = lut[code]; stripe = hatched ? hatch[code] : 0; }
           pixels[i] = stripe && ((x + y) & 7) < 2 ? stripe : colour;
         }
       }

@@ -127,16 +127,14 @@
       if (change) return change;
       const size = this.grid.size;
       change = { percent: new Uint8Array(size).fill(UNKNOWN), state: new Uint8Array(size).fill(UNKNOWN), measured: false, estimated: false, pairs: [] };
-      const covered = new Set();
       for (const pair of this.details.pairs) {
         if (pair.before !== before || pair.after !== after) continue;
         change.percent.set(pair.percent, pair.plane.offset);
         change.state.set(pair.state, pair.plane.offset);
         change.pairs.push(pair);
         change.measured = true;
-        covered.add(pair.plane.number);
       }
-      for (const plane of this.grid.planes) if (!covered.has(plane.number)) change.estimated = this.estimate(before, after, plane, change) || change.estimated;
+      this.estimate(before, after, change);
       if (this.changeCache.size >= 6) this.changeCache.delete(this.changeCache.keys().next().value);
       this.changeCache.set(key, change);
       return change;
@@ -152,15 +150,13 @@
      * as small as they allow. State: changed where the labels differ and p_change >= 0.5; stable where they agree and
      * p_change < 0.1; else undecided.
      */
-    estimate(before, after, plane, change) {
+    estimate(before, after, change) {
       const k = this.classCount, q = this.meta.changePrior, details = this.details;
       const ca = this.classes[before], cb = this.classes[after], pa = this.confidence[before], pb = this.confidence[after];
-      const end = plane.offset + plane.rows * plane.cols;
-      let any = false;
-      for (let i = plane.offset; i < end; i++) {
+      for (let i = 0; i < ca.length; i++) {
         const a = ca[i], b = cb[i];
-        if (a >= k || b >= k) continue;
-        any = true;
+        if (a >= k || b >= k || change.state[i] !== UNKNOWN) continue;
+        change.estimated = true;
         const s = largestAgreement(
           [[a, (pa[i] & PERCENT) / 100], [details.runnerUp[before][i], details.runnerUpConfidence[before][i] / 100]],
           [[b, (pb[i] & PERCENT) / 100], [details.runnerUp[after][i], details.runnerUpConfidence[after][i] / 100]],
@@ -169,7 +165,6 @@
         change.percent[i] = Math.round(100 * p);
         change.state[i] = a !== b ? (p >= 0.5 ? CHANGED : UNDECIDED) : p < 0.1 ? STABLE : UNDECIDED;
       }
-      return any;
     }
 
     /**

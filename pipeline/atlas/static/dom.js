@@ -10,12 +10,12 @@
       else if (name === "style" && typeof value === "object") Object.assign(element.style, value);
       else element.setAttribute(name, value === true ? "" : value);
     }
-    for (const child of children.flat()) if (child != null && child !== false) element.append(child);
+    for (const child of children.flat(Infinity)) if (child != null && child !== false) element.append(child);
     return element;
   }
   const el = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
   const svg = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
-  const clear = (element, ...children) => { element.replaceChildren(...children.flat().filter((c) => c != null && c !== false)); return element; };
+  const clear = (element, ...children) => { element.replaceChildren(...children.flat(Infinity).filter((c) => c != null && c !== false)); return element; };
 
   /** A button that looks like a link. */
   const link = (text, onclick, title) => el("button", { class: "link", type: "button", onclick, title }, text);

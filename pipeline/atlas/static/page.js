@@ -7,7 +7,7 @@
   const rgb = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
   /** A canvas pixel as one number (little-endian RGBA). */
   const pixel = ([red, green, blue], alpha) => (Math.round(alpha * 255) << 24 | blue << 16 | green << 8 | red) >>> 0;
-  const WHITE = [255, 255, 255], SLATE = [62, 68, 74], STABLE_VEIL = 0.62;
+  const WHITE = [255, 255, 255], SLATE = [62, 68, 74], UNDECIDED_VEIL = [176, 170, 160], STABLE_VEIL = 0.62;
   // Kinds of tiles in Change, in the low bits of their codes.
   const KIND = { stable: 0, undecided: 1, changed: 2, aside: 3 };
 
@@ -41,7 +41,7 @@
       this.data = new Atlas.TileData(this.meta, this.grid, this.classes.length, await Atlas.inflate(Atlas.base64(this.text("atlas-core"))));
       this.buildLayers();
       for (const make of [
-        Atlas.tilePanel, Atlas.changePanel, Atlas.classesPanel, Atlas.confidencePanel, Atlas.placesPanel, Atlas.backgroundPanel, Atlas.aboutPanel,
+        Atlas.chips, Atlas.tilePanel, Atlas.changePanel, Atlas.classesPanel, Atlas.confidencePanel, Atlas.placesPanel, Atlas.backgroundPanel, Atlas.aboutPanel,
         Atlas.timeline, Atlas.swipe, Atlas.outlines, Atlas.permalink, Atlas.exporting, Atlas.keyboard,
       ]) {
         const part = make && make(this);
@@ -113,7 +113,7 @@
         button.title = button.getAttribute("aria-label");
         button.textContent = chosen === "dark" ? "☀" : "☾";
       };
-      const button = el("button", { type: "button", class: "tool", onclick: () => { this.state.theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark"; apply(); } });
+      const button = el("button", { type: "button", class: "tool", onclick: () => { this.state.theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark"; apply(); this.update({}); } });
       this.tools.append(button);
       dark.addEventListener("change", apply);
       apply();
@@ -180,11 +180,11 @@
 
     drawChange() {
       const { state } = this, count = this.classes.length, lut = new Uint32Array(Atlas.CODES), hatch = new Uint32Array(Atlas.CODES);
-      const veil = pixel(WHITE, STABLE_VEIL);
+      const veil = pixel(document.documentElement.dataset.theme === "dark" ? SLATE : WHITE, STABLE_VEIL);
       for (let c = 0; c < count; c++) {
         lut[c << 7 | KIND.stable] = lut[c << 7 | KIND.aside] = veil;
-        lut[c << 7 | KIND.undecided] = veil;
-        hatch[c << 7 | KIND.undecided] = pixel(SLATE, 0.45);
+        lut[c << 7 | KIND.undecided] = pixel(UNDECIDED_VEIL, 0.62);
+        hatch[c << 7 | KIND.undecided] = pixel(SLATE, 0.5);
         lut[c << 7 | KIND.changed] = pixel(this.colours[c], Math.max(state.opacity, 0.85));
       }
       this.paintStates(lut, hatch);

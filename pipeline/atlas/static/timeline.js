@@ -35,6 +35,12 @@
       if (next >= floor && next < dates.length) page.update({ after: next });
     };
 
+    /** Dates that have tiles in the view. */
+    function datesInView() {
+      const view = map.getBounds();
+      return new Set(meta.layers.filter((layer) => view.intersects(meta.planes[layer.plane].bounds)).map((layer) => layer.date));
+    }
+
     function draw(state) {
       if (state.mode !== "map" && playing) { clearInterval(playing); playing = 0; }
       if (state.blink !== Boolean(blinking)) {
@@ -45,13 +51,13 @@
       const focused = root.contains(document.activeElement) && document.activeElement.dataset.key;
       const time = dates.map((iso) => Date.parse(iso)), span = time[time.length - 1] - time[0], width = Math.max(180, root.clientWidth - 130);
       const two = state.mode !== "map", isBefore = (d) => two && d === state.before, isAfter = (d) => d === state.after;
-      const taken = [], wanted = dates.map((_, d) => d).sort((a, b) => (isAfter(b) || isBefore(b)) - (isAfter(a) || isBefore(a)) || a - b), labelled = new Set();
+      const here = datesInView(), taken = [], wanted = dates.map((_, d) => d).sort((a, b) => (isAfter(b) || isBefore(b)) - (isAfter(a) || isBefore(a)) || a - b), labelled = new Set();
       for (const d of wanted) {
         const x = width * (time[d] - time[0]) / span;
         if (isAfter(d) || isBefore(d) || taken.every((other) => Math.abs(other - x) > LABEL_WIDTH)) { labelled.add(d); taken.push(x); }
       }
       const stops = dates.map((iso, d) => el("button", {
-        type: "button", "data-key": "d" + d, class: "stop" + (isBefore(d) ? " before" : "") + (isAfter(d) ? (two ? " after" : " only") : "") + (labelled.has(d) ? " labelled" : ""),
+        type: "button", "data-key": "d" + d, class: "stop" + (isBefore(d) ? " before" : "") + (isAfter(d) ? (two ? " after" : " only") : "") + (labelled.has(d) ? " labelled" : "") + (here.has(d) ? "" : " elsewhere"),
         style: { left: 100 * (time[d] - time[0]) / span + "%" }, title: day(iso), "aria-label": day(iso) + (isBefore(d) ? ", before" : isAfter(d) ? (two ? ", after" : ", shown") : ""), "aria-pressed": String(isBefore(d) || isAfter(d)), onclick: () => choose(d),
       }, el("span", {}, day(iso))));
       const button = state.mode === "map"
@@ -61,6 +67,7 @@
       if (focused) { const again = root.querySelector('[data-key="' + focused + '"]'); if (again) again.focus(); }
     }
     map.on("resize", () => draw(page.state));
+    if (meta.planes.length > 1) map.on("moveend", () => draw(page.state));
     return { draw };
   };
 })();

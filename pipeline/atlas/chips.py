@@ -1,0 +1,157 @@
+"""The tiles' own pictures as sheets of WebP, as many as a budget allows, the most telling first."""
+
+import base64
+import io
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from PIL import Image
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from pipeline.atlas.collect import CHANGE_STATES, SceneTiles
+from pipeline.atlas.imagery import brightened
+from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Layer, Payload
+from pipeline.errors import TileTableError
+from pipeline.grid import TileGrid
+
+EDGE = 64
+COLUMNS = 16
+QUALITY = 50
+CHOICES = ("auto", "none", "changed", "all")
+_CHANGED = CHANGE_STATES.index("changed")
+
+
+@dataclass(frozen=True, slots=True)
+class ChipSheets:
+    """Sheets of `COLUMNS` x `COLUMNS` chips, row by row; `keys` (n,) says what each shows: date * tiles + tile."""
+
+    sheets: tuple[bytes, ...]
+    keys: npt.NDArray[np.uint32]
+
+    def packed_keys(self) -> str:
+        """The keys as base64 of zlib of little-endian 32-bit numbers."""
+        return base64.b64encode(zlib.compress(self.keys.astype("<u4").tobytes(), 9)).decode("ascii")
+
+    def describe(self, elements: Sequence[str]) -> dict[str, Any]:
+        """What the page must know to find a chip."""
+        return {"edge": EDGE, "columns": COLUMNS, "sheets": list(elements)}
+
+
+def chip_sheets(payload: Payload, scenes: Sequence[SceneTiles], choice: str, budget: int) -> ChipSheets:
+    """Packs chips: `auto` until `budget` bytes of base64 are full, `changed` those of changed and undecided tiles, `all` every one.
+
+    Raises:
+        TileTableError: a scene's true-colour raster is damaged.
+    """
+    if choice == "none" or not any(scene.truecolour for scene in scenes):
+        return ChipSheets((), np.zeros(0, np.uint32))
+    wanted = _wanted(payload, choice)
+    sheets: list[bytes] = []
+    keys: list[npt.NDArray[np.uint32]] = []
+    spent = 0
+    with ExitStack() as stack:
+        sources = _Sources(stack, scenes, payload)
+        for chunk in _chunks(wanted, sources):
+            sheet = _sheet([sources.chip(int(key)) for key in chunk])
+            spent += len(sheet) * 4 // 3
+            if choice == "auto" and spent > budget:
+                break
+            sheets.append(sheet)
+            keys.append(chunk)
+    return ChipSheets(tuple(sheets), np.concatenate(keys) if keys else np.zeros(0, np.uint32))
+
+
+def _wanted(payload: Payload, choice: str) -> npt.NDArray[np.uint32]:
+    """Keys of the chips to pack, whole tiles (all dates) at a time: changed first, then undecided, then the least sure."""
+    size, offsets = payload.size, payload.offsets
+    rank = np.full(size, 3, np.uint8)
+    sureness = np.full(size, 255, np.uint8)
+    present = np.zeros((len(payload.dates), size), bool)
+    previous = np.full(size, MAX_CLASSES, np.uint8)
+    for layer in payload.layers:  # in order of date
+        at = slice(offsets[layer.plane], offsets[layer.plane] + layer.classes.size)
+        classes, confidence = layer.classes.ravel(), layer.confidence.ravel() & (COUNTED_ELSEWHERE - 1)
+        known = classes < MAX_CLASSES
+        present[layer.date, at] = layer.valid.ravel() > 0
+        sureness[at] = np.where(known, np.minimum(sureness[at], confidence), sureness[at])
+        differs = known & (previous[at] < MAX_CLASSES) & (previous[at] != classes)
+        rank[at] = np.where(differs, np.minimum(rank[at], 2), rank[at])
+        previous[at] = np.where(known, classes, previous[at])
+    for pair in payload.pairs:
+        at = slice(offsets[pair.plane], offsets[pair.plane] + pair.state.size)
+        state = pair.state.ravel()
+        rank[at] = np.where(state == _CHANGED, 0, np.where(state == CHANGE_STATES.index("undecided"), np.minimum(rank[at], 1), rank[at]))
+    tiles = np.flatnonzero(present.any(axis=0))
+    if choice == "changed":
+        tiles = tiles[rank[tiles] < 3]
+    tiles = tiles[np.lexsort((tiles, sureness[tiles], rank[tiles]))]
+    date, order = np.nonzero(present[:, tiles])
+    by_tile = np.lexsort((date, order))
+    return np.asarray(date[by_tile] * size + tiles[order[by_tile]], dtype=np.uint32)
+
+
+class _Sources:
+    """Where each chip is read: the owner's true-colour raster, one block a tile."""
+
+    def __init__(self, stack: ExitStack, scenes: Sequence[SceneTiles], payload: Payload) -> None:
+        self._stack, self._scenes, self._payload = stack, scenes, payload
+        self._open: dict[int, tuple[Any, int, int]] = {}
+        self._layers: dict[tuple[int, int], Layer] = {(layer.date, layer.plane): layer for layer in payload.layers}
+
+    def locate(self, key: int) -> tuple[int, int, int]:
+        """Scene position, column and row of the grid."""
+        date, tile = divmod(key, self._payload.size)
+        number = int(np.searchsorted(self._payload.offsets, tile, side="right")) - 1
+        plane, layer = self._payload.planes[number], self._layers[date, number]
+        row, col = divmod(tile - self._payload.offsets[number], plane.cols)
+        return layer.scenes[int(layer.scene[row, col])], plane.first_col + col, plane.top_row - row
+
+    def has(self, key: int) -> bool:
+        """Whether the tile's owner kept a true-colour raster."""
+        return self._scenes[self.locate(key)[0]].truecolour is not None
+
+    def chip(self, key: int) -> npt.NDArray[np.uint8]:
+        """The brightened picture (64, 64, 3)."""
+        number, col, row = self.locate(key)
+        path = self._scenes[number].truecolour
+        try:
+            if number not in self._open:
+                source = self._stack.enter_context(rasterio.open(path, driver="GTiff"))
+                edge = TileGrid(self._scenes[number].epsg).edge
+                self._open[number] = (source, round(source.transform.c / edge), round(source.transform.f / edge) - 1)
+            source, first_col, top_row = self._open[number]
+            pixels = source.read(window=Window((col - first_col) * EDGE, (top_row - row) * EDGE, EDGE, EDGE))
+        except (RasterioError, OSError) as error:
+            raise TileTableError(f"{path}: cannot be read ({error}); run the pipeline on its scene again or choose --chips none") from error
+        return np.moveaxis(brightened(pixels), 0, -1)
+
+
+def _chunks(wanted: npt.NDArray[np.uint32], sources: _Sources) -> Iterator[npt.NDArray[np.uint32]]:
+    """The wanted keys that have a picture, one sheet at a time."""
+    waiting: list[int] = []
+    for key in wanted.tolist():
+        if sources.has(key):
+            waiting.append(key)
+            if len(waiting) == COLUMNS**2:
+                yield np.array(waiting, np.uint32)
+                waiting = []
+    if waiting:
+        yield np.array(waiting, np.uint32)
+
+
+def _sheet(chips: list[npt.NDArray[np.uint8]]) -> bytes:
+    rows = -(-len(chips) // COLUMNS)
+    canvas = np.zeros((rows * EDGE, COLUMNS * EDGE, 3), np.uint8)
+    for at, chip in enumerate(chips):
+        row, col = divmod(at, COLUMNS)
+        canvas[row * EDGE : (row + 1) * EDGE, col * EDGE : (col + 1) * EDGE] = chip
+    stream = io.BytesIO()
+    Image.fromarray(canvas).save(stream, "WEBP", quality=QUALITY, method=4)
+    return stream.getvalue()
