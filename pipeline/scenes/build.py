@@ -11,7 +11,9 @@ from affine import Affine
 from pipeline.bands import BY_NAME, RGB
 from pipeline.errors import AmbiguousRadiometry, GeoreferenceError, IncompleteScene, PipelineError
 from pipeline.grid import Bounds
-from pipeline.scenes.header import Place, check_gsd, locate, read_header
+from pipeline.scenes.guard import display_name
+from pipeline.scenes.header import Header, Place, check_gsd, locate, read_header
+from pipeline.scenes.integrity import check_structure
 from pipeline.scenes.names import safe_id
 from pipeline.scenes.scene import UNKNOWN_DATE, Asset, Level, Pass, Radiometry, ReadOptions, Scene
 
@@ -20,8 +22,10 @@ log = logging.getLogger(__name__)
 # TCI code 255: 3558 in L1C (ESA's product specification); 2500 in L2A (Sen2Cor 2.8's source, and the slope of TCI red
 # against B04 in two real products of 2020 and 2021 is 2498.4).
 TCI_MAX = {Level.L1C: 3558.0, Level.L2A: 2500.0}
-# A red, green and blue that already hold EuroSAT's kind of picture are named by no product; TCI codes 1..255 span 0..max.
+# Codes 1..255 span reflectance 0..max; 0 is no data.
 _TCI_STEPS = 254.0
+_USUAL_SCALE = 1e-4
+_APPROXIMATE = "reflectance is approximate: it was reconstructed from an 8-bit true-colour picture"
 _SIDE_FILES = (".aux.xml", ".ovr", ".msk", ".tfw", ".j2w", ".wld")
 
 
@@ -56,18 +60,20 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
     warnings = list(found.warnings)
     level = found.level
     radiometry = found.radiometry
-    if missing := [band for band in options.required if band not in found.assets]:
+    if _has_picture_bands(found) and set(options.required) <= set(RGB):
+        assets, radiometry = _picture_bands(found, options)
+        warnings.append(_APPROXIMATE)
+    elif missing := [band for band in options.required if band not in found.assets]:
         if "TCI" not in found.assets or not set(options.required) <= set(RGB):
             names = ", ".join(f"{band} ({found.expected[band]})" if band in found.expected else band for band in missing)
             raise IncompleteScene(f"{found.where}: lacks {names}; add the missing files or download the product again")
         if any(band in found.assets for band in RGB):
             warnings.append(f"{', '.join(missing)} missing: the true-colour picture (TCI) is used instead of the bands")
         assets, radiometry = _picture_bands(found, options)
-        warnings.append("reflectance is approximate: it was reconstructed from an 8-bit true-colour picture")
-        quality = found.assets.get("SCL")
+        warnings.append(_APPROXIMATE)
     else:
         assets = {band: asset for band, asset in found.assets.items() if band in BY_NAME}
-        quality = found.assets.get("SCL")
+    quality = found.assets.get("SCL")
     if level is None:
         level = Level.RGB if radiometry.approximate else Level.L2A
         radiometry = replace(radiometry, sources={**radiometry.sources, "level": "assumed: nothing tells it"})
@@ -103,8 +109,7 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
 
 
 def _picture_bands(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radiometry]:
-    """Red, green and blue of a true-colour picture as approximate bands, and the passport that says so."""
-    picture = found.assets["TCI"]
+    """Red, green and blue of an 8-bit picture as approximate bands, and the passport that says so."""
     known = TCI_MAX.get(found.level) if found.level else None
     top = options.tci_max or known
     if top is None:
@@ -113,45 +118,64 @@ def _picture_bands(found: Found, options: ReadOptions) -> tuple[dict[str, Asset]
             f"or {TCI_MAX[Level.L2A]:.0f} (L2A); say which with --tci-max"
         )
     scale = top / _TCI_STEPS * 1e-4
+    chosen = found.assets if _has_picture_bands(found) else _true_colour(found)
+    assets = {band: replace(chosen[band], scale=scale, offset=-scale, nodata=None) for band in RGB}
+    source = "--tci-max" if options.tci_max else f"{found.level} true-colour pictures end at reflectance {top / 1e4:.4f}"
+    sources = {**found.radiometry.sources, "scale": source}
+    return assets, replace(found.radiometry, approximate=True, sources=sources, quantification=None, offsets={})
+
+
+def _has_picture_bands(found: Found) -> bool:
+    return all(band in found.assets and found.assets[band].picture for band in RGB)
+
+
+def _true_colour(found: Found) -> dict[str, Asset]:
+    """Red, green and blue of the scene's TCI file."""
+    picture = found.assets["TCI"]
     header = read_header(picture.href)
     order = {"red": 1, "green": 2, "blue": 3}
-    if {"red", "green", "blue"} <= set(header.colours):
+    if set(order) <= set(header.colours):
         order = {colour: header.colours.index(colour) + 1 for colour in order}
     elif header.count < 3:
         raise IncompleteScene(f"{found.where}: the true-colour picture has {header.count} band(s), three are needed; add the B02, B03 and B04 files")
     alpha = header.colours.index("alpha") + 1 if "alpha" in header.colours else None
-    assets = {
-        band: replace(picture, index=order[colour], scale=scale, offset=-scale, nodata=None, picture=True, alpha=alpha)
-        for band, colour in zip(RGB, ("red", "green", "blue"), strict=True)
-    }
-    source = "--tci-max" if options.tci_max else f"{found.level} true-colour pictures end at reflectance {top / 1e4:.4f}"
-    sources = {**found.radiometry.sources, "scale": source}
-    return assets, replace(found.radiometry, approximate=True, sources=sources, quantification=None, offsets={})
+    return {band: replace(picture, index=order[colour], picture=True, alpha=alpha) for band, colour in zip(RGB, order, strict=True)}
+
+
+def file_asset(header: Header, index: int, options: ReadOptions) -> Asset:
+    """A band of a file that only its own header describes: its scale and offset, else Sentinel-2's usual ones."""
+    scale, offset = header.scales[index - 1], header.offsets[index - 1]
+    if scale == 1.0:
+        scale = 1.0 if header.dtypes[index - 1].startswith("float") else _USUAL_SCALE
+        offset = (options.offset or 0.0) * _USUAL_SCALE
+    return Asset(header.href, index, scale, offset, header.nodata if header.nodata is not None else 0.0)
 
 
 def _place(
     assets: Mapping[str, Asset], quality: Asset | None, options: ReadOptions
 ) -> tuple[dict[str, tuple[Asset, Place]], Asset | None, list[str]]:
     """Each band's asset with its pixel size, and its place; optional bands that cannot be read are dropped with a word."""
-    seen: dict[str, Place] = {}
+    places: dict[str, tuple[Place, bool]] = {}
+    headers: dict[str, Header] = {}
     dropped: list[str] = []
 
     def completed(asset: Asset) -> tuple[Asset, Place]:
-        header = read_header(asset.href) if asset.href not in seen else None
-        if header is not None:
-            if header.crs is None and asset.crs is None:
-                asset = replace(asset, crs=options.assume_crs)
-            seen[asset.href] = locate(header, asset.crs, Affine(*asset.transform) if asset.transform else None)
-        elif asset.crs is None and seen_crs.get(asset.href):
-            asset = replace(asset, crs=seen_crs[asset.href])
-        seen_crs[asset.href] = asset.crs
-        return replace(asset, gsd=round(seen[asset.href].gsd, 2)), seen[asset.href]
+        if asset.href not in places:
+            headers[asset.href] = read_header(asset.href)
+            check_structure(asset.href)
+            places[asset.href] = _placed(headers[asset.href], asset, options)
+        if asset.index > headers[asset.href].count:
+            found = headers[asset.href].count
+            raise IncompleteScene(f"{display_name(asset.href)}: has {found} band(s), band {asset.index} is asked for; correct its description")
+        place, borrowed = places[asset.href]
+        crs = (asset.crs or options.assume_crs) if borrowed else None
+        return replace(asset, gsd=round(place.gsd, 2), crs=crs, transform=asset.transform if borrowed else None), place
 
-    seen_crs: dict[str, int | str | None] = {}
     placed: dict[str, tuple[Asset, Place]] = {}
     for band, asset in assets.items():
         try:
             asset, place = completed(asset)
+            _check_numbers(headers[asset.href], asset)
             check_gsd(place.gsd, BY_NAME[band].gsd, f"{Path(asset.href).name} ({band})")
         except PipelineError as error:
             if band in options.required:
@@ -166,6 +190,26 @@ def _place(
             dropped.append(f"the cloud mask is left out: {error}")
             quality = None
     return placed, quality, dropped
+
+
+def _placed(header: Header, asset: Asset, options: ReadOptions) -> tuple[Place, bool]:
+    """Where a file lies, and whether its place was borrowed from the product's metadata or the user.
+
+    JP2s of Level-2Ap products, before baseline 02.07, have no georeferencing of their own.
+    """
+    name = display_name(header.href)
+    if header.crs is None:
+        transform = Affine(*asset.transform) if asset.transform else None
+        return locate(header, asset.crs or options.assume_crs, transform), True
+    if asset.crs is not None and header.crs != asset.crs:
+        raise GeoreferenceError(f"{name}: says EPSG:{header.crs}, its metadata EPSG:{asset.crs}; download the product again")
+    return locate(header), False
+
+
+def _check_numbers(header: Header, asset: Asset) -> None:
+    """Refuses 8-bit numbers where 16-bit ones are expected: someone's stretch, of unknown scale."""
+    if header.dtypes[asset.index - 1] == "uint8" and asset.scale == _USUAL_SCALE and not asset.picture:
+        raise AmbiguousRadiometry(f"{display_name(header.href)}: 8-bit numbers of unknown scale; use the 16-bit file, or a STAC Item that tells the scale")
 
 
 def _shared_bounds(where: str, first: Place, places: Mapping[str, Place]) -> Bounds:

@@ -1,12 +1,13 @@
 """A product's files, in a folder or in a zip that is read in place."""
 
 import os
+import stat
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import CorruptScene, NotAScene, UnsafeInput
+from pipeline.errors import CorruptScene, UnsafeInput
 from pipeline.scenes import guard
 
 MAX_MEMBERS = 20_000
@@ -19,12 +20,16 @@ MAX_DEPTH = 12
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Files by their name relative to `root` (with `/`), and each one's size in bytes; `archive` is the zip they are in."""
+    """Files by their name relative to `root` (with `/`), and each one's size in bytes; `archive` is the zip they are in.
+
+    `strays` are links that lead out of `root`; they are not followed.
+    """
 
     root: Path
     sizes: Mapping[str, int]
     prefix: str = ""
-    archive: Path | None = field(default=None)
+    archive: Path | None = None
+    strays: tuple[str, ...] = ()
 
     def href(self, name: str) -> str:
         """What GDAL opens."""
@@ -60,25 +65,33 @@ class Files:
 
 
 def folder_files(root: Path) -> Files:
-    """All regular files below a folder; links that lead out of it are left out."""
+    """All regular files below a folder. Links to folders inside are seen at their target, links that lead out are strays."""
     sizes: dict[str, int] = {}
+    strays: list[str] = []
     real = root.resolve()
     for parent, folders, names in os.walk(root):
         folders.sort()
         if len(Path(parent).relative_to(root).parts) >= MAX_DEPTH:
             folders.clear()
-        for name in sorted(names):
+        links = [name for name in folders if Path(parent, name).is_symlink()]
+        for name in sorted([*names, *links]):
             path = Path(parent, name)
-            if path.is_file() and path.resolve().is_relative_to(real):
-                sizes[path.relative_to(root).as_posix()] = path.stat().st_size
-    return Files(root, sizes)
+            try:
+                inside = not path.is_symlink() or path.resolve().is_relative_to(real)
+                if inside and path.is_file():
+                    sizes[path.relative_to(root).as_posix()] = path.stat().st_size
+                elif not inside:
+                    strays.append(path.relative_to(root).as_posix())
+            except (OSError, RuntimeError):  # a loop of links, or no permission
+                strays.append(path.relative_to(root).as_posix())
+    return Files(root, sizes, strays=tuple(strays))
 
 
 def archive_files(path: Path) -> Files:
     """All members of a zip, after a look at their number, sizes and names only.
 
     Raises:
-        NotAScene: it is no zip.
+        CorruptScene: it is no zip, or one without its end.
         UnsafeInput: names leave the archive, or it unpacks to far more than any product holds.
     """
     name = guard.printable(path.name)
@@ -86,15 +99,18 @@ def archive_files(path: Path) -> Files:
         with zipfile.ZipFile(path) as bundle:
             members = [info for info in bundle.infolist() if not info.is_dir()]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise NotAScene(f"{name}: not a zip file ({guard.one_line(error)}); download the product again") from error
+        raise CorruptScene(f"{name}: not a whole zip file ({guard.one_line(error)}); download the product again") from error
     if len(members) > MAX_MEMBERS:
         raise UnsafeInput(f"{name}: {len(members)} members, a product has fewer than {MAX_MEMBERS}; unpack and check it yourself")
+    if sum(info.compress_size for info in members) > path.stat().st_size:
+        raise UnsafeInput(f"{name}: its members overlap, as in a zip bomb; unpack and check it yourself")
     total, packed = sum(info.file_size for info in members), sum(info.compress_size for info in members)
     if total > MAX_UNPACKED or (total > HARMLESS and total > MAX_RATIO * max(packed, 1)):
         raise UnsafeInput(f"{name}: unpacks from {packed} to {total} bytes, as a zip bomb does; unpack and check it yourself")
     for info in members:
         parts = info.filename.split("/")
-        if info.filename.startswith("/") or ".." in parts or "\\" in info.filename or any(not part.isprintable() for part in parts):
+        odd = info.filename.startswith("/") or ".." in parts or set("\\{}") & set(info.filename) or not info.filename.isprintable()
+        if odd or stat.S_ISLNK(info.external_attr >> 16):
             raise UnsafeInput(f"{name}: holds a member named {guard.printable(info.filename)[:80]!r}; unpack and check it yourself")
         if info.flag_bits & 1:
             raise UnsafeInput(f"{name}: is encrypted; unpack it yourself")

@@ -48,7 +48,11 @@ def _search(path: Path, options: ReadOptions) -> Iterator[Scene | Refusal]:
             files = Files(path.parent, {path.name: path.stat().st_size})
             yield from _rasters([path.name], files, options)
         return
-    yield from _folder(folder_files(path), options)
+    files = folder_files(path)
+    for name in files.strays:
+        shown = guard.printable(f"{path.name}/{name}")
+        yield _refusal(UnsafeInput(f"{shown}: a link that leads out of the folder is not followed; copy its target in, or give the target itself"), name, files)
+    yield from _folder(files, options)
 
 
 def _folder(files: Files, options: ReadOptions) -> Iterator[Scene | Refusal]:
@@ -81,7 +85,7 @@ def _folder(files: Files, options: ReadOptions) -> Iterator[Scene | Refusal]:
         if xml not in left or not any(name.lower().endswith(guard.RASTER_SUFFIXES) for name in granule.sizes):
             continue
         left -= {name for name in left if _inside(name, home)}
-        yield from _granule(granule, xml, options)
+        yield from _granule(granule, home or xml, options)
     for name in sorted(name for name in left if name.lower().endswith(".zip")):
         if files.archive is not None:
             shown = guard.printable(f"{files.archive.name}/{name}")
@@ -103,7 +107,7 @@ def _product(files: Files, xml: str, options: ReadOptions) -> Iterator[Scene | R
         yield from _attempt(partial(safe.granule_scene, granule, product, (files, xml), options, where), home or where, files)
 
 
-def _granule(granule: Files, xml: str, options: ReadOptions) -> Iterator[Scene | Refusal]:
+def _granule(granule: Files, name: str, options: ReadOptions) -> Iterator[Scene | Refusal]:
     where = guard.printable(granule.root.name)
 
     def read() -> Scene:
@@ -113,7 +117,7 @@ def _granule(granule: Files, xml: str, options: ReadOptions) -> Iterator[Scene |
             product, _ = safe.read_product(granule, "product_metadata.xml", where)
         return safe.granule_scene(granule, product, source, options, where)
 
-    yield from _attempt(read, xml, granule)
+    yield from _attempt(read, name, granule)
 
 
 def _archive(path: Path, options: ReadOptions) -> Iterator[Scene | Refusal]:

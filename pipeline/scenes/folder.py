@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 from pipeline.bands import BY_NAME
-from pipeline.scenes.build import Found, build_scene
+from pipeline.errors import PipelineError
+from pipeline.scenes.build import Found, build_scene, file_asset
 from pipeline.scenes.files import Files
+from pipeline.scenes.header import read_header
 from pipeline.scenes.names import facts, split_band
 from pipeline.scenes.scene import Asset, Level, Radiometry, ReadOptions, Scene
 
@@ -43,8 +45,10 @@ def loose_scene(folder: str, stem: str, bands: Mapping[str, str], files: Files, 
         sources["level"] = "name"
     else:
         level, sources["level"] = level_of(bands)
-    offset = options.offset or 0.0
-    if options.offset is not None:
+    assets = {band: _asset(files.href(name), options) for band, name in bands.items()}
+    if any(asset.scale not in (1.0, 1e-4) for band, asset in assets.items() if band in BY_NAME):
+        sources |= {"quantification": "the files' scale", "offset": "the files' offset"}
+    elif options.offset is not None:
         sources["offset"] = "--offset"
     where = "/".join(part for part in (files.root.name, folder if folder != "." else "", f"{stem}*" if stem else "") if part)
     return build_scene(
@@ -52,8 +56,8 @@ def loose_scene(folder: str, stem: str, bands: Mapping[str, str], files: Files, 
             id=stem or "_".join(PurePosixPath(folder).parts) or "",
             where=where,
             layout="bands",
-            assets={band: Asset(files.href(name), offset=offset * 1e-4) for band, name in bands.items()},
-            radiometry=Radiometry(None, 10_000.0, {band: offset for band in bands if band in BY_NAME}, sources),
+            assets=assets,
+            radiometry=Radiometry(None, 10_000.0, {band: round(asset.offset / asset.scale, 6) for band, asset in assets.items() if band in BY_NAME}, sources),
             acquired=next((fact.acquired for fact in named if fact.acquired), None),
             level=level,
             platform=next((fact.platform for fact in named if fact.platform), None),
@@ -61,6 +65,13 @@ def loose_scene(folder: str, stem: str, bands: Mapping[str, str], files: Files, 
         ),
         options,
     )
+
+
+def _asset(href: str, options: ReadOptions) -> Asset:
+    try:
+        return file_asset(read_header(href), 1, options)
+    except PipelineError:
+        return Asset(href)  # build_scene meets the same error and decides whether the band matters
 
 
 def level_of(bands: Mapping[str, str]) -> tuple[Level | None, str]:

@@ -38,6 +38,7 @@ _MAGIC = {
     b"II+\0": "GTiff",
     b"MM\0+": "GTiff",
     b"\0\0\0\x0cjP  \r\n\x87\n": "JP2OpenJPEG",
+    b"\xff\x4f\xff\x51": "JP2OpenJPEG",  # a bare codestream
 }
 MAGIC_BYTES = 12
 _ZIP = "/vsizip/"

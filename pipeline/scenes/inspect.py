@@ -1,20 +1,21 @@
 """A look at a scene's pixels before it is read: does the metadata's radiometry agree with them?"""
 
 from dataclasses import replace
-from math import ceil
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.bands import RGB
 from pipeline.errors import AmbiguousRadiometry
+from pipeline.scenes.integrity import check_sum
 from pipeline.scenes.reader import SceneReader
 from pipeline.scenes.safe import OFFSETS_SINCE, baseline_pair
 from pipeline.scenes.scene import Level, Scene
 
-# Windows spread over the scene: as many 256-pixel squares as one glance affords.
-_WINDOWS = 5
+# A glance: 256-pixel squares that cross no 1024-pixel block of a granule. A SAFE's metadata are certain, one square is enough.
 _SIDE = 256
+_ANCHORS = ((0.5, 0.5), (0.2, 0.2), (0.8, 0.2), (0.2, 0.8), (0.8, 0.8))
+_ENOUGH = 4096
 # Reflectance of a scene's darkest hundredth of pixels stays below this when no offset was left in, unless all is bright
 # (cloud, snow); with 1000 DN left in it is above.
 _DARK = 0.095
@@ -22,6 +23,8 @@ _DARK = 0.095
 _NEGATIVE = 0.25
 # Blue light of the clear sky: no top-of-atmosphere scene is darker in B02 than this, every surface scene with shade or water is.
 _RAYLEIGH = 0.055
+# No natural surface's reflectance has a median above this.
+_BRIGHTEST = 2.0
 SATURATED_DN = 32_767
 
 
@@ -35,9 +38,13 @@ def inspect_pixels(scene: Scene) -> Scene:
         CorruptScene: a file does not decode.
     """
     bands = [band for band in RGB if band in scene.assets] or list(scene.assets)[:3]
+    for band in bands:
+        if checksum := scene.assets[band].checksum:
+            check_sum(scene.assets[band].href, checksum)
     stored = sample(scene, bands)
     if stored.shape[1] == 0:
         return replace(scene, radiometry=replace(scene.radiometry, verdict="no measured pixel in the sample"))
+    scene = _scaled(scene, bands, stored)
     scale = np.array([[scene.assets[band].scale] for band in bands])
     offset = np.array([[scene.assets[band].offset] for band in bands])
     value = stored * scale + offset
@@ -64,18 +71,29 @@ def _levelled(scene: Scene, bands: list[str], value: npt.NDArray[np.float64]) ->
     return replace(scene, level=level, warnings=warnings, radiometry=replace(scene.radiometry, sources={**scene.radiometry.sources, "level": source}))
 
 
+def _scaled(scene: Scene, bands: list[str], stored: npt.NDArray[np.float64]) -> Scene:
+    """The scene with a scale of 1/10,000 where numbers that should be reflectance are far above 1."""
+    if any(scene.assets[band].scale != 1.0 for band in bands) or np.median(stored) <= _BRIGHTEST:
+        return scene
+    assets = {band: replace(asset, scale=1e-4 if asset.scale == 1.0 else asset.scale) for band, asset in scene.assets.items()}
+    sources = {**scene.radiometry.sources, "quantification": "pixels: reflectance above 1 means numbers x 10,000"}
+    return replace(scene, assets=assets, radiometry=replace(scene.radiometry, quantification=10_000.0, sources=sources))
+
+
 def sample(scene: Scene, bands: list[str]) -> npt.NDArray[np.float64]:
     """Measured pixels (band, n) of a few windows spread over the scene."""
     left, bottom, right, top = scene.bounds
-    columns, rows = (right - left) / 10.0, (top - bottom) / 10.0
-    found = []
+    columns, rows = round((right - left) / 10.0), round((top - bottom) / 10.0)
+    width, height = min(_SIDE, columns), min(_SIDE, rows)
+    found: list[npt.NDArray[np.float64]] = []
     with SceneReader(scene) as reader:
-        for across, down in ((0.5, 0.5), (0.2, 0.2), (0.8, 0.2), (0.2, 0.8), (0.8, 0.8))[:_WINDOWS]:
-            width, height = min(_SIDE, ceil(columns)), min(_SIDE, ceil(rows))
-            west = left + 10.0 * round((columns - width) * across)
-            north = top - 10.0 * round((rows - height) * down)
+        for across, down in _ANCHORS:
+            west = left + 10.0 * (int((columns - width) * across) // _SIDE * _SIDE)
+            north = top - 10.0 * (int((rows - height) * down) // _SIDE * _SIDE)
             pixels, valid = reader.read((west, north - 10.0 * height, west + 10.0 * width, north), bands)
             found.append(pixels[:, valid].astype(np.float64))
+            if scene.layout == "SAFE" and found[-1].shape[1] >= _ENOUGH:
+                break
     return np.concatenate(found, axis=1)
 
 

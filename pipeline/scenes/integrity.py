@@ -57,7 +57,10 @@ def opened(href: str) -> Iterator[IO[bytes]]:
 
 
 def _codestream(stream: IO[bytes], size: int) -> tuple[int, int]:
-    """Start and end of the contiguous codestream box."""
+    """Start and end of the contiguous codestream, in its box or bare."""
+    stream.seek(0)
+    if _u16(stream) == _SOC:
+        return 0, size
     at = 0
     while at < size:
         stream.seek(at)

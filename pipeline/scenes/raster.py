@@ -1,12 +1,13 @@
 """One raster file with several bands."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from pipeline.bands import BY_NAME, NAMES
 from pipeline.errors import AmbiguousRadiometry, NotAScene
 from pipeline.scenes import guard
-from pipeline.scenes.build import Found, build_scene
+from pipeline.scenes.build import Found, build_scene, file_asset
 from pipeline.scenes.files import Files
 from pipeline.scenes.folder import ASSUMED
 from pipeline.scenes.header import Header, read_header
@@ -33,7 +34,9 @@ def raster_scene(name: str, files: Files, options: ReadOptions) -> Scene:
     if bands is None:
         assets = {"TCI": Asset(files.href(name))}
     else:
-        assets = {band: _asset(header, index, options) for band, index in bands.items()}
+        picture = header.dtypes[0] == "uint8" and not set(header.scales) - {1.0}
+        alpha = header.colours.index("alpha") + 1 if picture and "alpha" in header.colours else None
+        assets = {band: replace(file_asset(header, index, options), picture=picture, alpha=alpha) for band, index in bands.items()}
         if any(scale != 1.0 for scale in header.scales):
             sources |= {"quantification": "the file's scale", "offset": "the file's offset"}
     if options.offset is not None:
@@ -75,11 +78,3 @@ def _bands(header: Header, options: ReadOptions, where: str) -> dict[str, int] |
 
 def _guess(count: int) -> Sequence[str]:
     return {3: ("B04", "B03", "B02"), 4: ("B02", "B03", "B04", "B08")}.get(count, NAMES[:count])
-
-
-def _asset(header: Header, index: int, options: ReadOptions) -> Asset:
-    scale, offset = header.scales[index - 1], header.offsets[index - 1]
-    if scale == 1.0:
-        scale = 1.0 if header.dtypes[0].startswith("float") else 1e-4
-        offset = (options.offset or 0.0) * 1e-4
-    return Asset(header.href, index, scale, offset, header.nodata if header.nodata is not None else 0.0)

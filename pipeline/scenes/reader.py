@@ -19,6 +19,7 @@ from pipeline.errors import CorruptScene, IncompleteScene
 from pipeline.grid import Bounds
 from pipeline.scenes import guard
 from pipeline.scenes.header import GRID_GSD, aligned, crs_key
+from pipeline.scenes.integrity import check_structure
 from pipeline.scenes.scene import Asset, Scene
 
 Pixels = npt.NDArray[Any]
@@ -86,7 +87,8 @@ class SceneReader:
             if holes.any():
                 other, measured = overlay.read(bounds, bands)
                 use = holes & measured
-                pixels[:, use] = other[:, use].astype(pixels.dtype)
+                for at, band in enumerate(bands):
+                    pixels[at, use] = _restated(other[at, use], overlay.scene.assets[band], self.scene.assets[band], pixels.dtype)
                 valid |= use
         return pixels, valid
 
@@ -142,6 +144,7 @@ class SceneReader:
     def _layer(self, asset: Asset, nearest: bool) -> _Layer:
         key = (asset.href, nearest, asset.nodata)
         if key not in self._layers:
+            check_structure(asset.href)
             dataset = self._stack.enter_context(guard.open_raster(asset.href))
             crs = asset.crs if asset.crs is not None else crs_key(dataset.crs)
             transform = Affine(*asset.transform) if asset.transform is not None else dataset.transform
@@ -168,6 +171,17 @@ class SceneReader:
             warp_extras={"UNIFIED_SRC_NODATA": "YES" if asset.picture else "NO"},
         )
         return _Layer(self._stack.enter_context(view), left, top)
+
+
+def _restated(stored: Pixels, asset: Asset, target: Asset, dtype: np.dtype[Any]) -> Pixels:
+    """Stored numbers of one asset as those of another with the same reflectance."""
+    if (asset.scale, asset.offset) == (target.scale, target.offset):
+        return stored.astype(dtype)
+    value = (stored.astype(np.float64) * asset.scale + asset.offset - target.offset) / target.scale
+    if dtype.kind == "f":
+        return value.astype(dtype)
+    # 0 would mean no measurement.
+    return np.clip(np.rint(value), 1, np.iinfo(dtype).max).astype(dtype)
 
 
 def _measured(pixels: Pixels, asset: Asset) -> Mask:

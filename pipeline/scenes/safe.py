@@ -10,11 +10,10 @@ from typing import TypeVar
 from xml.etree.ElementTree import Element
 
 from pipeline.bands import BANDS
-from pipeline.errors import AmbiguousRadiometry, CorruptScene, GeoreferenceError, IncompleteScene
+from pipeline.errors import AmbiguousRadiometry, CorruptScene, IncompleteScene
 from pipeline.scenes import guard
 from pipeline.scenes.build import Found, build_scene
 from pipeline.scenes.files import Files
-from pipeline.scenes.header import read_header
 from pipeline.scenes.names import facts, platform_name, split_band
 from pipeline.scenes.scene import Asset, Level, Pass, Radiometry, ReadOptions, Scene
 
@@ -189,7 +188,6 @@ def granule_scene(files: Files, product: Product | None, product_xml: tuple[File
             transform=(float(size), 0.0, corner[0], 0.0, -float(size), corner[1]) if size and corner else None,
             checksum=entry.checksum,
         )
-    _check_images(images, assets, where)
     tile = granule.tile or _first(fact.tile for fact in [facts(files.root.name), *named])
     platform = (product.platform if product else None) or _first(fact.platform for fact in named)
     start = product.start if product and product.start else _first(fact.acquired for fact in named)
@@ -297,26 +295,6 @@ def _images(files: Files) -> dict[str, tuple[str, int | None]]:
         if band not in best or rank < best[band][0]:
             best[band] = rank, name, size or (native if band != "SCL" else None)
     return {band: (name, size) for band, (_, name, size) in best.items()}
-
-
-def _check_images(images: Mapping[str, tuple[str, int | None]], assets: dict[str, Asset], where: str) -> None:
-    """Keeps the XML's georeferencing only for files without their own, and demands that the two agree.
-
-    L2Ap products before baseline 02.07 have JP2s without georeferencing.
-    """
-    for band in images:
-        asset = assets[band]
-        try:
-            header = read_header(asset.href)
-        except CorruptScene:
-            continue  # build_scene meets the same error and decides whether the band matters
-        if header.crs is None:
-            if asset.crs is None or asset.transform is None:
-                raise GeoreferenceError(f"{where}: {band} has no georeferencing and neither has the granule's metadata; download the whole product")
-            continue
-        if asset.crs is not None and header.crs != asset.crs:
-            raise GeoreferenceError(f"{where}: {band} says EPSG:{header.crs}, the granule's metadata EPSG:{asset.crs}; download the product again")
-        assets[band] = replace(asset, crs=None, transform=None)
 
 
 def _tag(node: Element) -> str:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import PurePosixPath
@@ -13,6 +14,7 @@ from pipeline.errors import CorruptScene, UnsafeInput
 from pipeline.scenes import guard
 from pipeline.scenes.build import Found, build_scene
 from pipeline.scenes.files import Files
+from pipeline.scenes.header import read_header
 from pipeline.scenes.names import band_name, facts, platform_name, timestamp
 from pipeline.scenes.scene import Asset, Level, Pass, Radiometry, ReadOptions, Scene
 
@@ -86,6 +88,7 @@ def item_scene(item: Mapping[str, Any], name: str, files: Files, options: ReadOp
     baseline = _text(properties.get("s2:processing_baseline")) or _text(properties.get("processing:version"))
     assets: dict[str, Asset] = {}
     offsets: dict[str, float] = {}
+    entry_of: dict[str, Mapping[str, Any]] = {}
     told = False
     expected: dict[str, str] = {}
     for key, entry in item["assets"].items():
@@ -97,8 +100,10 @@ def item_scene(item: Mapping[str, Any], name: str, files: Files, options: ReadOp
                 continue
             told |= scale is not None
             assets[band] = Asset(files.href(local[key]), index, 1e-4 if scale is None else scale, offset or 0.0, 0.0 if nodata is None else nodata)
+            entry_of[band] = entry
             if band in BY_NAME:
                 offsets[band] = round((offset or 0.0) / assets[band].scale, 6)
+    assets = {band: _georeferenced(asset, entry_of[band], properties) for band, asset in assets.items()}
     if options.offset is not None and not any(offsets.values()):
         assets = {band: _shifted(asset, options.offset) if band in BY_NAME else asset for band, asset in assets.items()}
         offsets = dict.fromkeys(offsets, options.offset)
@@ -143,8 +148,24 @@ def _pass(properties: Mapping[str, Any]) -> Pass | None:
     return Pass(platform, timestamp(start[1]), f"{granule[1]:0>2}{granule[2]}", strip[1] if strip else "", made)
 
 
+def _georeferenced(asset: Asset, entry: Mapping[str, Any], properties: Mapping[str, Any]) -> Asset:
+    """The asset with the projection extension's place, for files that have none of their own (bare codestreams)."""
+    transform, shape = _list(entry.get("proj:transform")), _list(entry.get("proj:shape"))
+    code = entry.get("proj:code", properties.get("proj:code", entry.get("proj:epsg", properties.get("proj:epsg"))))
+    epsg = re.fullmatch(r"(?:EPSG:)?(\d{4,6})", str(code))
+    numbers = [_finite(value) for value in [*transform[:6], *shape[:2]]]
+    if epsg is None or len(numbers) != 8 or any(value is None for value in numbers):
+        return asset
+    a, b, c, d, e, f, rows, columns = (value for value in numbers if value is not None)
+    header = read_header(asset.href)
+    if header.crs is not None:
+        return asset
+    across, down = columns / header.width, rows / header.height
+    return replace(asset, crs=int(epsg[1]), transform=(a * across, b * down, c, d * across, e * down, f))
+
+
 def _shifted(asset: Asset, dn: float) -> Asset:
-    return Asset(asset.href, asset.index, asset.scale, dn * asset.scale, asset.nodata)
+    return replace(asset, offset=dn * asset.scale)
 
 
 def _bands(key: str, entry: object, label: str) -> list[tuple[str | None, int, float | None, float | None, float | None]]:
