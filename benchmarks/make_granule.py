@@ -111,6 +111,7 @@ def metadata(text: str, name: str, granule, acquired: datetime, size: int, kind:
     for gsd in (10, 20, 60):
         full, part = FULL * 10 // gsd, -(-size * 10 // gsd)
         text = re.sub(rf"<(NROWS|NCOLS)>{full}<", rf"<\g<1>>{part}<", text)
+    text = re.sub(r"<(Cloud_Coverage_Assessment|CLOUDY_PIXEL_PERCENTAGE)>[^<]*", r"<\1>0.0", text)  # the crops were chosen clear
     if (tile, size) != ("29UNU", FULL):
         left, bottom, right, top = transform_bounds("EPSG:32629", "EPSG:4326", west, north - 10 * size, west + 10 * size, north)
         corners = " ".join(f"{lat} {lon}" for lat, lon in ((top, left), (top, right), (bottom, right), (bottom, left), (top, left)))

@@ -44,10 +44,10 @@ class Change:
 
 
 CHANGES = (
-    Change("AnnualCrop", (19.0, 15.0, 22.0, 17.0)),
-    Change("Residential", (18.0, 1.0, 22.0, 3.0)),
-    Change("Industrial", (21.0, 10.0, 23.0, 13.0)),
-    Change("HerbaceousVegetation", (2.0, 2.0, 4.0, 4.0)),
+    Change("AnnualCrop", (19.9, 14.9, 23.1, 17.1)),
+    Change("Residential", (17.9, 0.9, 22.1, 3.1)),
+    Change("Industrial", (20.9, 9.9, 23.1, 13.1)),
+    Change("HerbaceousVegetation", (1.9, 1.9, 5.1, 4.1)),
 )
 # Middle and radius of the town and the villages, in tiles.
 TOWNS = ((11.9, 15.3, 3.1), (10.6, 11.0, 0.55), (20.6, 4.4, 0.6), (22.4, 7.3, 0.55), (2.4, 9.9, 0.5), (13.6, 19.2, 0.5))

@@ -71,8 +71,8 @@ def _overcast(bands: Floats, quality: npt.NDArray[np.uint8], rng: np.random.Gene
     """Puts some clouds and their shadows over `bands` (4, y, x) and `quality` in place; returns where either lies."""
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     shape = 1.5 * noise((HEIGHT, WIDTH), 34, rng) + 0.7 * noise((HEIGHT, WIDTH), 12, rng) + 0.25 * noise((HEIGHT, WIDTH), 4, rng)
-    heart = np.exp(-(((x - 0.50 * WIDTH) / 260) ** 2 + ((y - 0.12 * HEIGHT) / 150) ** 2) / 2)
-    thick = np.clip((shape + 4.6 * heart - 4.3) / 1.6, 0, 1).astype(np.float32)
+    heart = np.exp(-(((x - 0.10 * WIDTH) / 190) ** 2 + ((y - 0.90 * HEIGHT) / 130) ** 2) / 2)
+    thick = np.clip((shape + 6.0 * heart - 5.2) / 1.8, 0, 1).astype(np.float32)
     # The sun stands in the south-east at this hour, so shadows fall to the north-west.
     shadow = ndimage.gaussian_filter(np.roll(thick, (-26, -18), axis=(0, 1)), 2)
     bands *= 1 - 0.55 * shadow * (1 - thick)
@@ -108,5 +108,6 @@ def _tile_truths(product: Product, classes: npt.NDArray[np.int8], valid: Bools, 
             area = grid.tile_size**2
             label, purity = EUROSAT.labels[int(counts.argmax())], float(counts.max() / counts.sum())
             shares = (round(float(mask[window].sum() / area), 4) for mask in (valid, cloud))
-            found.append(TileTruth(product.name, grid.tile_id(TileIndex(col, row)), label, round(purity, 4), *shares))
+            tile_id = grid.tile_id(TileIndex(col, row))
+            found.append(TileTruth(product.name, f"{product.acquired:%Y-%m-%d}", tile_id, label, round(purity, 4), *shares))
     return found

@@ -13,10 +13,11 @@ PURE = 0.9
 class TileTruth(NamedTuple):
     """One tile of one scene: `purity` is the share of `label` among its pixels, fractions are of the whole tile (0..1).
 
-    Cloud counts with its shadow.
+    `scene` is the product's name, `date` its day of acquisition (2021-07-23). Cloud counts with its shadow.
     """
 
     scene: str
+    date: str
     tile_id: str
     label: str
     purity: float
@@ -63,6 +64,6 @@ def read_truth(path: Path) -> tuple[TileTruth, ...]:
     """The tiles in a `truth.csv`."""
     with path.open(newline="", encoding="utf-8") as stream:
         return tuple(
-            TileTruth(row["scene"], row["tile_id"], row["label"], float(row["purity"]), float(row["valid_fraction"]), float(row["cloud_fraction"]))
-            for row in csv.DictReader(stream)
+            TileTruth(row[0], row[1], row[2], row[3], *(float(share) for share in row[4:]))
+            for row in list(csv.reader(stream))[1:]
         )
