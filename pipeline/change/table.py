@@ -99,7 +99,7 @@ def _compared(looks: pd.DataFrame, labels: list[str], evidence: Evidence, levels
         }
     )
     measured = _measured(table, evidence)
-    ratio = likelihood_ratio(measured, np.maximum(left["cloud_fraction"].to_numpy(), right["cloud_fraction"].to_numpy()))
+    ratio = likelihood_ratio(measured, np.fmax(left["cloud_fraction"].to_numpy(), right["cloud_fraction"].to_numpy()))
     land, label = _posteriors(looks, labels, ratio, options)
     classified = (left["code"].to_numpy() >= 0) & (right["code"].to_numpy() >= 0)
     vector = change_vector(ratio, options.land_prior)
@@ -160,7 +160,9 @@ def _posteriors(looks: pd.DataFrame, labels: list[str], ratio: npt.NDArray[np.fl
     rank = looks.groupby("tile_id", sort=False).cumcount().to_numpy()
     shape = int(tile.max()) + 1, int(rank.max()) + 1
     likelihoods = np.ones((*shape, len(labels)))
-    likelihoods[tile, rank] = emissions(looks[labels].to_numpy(np.float64), options.label_error)
+    known = looks[labels].to_numpy(np.float64)
+    known[looks["code"].to_numpy() < 0] = np.nan  # an unfamiliar tile's probabilities mean nothing
+    likelihoods[tile, rank] = emissions(known, options.label_error)
     first, _ = _pairs(looks)
     weight = np.ones((shape[0], max(shape[1] - 1, 0)))
     weight[tile[first], rank[first]] = np.where(np.isnan(ratio), 1.0, ratio)

@@ -1,0 +1,162 @@
+"""What the pixels of two scenes say about change, tile by tile, streamed in strips."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from pipeline.change import score
+from pipeline.grid import Bounds, TileGrid, TileIndex
+from pipeline.scenes.radiometry import reflectance
+from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.scene import Scene
+from pipeline.tiling import Block, blocks, cut, tile_fraction, tile_indices
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+COLUMNS = ("magnitude", "compared")
+# Scene classification layer: cloud shadow, medium and high cloud, thin cirrus (ESA's SCL table).
+_CLOUD = (3, 8, 9, 10)
+# A tile counts as changed from 5 % of its ground on, so its 95th percentile decides.
+_PERCENTILE = 95.0
+_WINDOW, _WINDOWS = 4, 4  # the match is estimated in 4 x 4 windows of 4 x 4 tiles: a tenth of a granule's file blocks
+
+
+class Strip(NamedTuple):
+    """Both dates' reflectance (band, y, x) on a 20 m grid, where both were measured (y, x), and the north-west tile."""
+
+    origin: TileIndex
+    before: Floats
+    after: Floats
+    valid: Mask
+
+
+def shared_bands(before: Scene, after: Scene) -> tuple[str, ...]:
+    """The bands that both scenes have and the evidence uses."""
+    return tuple(band for band in (*score.COMPARED, score.NIR) if band in before.assets and band in after.assets)
+
+
+def evidence(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str] | None = None) -> pd.DataFrame:
+    """The radiometric evidence of change in every tile that both scenes cover, by tile_id.
+
+    `magnitude` is the 95th percentile of `score.change_score` over the tile's pixels (about 1 where nothing changed,
+    0 upward); `compared` the share of the tile (0..1) measured and free of cloud at both dates. `bands` default to
+    `shared_bands`; without any, or without common ground, the table is empty.
+
+    Raises:
+        PipelineError: a file is damaged.
+    """
+    bands = shared_bands(before, after) if bands is None else tuple(bands)
+    common = _common(before, after, grid)
+    if common is None or not bands:
+        return pd.DataFrame({name: np.empty(0, np.float32) for name in COLUMNS}, index=pd.Index([], name="tile_id", dtype=object))
+    left, right = replace(before, bounds=common), replace(after, bounds=common)
+    matched = _match(left, right, grid, bands)
+    parts = [_measure(strip, bands, matched, grid) for strip in _with_surroundings(_strips(left, right, grid, bands))]
+    return pd.concat(parts)
+
+
+def _common(before: Scene, after: Scene, grid: TileGrid) -> Bounds | None:
+    """The bounds of the tiles that both scenes touch."""
+    columns, rows = grid.covering(before.bounds)
+    others, lines = grid.covering(after.bounds)
+    west, east = max(columns.start, others.start), min(columns.stop, others.stop)
+    south, north = max(rows.start, lines.start), min(rows.stop, lines.stop)
+    if west >= east or south >= north:
+        return None
+    return west * grid.edge, south * grid.edge, east * grid.edge, north * grid.edge
+
+
+def _strips(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str]) -> Iterator[Strip]:
+    """Strips of both dates from north to south."""
+    for one, two in zip(blocks(before, grid, bands), blocks(after, grid, bands), strict=True):
+        first, seen = _halved(one, before, bands)
+        second, too = _halved(two, after, bands)
+        yield Strip(one.origin, first, second, seen & too)
+
+
+def _halved(block: Block, scene: Scene, bands: Sequence[str]) -> tuple[Floats, Mask]:
+    """A block's reflectance on a 20 m grid, and which of its pixels are measured and not cloud; 0 elsewhere."""
+    valid = block.valid if block.quality is None else block.valid & ~np.isin(block.quality, _CLOUD)
+    return _at_20_m(block.pixels, valid, scene, bands)
+
+
+def _at_20_m(pixels: npt.NDArray[np.generic], valid: Mask, scene: Scene, bands: Sequence[str]) -> tuple[Floats, Mask]:
+    whole = valid[0::2, 0::2] & valid[1::2, 0::2] & valid[0::2, 1::2] & valid[1::2, 1::2]
+    out = np.empty((len(bands), *whole.shape), np.float32)
+    for row, band in enumerate(bands):
+        plane = reflectance(pixels[row : row + 1], [scene.assets[band]])[0]
+        out[row] = (plane[0::2, 0::2] + plane[1::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 1::2]) / 4.0
+    return np.where(whole, np.nan_to_num(out, posinf=0.0), 0.0), whole
+
+
+def _match(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str]) -> score.Match:
+    """The match of two scenes of common bounds, from windows spread evenly over them."""
+    earlier_land: list[Floats] = []
+    later_land: list[Floats] = []
+    with SceneReader(before) as earlier, SceneReader(after) as later:
+        for bounds in _windows(before.bounds, grid):
+            first, seen = _at_20_m(*earlier.read(bounds, bands), before, bands)
+            second, too = _at_20_m(*later.read(bounds, bands), after, bands)
+            land = score.dry_land(first, second, seen & too, bands)
+            earlier_land.append(first[:, land])
+            later_land.append(second[:, land])
+    return score.match(np.concatenate(earlier_land, axis=1), np.concatenate(later_land, axis=1), bands)
+
+
+def _windows(bounds: Bounds, grid: TileGrid) -> list[Bounds]:
+    """Windows of whole tiles spread over bounds; all of them where the bounds are small."""
+    columns, rows = grid.covering(bounds)
+    places = []
+    for line in (columns, rows):
+        if len(line) <= _WINDOW * _WINDOWS:
+            places.append([(at, min(at + _WINDOW, line.stop)) for at in range(line.start, line.stop, _WINDOW)])
+        else:
+            starts = np.linspace(line.start, line.stop - _WINDOW, 2 * _WINDOWS + 1)[1::2].astype(int)
+            places.append([(int(at), int(at) + _WINDOW) for at in starts])
+    return [(west * grid.edge, south * grid.edge, east * grid.edge, north * grid.edge) for south, north in places[1] for west, east in places[0]]
+
+
+def _with_surroundings(strips: Iterator[Strip]) -> Iterator[tuple[Strip, int, int]]:
+    """Every strip with the rows around it that its scores reach into, and how many those are above and below."""
+    above: Strip | None = None
+    strip = next(strips)
+    for below in chain(strips, (None,)):
+        parts = [_edge(above, slice(-score.REACH, None)), strip, _edge(below, slice(0, score.REACH))]
+        kept = [part for part in parts if part is not None]
+        joined = Strip(
+            strip.origin,
+            np.concatenate([part.before for part in kept], axis=1),
+            np.concatenate([part.after for part in kept], axis=1),
+            np.concatenate([part.valid for part in kept], axis=0),
+        )
+        yield joined, 0 if above is None else score.REACH, 0 if below is None else score.REACH
+        if below is None:
+            return
+        above, strip = strip, below
+
+
+def _edge(strip: Strip | None, rows: slice) -> Strip | None:
+    return None if strip is None else Strip(strip.origin, strip.before[:, rows], strip.after[:, rows], strip.valid[rows])
+
+
+def _measure(around: tuple[Strip, int, int], bands: Sequence[str], matched: score.Match, grid: TileGrid) -> pd.DataFrame:
+    """The evidence of a strip's tiles."""
+    strip, above, below = around
+    scores = score.change_score(strip.before, strip.after, strip.valid, bands, matched)
+    inner = slice(above, len(scores) - below)
+    scores, valid = scores[inner], strip.valid[inner]
+    size = grid.tile_size // 2
+    index = tile_indices(strip.origin, valid.shape, size)
+    compared = tile_fraction(valid, size)
+    pixels = cut(scores, size).reshape(len(index), -1)
+    magnitude = np.full(len(index), np.nan, np.float32)
+    some = compared > 0
+    magnitude[some] = np.nanpercentile(pixels[some], _PERCENTILE, axis=1)
+    table = pd.DataFrame({"magnitude": magnitude, "compared": compared}, index=pd.Index(grid.tile_ids(index.tolist()), name="tile_id"))
+    return table[some]
