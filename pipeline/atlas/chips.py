@@ -153,5 +153,5 @@ def _sheet(chips: list[npt.NDArray[np.uint8]]) -> bytes:
         row, col = divmod(at, COLUMNS)
         canvas[row * EDGE : (row + 1) * EDGE, col * EDGE : (col + 1) * EDGE] = chip
     stream = io.BytesIO()
-    Image.fromarray(canvas).save(stream, "WEBP", quality=QUALITY, method=4)
+    Image.fromarray(canvas).save(stream, "WEBP", quality=QUALITY, method=2)
     return stream.getvalue()

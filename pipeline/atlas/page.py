@@ -87,19 +87,20 @@ class LandCoverAtlas(MacroElement):
     {% endmacro %}""")
 
     def __init__(self, meta: Mapping[str, Any], texts: Mapping[str, str]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._name, self._id, self.meta, self.texts = "LandCoverAtlas", "land_cover_atlas", meta, texts
 
-    def render(self, **kwargs: Any) -> None:  # noqa: ANN401  (branca's signature)
+    def render(self, **kwargs: Any) -> str:  # noqa: ANN401  (branca's signature)
         """Adds the inlined assets and the data blobs, then the call."""
-        figure = self.get_root()
+        figure: Any = self.get_root()
         for name in ("vendor/leaflet.css", "atlas.css"):
             figure.header.add_child(_Inline("style", _static(name)), name=name)
         for name in ("vendor/leaflet.js", *(f"{script}.js" for script in SCRIPTS)):
             figure.header.add_child(_Inline("script", _static(name)), name=name)
         for name, text in self.texts.items():
             figure.html.add_child(_Inline(f'script type="text/plain" id="{name}"', text), name=name)
-        super().render(**kwargs)
+        super().render(**kwargs)  # type: ignore[no-untyped-call]
+        return ""
 
 
 def _static(name: str) -> str:
@@ -129,7 +130,7 @@ def render_atlas(collected: AtlasInput, legend: Legend, out: Path, options: Atla
         part.write_text(html, encoding="utf-8", newline="\n")
         if part.stat().st_size != len(html.encode()) or not html.rstrip().endswith("</html>"):
             raise OutputError(f"{out}: does not read back as written; check the disk")
-        os.replace(part, out)
+        part.replace(out)
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -139,9 +140,9 @@ def render_atlas(collected: AtlasInput, legend: Legend, out: Path, options: Atla
 
 
 def _compose(meta: Mapping[str, Any], texts: Mapping[str, str]) -> str:
-    m = folium.Map(tiles=None, control_scale=True, font_size="12px", min_zoom=3, max_zoom=16, zoom_snap=0.25, wheel_px_per_zoom_level=90, world_copy_jump=True)
+    m = folium.Map(tiles=None, control_scale=False, font_size="12px", min_zoom=3, max_zoom=16, zoom_snap=0.25, wheel_px_per_zoom_level=90, world_copy_jump=True)
     m.default_js, m.default_css = [], []
-    figure = m.get_root()
+    figure: Any = m.get_root()
     # folium draws ids at random; fixed ones make equal inputs give equal pages.
     m._id, figure._id = "atlas", "figure"
     figure.title = _escaped(str(meta["title"]))
@@ -271,7 +272,7 @@ def _granules(scenes: Iterable[SceneTiles]) -> list[str]:
 def _place_name(scenes: list[SceneTiles]) -> str:
     names = _granules(scenes) or sorted({scene.id for scene in scenes})
     # Dates of one place often share the start of their ids.
-    common = os.path.commonprefix(names).rstrip("_- ") if len(names) > 1 else names[0]
-    if len(names) > 1 and len(common) >= 4 and common not in ("S2A_MSIL1C", "S2A_MSIL2A", "S2B_MSIL1C", "S2B_MSIL2A"):
+    common = os.path.commonprefix(names).rstrip("_- 0123456789") if len(names) > 1 else names[0]  # noqa: RUF071  (ids, not paths)
+    if len(names) > 1 and len(common) >= 4 and not re.fullmatch(r"S2[A-D]_.*", common):
         return common
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

@@ -183,8 +183,8 @@ def _merged(at: int, number: int, plane: Plane, members: list[int], scenes: Sequ
         wins = (scene.codes != OUTSIDE) & better
         classes[window][wins] = class_bytes(scene.codes)[wins]
         runner_up[window][wins] = class_bytes(scene.runner_up)[wins]
-        for name, values in (("confidence", scene.confidence), ("runner_up_confidence", scene.runner_up_confidence), ("valid", scene.valid), ("cloud", scene.cloud)):
-            out[name][window][wins] = values[wins]
+        for name in ("confidence", "runner_up_confidence", "valid", "cloud"):
+            out[name][window][wins] = getattr(scene, name)[wins]
         out["scene"][window][wins] = position
     stated = classes >= MAX_CLASSES
     out["confidence"][stated] = 0
@@ -220,8 +220,8 @@ def _overlap(earlier: Plane, later: Plane, a: int, b: int) -> _Overlap | None:
     east, north = np.meshgrid(x, y)
     to_earlier = Transformer.from_crs(later.epsg, earlier.epsg, always_xy=True)
     # The rim tells whether the planes meet at all, long before every tile is transformed.
-    rim = [np.concatenate([plane[0], plane[-1], plane[:, 0], plane[:, -1]]) for plane in (east, north)]
-    rim_x, rim_y = to_earlier.transform(*rim)
+    rim_east, rim_north = (np.concatenate([plane[0], plane[-1], plane[:, 0], plane[:, -1]]) for plane in (east, north))
+    rim_x, rim_y = to_earlier.transform(rim_east, rim_north)
     left, right = earlier.first_col * edge, (earlier.first_col + earlier.cols) * edge
     top, bottom = (earlier.top_row + 1) * edge, (earlier.top_row + 1 - earlier.rows) * edge
     finite = np.isfinite(rim_x) & np.isfinite(rim_y)

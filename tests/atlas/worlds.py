@@ -18,7 +18,11 @@ from pipeline.tiles import TileAnswers, tile_table, write_table
 
 # Mean codes (red, green, blue) of the classes, near EuroSAT's own.
 TONES = np.array(
-    [[105, 98, 88], [45, 62, 72], [96, 97, 92], [99, 100, 97], [123, 122, 124], [86, 100, 86], [112, 106, 100], [113, 108, 110], [64, 78, 85], [31, 52, 82]], float
+    [
+        *([105, 98, 88], [45, 62, 72], [96, 97, 92], [99, 100, 97], [123, 122, 124]),
+        *([86, 100, 86], [112, 106, 100], [113, 108, 110], [64, 78, 85], [31, 52, 82]),
+    ],
+    float,
 )
 
 
@@ -167,8 +171,10 @@ def write_world(
                 window = shares[i * step[0] : i * step[0] + size[0], j * step[1] : j * step[1] + size[1]]
                 cloud = noise(np.random.default_rng(at * 77 + i * 9 + j), size, 5) > 2.1 if clouds and at % 2 else None
                 name = f"S2A_{acquired:%Y%m%d}_T32T{'PQRS'[j % 4]}{'TUVW'[i % 4]}"
-                write_scene(folder, name, acquired, epsg, origin[0] + j * step[1], origin[1] - i * step[0], window, cloud=cloud, pictures=pictures, truecolour=truecolour)
+                corner = (origin[0] + j * step[1], origin[1] - i * step[0])
+                write_scene(folder, name, acquired, epsg, *corner, window, cloud=cloud, pictures=pictures, truecolour=truecolour)
     scenes = [{"id": path.parent.name, "status": "done"} for path in sorted(folder.glob("*/tiles.parquet"))]
-    scenes.append({"id": "S2B_broken", "status": "refused", "error": "IncompleteScene", "reason": "S2B_broken: band B02 is missing; download the product again"})
+    reason = "S2B_broken: band B02 is missing; download the product again"
+    scenes.append({"id": "S2B_broken", "status": "refused", "error": "IncompleteScene", "reason": reason})
     (folder / "run.json").write_text(json.dumps({"scenes": scenes}))
     return folder

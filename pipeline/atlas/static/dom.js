@@ -25,6 +25,18 @@
     const root = el("section", { class: "section " + (className || ""), "aria-label": title }, el("h2", {}, el("span", {}, title), remark), body);
     return { root, remark, body, heading: root.querySelector("h2 span") };
   }
+  /** Signs of the tool buttons, as strokes in a 24 x 24 square. */
+  const ICONS = {
+    link: "M10 14a4 4 0 0 0 6 .4l3-3a4 4 0 0 0-5.700-5.700l-1.500 1.500M14 10a4 4 0 0 0-6-.4l-3 3a4 4 0 0 0 5.700 5.700l1.500-1.500",
+    picture: "M12 4v11m-4.500-4.500L12 15l4.500-4.500M4 19h16",
+    print: "M7 9V4h10v5M7 17H4v-7h16v7h-3M7 14h10v6H7z",
+    sun: "M12 8a4 4 0 1 0 0 8a4 4 0 0 0 0-8M12 2v3M12 19v3M2 12h3M19 12h3M5 5l2 2M17 17l2 2M19 5l-2 2M7 17l-2 2",
+    moon: "M20 14.500A8.500 8.500 0 0 1 9.500 4a8.500 8.500 0 1 0 10.500 10.500z",
+    keys: "M3 7h18v10H3zM7 10.500h.01M11 10.500h.01M15 10.500h.01M8 14h8",
+    all: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
+  };
+  const icon = (name) => svg("svg", { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
+  const toolButton = (name, title, onclick) => el("button", { type: "button", class: "tool", title, "aria-label": title, onclick }, icon(name));
   const swatch = (colour) => el("i", { class: "swatch", style: { background: colour } });
 
   const number = (value, digits) => value.toLocaleString("en", { minimumFractionDigits: digits || 0, maximumFractionDigits: digits || 0 }).replace(/,/g, "\u2009");
@@ -60,5 +72,5 @@
     if (live) live.textContent = text;
   }
 
-  Object.assign(Atlas, { el, svg, clear, link, section, swatch, number, hectares, share, day, degrees, download, csv, announce });
+  Object.assign(Atlas, { el, svg, clear, link, section, swatch, icon, toolButton, number, hectares, share, day, degrees, download, csv, announce });
 })();

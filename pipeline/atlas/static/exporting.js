@@ -6,7 +6,7 @@
 
   Atlas.exporting = function (page) {
     const { map, container, meta, classes, data } = page;
-    const tool = (sign, name, onclick) => page.tools.prepend(el("button", { type: "button", class: "tool", title: name, "aria-label": name, onclick }, sign));
+    const tool = (icon, name, onclick) => page.tools.append(Atlas.toolButton(icon, name, onclick));
 
     /** Draws what the map shows and a legend beside it on a canvas. */
     function compose() {
@@ -92,9 +92,9 @@
     }
 
     page.exportPicture = () => new Promise((resolve) => compose().toBlob(resolve, "image/png"));
-    tool("⎙", "Print", () => window.print());
-    tool("⤓", "Save the view as PNG", async () => Atlas.download("land-cover-" + meta.dates[page.state.after] + ".png", await page.exportPicture()));
-    tool("⧉", "Copy the address of this view", async () => {
+    tool("print", "Print", () => window.print());
+    tool("picture", "Save the view as PNG", async () => Atlas.download("land-cover-" + meta.dates[page.state.after] + ".png", await page.exportPicture()));
+    tool("link", "Copy the address of this view", async () => {
       try { await navigator.clipboard.writeText(location.href); page.notice("The address of this view is copied."); } catch (error) { page.notice("Copy the address from the browser's address line."); }
     });
     addEventListener("beforeprint", () => map.invalidateSize({ animate: false, pan: false }));

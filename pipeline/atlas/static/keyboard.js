@@ -12,7 +12,7 @@
     const close = el("button", { type: "button", onclick: () => help.close() }, "Close");
     const help = el("dialog", { class: "help", "aria-label": "Keys" }, el("h2", {}, "Keys"), el("dl", {}, HELP.map(([keys, what]) => [el("dt", {}, keys), el("dd", {}, what)])), close);
     document.body.append(help);
-    page.tools.append(el("button", { type: "button", class: "tool", title: "Keys", "aria-label": "Keys", onclick: () => help.showModal() }, "?"));
+    page.tools.append(Atlas.toolButton("keys", "Keys", () => help.showModal()));
 
     function readMiddle() {
       const date = page.dateOf("after"), tile = page.findTile(map.getCenter(), date);

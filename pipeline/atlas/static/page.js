@@ -7,7 +7,7 @@
   const rgb = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
   /** A canvas pixel as one number (little-endian RGBA). */
   const pixel = ([red, green, blue], alpha) => (Math.round(alpha * 255) << 24 | blue << 16 | green << 8 | red) >>> 0;
-  const WHITE = [255, 255, 255], SLATE = [62, 68, 74], UNDECIDED_VEIL = [176, 170, 160], STABLE_VEIL = 0.62;
+  const WHITE = [255, 255, 255], SLATE = [62, 68, 74], UNDECIDED_VEIL = [205, 200, 190], STABLE_VEIL = 0.62;
   // Kinds of tiles in Change, in the low bits of their codes.
   const KIND = { stable: 0, undecided: 1, changed: 2, aside: 3 };
 
@@ -67,24 +67,27 @@
       this.tabs = el("div", { class: "tabs", role: "group", "aria-label": "Mode" });
       const modes = meta.dates.length > 1 ? [["map", "Map"], ["swipe", "Swipe"], ["change", "Change"]] : [];
       for (const [mode, name] of modes) this.tabs.append(el("button", { type: "button", "data-mode": mode, onclick: () => this.update({ mode, pair: null, blink: false }) }, name));
-      this.tools = el("div", { class: "tools" });
+      this.tools = el("div", { class: "tools", role: "toolbar", "aria-label": "Tools" });
       this.body = el("div", { class: "panel-body" });
       this.panel = el("aside", { class: "panel", id: "atlas-panel", "aria-label": "Land cover atlas" },
         el("button", { class: "grab", type: "button", "aria-label": "Resize the panel", onclick: () => this.resizeSheet() }),
-        el("header", {}, el("div", { class: "title" }, el("h1", {}, meta.title), this.tools), el("p", {}, meta.subtitle), modes.length ? this.tabs : null),
+        el("header", {}, el("h1", {}, meta.title), el("p", {}, meta.subtitle), modes.length ? this.tabs : null),
         this.body);
       document.body.append(this.panel, el("div", { id: "atlas-live", class: "unseen", "aria-live": "polite" }));
       this.container = this.map.getContainer();
+      this.container.append(this.tools);
+      L.DomEvent.disableClickPropagation(this.tools);
       this.container.setAttribute("aria-label", "Map of land cover. Arrow keys move it, plus and minus zoom. T reads the tile in the middle, Shift and arrows walk from tile to tile.");
       this.container.setAttribute("role", "application");
       this.addTheme();
       const home = L.control({ position: "topleft" });
       home.onAdd = () => {
-        const box = el("div", { class: "leaflet-bar" }, el("a", { href: "#", role: "button", title: "Show everything", "aria-label": "Show everything", onclick: (event) => { event.preventDefault(); this.fit(meta.bounds); } }, "⤢"));
+        const box = el("div", { class: "leaflet-bar" }, el("a", { href: "#", role: "button", title: "Show everything", "aria-label": "Show everything", onclick: (event) => { event.preventDefault(); this.fit(meta.bounds); } }, Atlas.icon("all")));
         L.DomEvent.disableClickPropagation(box);
         return box;
       };
       home.addTo(this.map);
+      L.control.scale({ imperial: false }).addTo(this.map);
       this.map.attributionControl.setPrefix('<a href="https://leafletjs.com" title="A JavaScript library for interactive maps">Leaflet</a>');
       this.map.attributionControl.addAttribution(el("span", {}, meta.attribution).innerHTML);
       this.map.invalidateSize({ pan: false });
@@ -106,14 +109,15 @@
     }
 
     addTheme() {
-      const dark = matchMedia("(prefers-color-scheme: dark)"), apply = () => {
-        const { theme } = this.state, chosen = theme === "auto" ? (dark.matches ? "dark" : "light") : theme;
-        document.documentElement.dataset.theme = chosen;
-        button.setAttribute("aria-label", chosen === "dark" ? "Light colours" : "Dark colours");
-        button.title = button.getAttribute("aria-label");
-        button.textContent = chosen === "dark" ? "☀" : "☾";
+      const dark = matchMedia("(prefers-color-scheme: dark)"), root = document.documentElement;
+      const button = Atlas.toolButton("moon", "", () => { this.state.theme = root.dataset.theme === "dark" ? "light" : "dark"; apply(); this.update({}); });
+      const apply = () => {
+        root.dataset.theme = this.state.theme === "auto" ? (dark.matches ? "dark" : "light") : this.state.theme;
+        const isDark = root.dataset.theme === "dark";
+        clear(button, Atlas.icon(isDark ? "sun" : "moon"));
+        button.title = isDark ? "Light colours" : "Dark colours";
+        button.setAttribute("aria-label", button.title);
       };
-      const button = el("button", { type: "button", class: "tool", onclick: () => { this.state.theme = document.documentElement.dataset.theme === "dark" ? "light" : "dark"; apply(); this.update({}); } });
       this.tools.append(button);
       dark.addEventListener("change", apply);
       apply();
@@ -183,8 +187,8 @@
       const veil = pixel(document.documentElement.dataset.theme === "dark" ? SLATE : WHITE, STABLE_VEIL);
       for (let c = 0; c < count; c++) {
         lut[c << 7 | KIND.stable] = lut[c << 7 | KIND.aside] = veil;
-        lut[c << 7 | KIND.undecided] = pixel(UNDECIDED_VEIL, 0.62);
-        hatch[c << 7 | KIND.undecided] = pixel(SLATE, 0.5);
+        lut[c << 7 | KIND.undecided] = pixel(UNDECIDED_VEIL, 0.66);
+        hatch[c << 7 | KIND.undecided] = pixel(SLATE, 0.42);
         lut[c << 7 | KIND.changed] = pixel(this.colours[c], Math.max(state.opacity, 0.85));
       }
       this.paintStates(lut, hatch);
