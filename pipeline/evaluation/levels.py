@@ -38,7 +38,7 @@ def harmonised(reflectance: Floats, line: Harmonisation | None) -> Floats:
 
 def clear(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """Patches (n, y, x, bands) with fewer than 5 % of pixels brighter than code 200 in any band: hardly any cloud."""
-    return (codes.max(axis=-1) > 200).mean(axis=(1, 2)) < 0.05
+    return np.asarray((codes.max(axis=-1) > 200).mean(axis=(1, 2)) < 0.05)
 
 
 def stability(classifier: Classifier, stretch: Stretch, top: Floats, surfaces: list[Floats], line: Harmonisation | None) -> Stability:

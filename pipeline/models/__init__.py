@@ -1,0 +1,1 @@
+"""Trained models: what they are, where they are stored, what runs them."""

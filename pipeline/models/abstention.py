@@ -43,7 +43,7 @@ class Abstention:
         moved = features - self.centre
         place = moved @ self.basis
         square = np.square(place).sum(axis=1, keepdims=True) - 2 * place @ self.centres.T + np.square(self.centres).sum(axis=1)
-        return np.sqrt(np.maximum(square.min(axis=1), 0.0)).astype(np.float32)
+        return np.asarray(np.sqrt(np.maximum(square.min(axis=1), 0.0)), np.float32)
 
     def write(self, path: Path) -> None:
         """Stores the arrays."""

@@ -10,7 +10,7 @@ Labels = npt.NDArray[np.integer]
 def softmax(logits: Floats) -> npt.NDArray[np.float64]:
     """Rows of probabilities."""
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True).astype(np.float64))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
 def log_loss(logits: Floats, labels: Labels) -> float:

@@ -64,6 +64,16 @@ def read_labelled(source: Path, classes: Sequence[str] | None = None, only: Sequ
     return LabelledPatches(names, patches, np.array([code for code, _, _ in entries], np.int64), tuple(name for _, name, _ in entries))
 
 
+def folders(source: Path) -> set[str]:
+    """Names of the folders that hold pictures in a zip or folder.
+
+    Raises:
+        ModelError: the source is missing or damaged.
+    """
+    with _Source(source) as files:
+        return {PurePosixPath(name).parent.name for name in files.names() if PurePosixPath(name).suffix.lower() in SUFFIXES}
+
+
 def read_names(path: Path) -> tuple[str, ...]:
     """The file names listed in a split file, one a line.
 
@@ -100,7 +110,8 @@ def cut(picture: npt.NDArray[np.uint8], size: int = 64) -> tuple[npt.NDArray[np.
     """
     rows, columns = picture.shape[0] // size, picture.shape[1] // size
     if not rows or not columns:
-        raise ModelError(f"the picture is {picture.shape[1]}x{picture.shape[0]} pixels, smaller than one patch of {size}x{size}; give a larger one at 10 m a pixel")
+        found = f"{picture.shape[1]}x{picture.shape[0]}"
+        raise ModelError(f"the picture is {found} pixels, smaller than one patch of {size}x{size}; give a larger one at 10 m a pixel")
     patches = picture[: rows * size, : columns * size].reshape(rows, size, columns, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
     y, x = np.divmod(np.arange(rows * columns), columns)
     return np.stack([x, y], axis=1) * size, patches
@@ -108,7 +119,8 @@ def cut(picture: npt.NDArray[np.uint8], size: int = 64) -> tuple[npt.NDArray[np.
 
 def _check(source: Path, classes: tuple[str, ...], found: dict[str, list[tuple[str, str]]], names: list[str], wanted: set[str] | None) -> None:
     if not names:
-        raise ModelError(f"{source}: holds no pictures in class folders ({', '.join(classes[:3]) or 'none found'} ...); give EuroSAT's zip or a folder with one sub-folder a class")
+        sought = ", ".join(classes[:3]) or "none found"
+        raise ModelError(f"{source}: holds no pictures in class folders ({sought} ...); give EuroSAT's zip or a folder with one sub-folder a class")
     for label in classes:
         if len(found.get(label, [])) < 2:
             raise ModelError(f"{source}: class {label} has {len(found.get(label, []))} pictures, at least 2 are needed; add pictures or check the folder names")

@@ -8,9 +8,10 @@ from PIL import Image
 
 # Surface reflectance (L2A) against top of atmosphere for B04, B03, B02: L1C = L2A * scale + offset, measured on paired
 # pixels (April, Belgium). Its inverse makes surface-like patches of EuroSAT's.
-L2A_SCALE = np.array([0.97, 0.93, 0.88], np.float32)
-L2A_OFFSET = np.array([0.018, 0.033, 0.065], np.float32)
+L2A_SCALE = np.array([0.97, 0.93, 0.88])
+L2A_OFFSET = np.array([0.018, 0.033, 0.065])
 CODES_PER_REFLECTANCE = 254.0 / 0.275
+Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def geometry(patches: npt.NDArray[np.uint8], plan: Augmentation, rng: np.random.
         piece = patch[y : y + side, x : x + side]
         if side != size:
             piece = np.asarray(Image.fromarray(np.ascontiguousarray(piece)).resize((size, size), Image.Resampling.BICUBIC))
-        turns, flip = rng.integers(0, 4), rng.random() < 0.5
+        turns, flip = int(rng.integers(0, 4)), rng.random() < 0.5
         piece = np.rot90(piece, turns)
         out[position] = piece[:, ::-1] if flip else piece
     return out
@@ -68,10 +69,10 @@ def radiometry(patches: npt.NDArray[np.uint8], plan: Augmentation, rng: np.rando
     """Gain, haze, gamma and a turn towards surface reflectance, in the units of the codes."""
     n, bands = len(patches), patches.shape[-1]
     codes = patches.astype(np.float32)
-    gain, offset, gamma = np.ones((n, bands), np.float32), np.zeros((n, bands), np.float32), np.ones((n, 1), np.float32)
+    gain, offset, gamma = np.ones((n, bands)), np.zeros((n, bands)), np.ones((n, 1))
     if plan.surface and bands == 3:
         # A random part of the way, sometimes beyond it; the codes' floor of 1 is kept out of the line.
-        share = np.where(rng.random(n) < plan.surface, rng.uniform(0.2, 1.1, n), 0.0)[:, None].astype(np.float32)
+        share = np.where(rng.random(n) < plan.surface, rng.uniform(0.2, 1.1, n), 0.0)[:, None]
         gain = 1 + share * (1 / L2A_SCALE - 1)
         offset = -share * (L2A_OFFSET / L2A_SCALE) * CODES_PER_REFLECTANCE
     if plan.jitter:
@@ -93,7 +94,7 @@ def radiometry(patches: npt.NDArray[np.uint8], plan: Augmentation, rng: np.rando
     return codes
 
 
-def mix(patches: npt.NDArray[np.float32], targets: npt.NDArray[np.float32], plan: Augmentation, rng: np.random.Generator) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def mix(patches: Floats, targets: Floats, plan: Augmentation, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Mixup (Zhang et al. 2018) or cutmix (Yun et al. 2019) of a batch with itself, by the plan's shares."""
     draw = rng.random()
     if draw >= plan.mixup + plan.cutmix:
@@ -103,7 +104,7 @@ def mix(patches: npt.NDArray[np.float32], targets: npt.NDArray[np.float32], plan
     if draw < plan.mixup:
         return patches * np.float32(share) + patches[other] * np.float32(1 - share), targets * np.float32(share) + targets[other] * np.float32(1 - share)
     size = patches.shape[1]
-    side = int(round(size * (1 - share) ** 0.5))
+    side = round(size * (1 - share) ** 0.5)
     y, x = rng.integers(0, size - side + 1, 2)
     mixed = patches.copy()
     mixed[:, y : y + side, x : x + side] = patches[other, y : y + side, x : x + side]

@@ -12,14 +12,14 @@ from pipeline.errors import ModelError, OutputError
 Arrays = list[npt.NDArray[Any]]
 
 
-def store(path: Path, state: dict[str, Any], **groups: Any) -> None:
+def store(path: Path, state: dict[str, Any], **groups: Arrays) -> None:
     """Writes lists of arrays by name and a JSON state.
 
     Raises:
         OutputError: the file cannot be written (disk full); an earlier file stays as it was.
     """
     partial = path.with_suffix(".partial")
-    arrays = {f"{group}/{position:04d}": array for group, listed in groups.items() for position, array in enumerate(listed)}
+    arrays: Any = {f"{group}/{position:04d}": array for group, listed in groups.items() for position, array in enumerate(listed)}
     try:
         with partial.open("wb") as stream:
             np.savez(stream, state=np.array(json.dumps(state)), **arrays)

@@ -14,10 +14,13 @@ import numpy.typing as npt
 
 from pipeline.errors import OutputError
 from pipeline.models.abstention import FILE, Abstention
+from pipeline.models.architectures import Network
 from pipeline.models.card import ModelCard
 
+Group = Any  # of an HDF5 file; h5py ships no types
 
-def with_temperature(network: Any, temperature: float) -> Any:
+
+def with_temperature(network: Network, temperature: float) -> Network:
     """The network (logits out) followed by temperature and softmax: probabilities out."""
     import keras
 
@@ -25,12 +28,12 @@ def with_temperature(network: Any, temperature: float) -> Any:
     return keras.Model(network.input, keras.layers.Softmax(name="probabilities", dtype="float32")(scaled), name=network.name)
 
 
-def save_keras(model: Any, path: Path) -> None:
+def save_keras(model: Network, path: Path) -> None:
     """Stores a float32 model with its kernels as float16 (half the size; Keras restores float32 on loading).
 
     Batch statistics stay float32: their variances leave float16's range.
     """
-    import h5py
+    import h5py  # type: ignore[import-untyped]
 
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "model.keras"
@@ -47,7 +50,7 @@ def save_keras(model: Any, path: Path) -> None:
                 target.writestr(zipfile.ZipInfo(entry.filename, (2020, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
 
 
-def save_openvino(model: Any, path: Path, half: bool = True) -> None:
+def save_openvino(model: Network, path: Path, half: bool = True) -> None:
     """Stores the twin that takes uint8 codes and gives `probabilities` and `features`."""
     import keras
     import openvino
@@ -67,7 +70,7 @@ def save_openvino(model: Any, path: Path, half: bool = True) -> None:
     openvino.save_model(graph, path, compress_to_fp16=half)
 
 
-def save(folder: Path, network: Any, card: ModelCard, abstention: Abstention | None = None) -> ModelCard:
+def save(folder: Path, network: Network, card: ModelCard, abstention: Abstention | None = None) -> ModelCard:
     """Writes the model's folder and returns its card with the digests of all weight files; a card comes last.
 
     `network` gives logits; `card.temperature` goes into the stored graphs.
@@ -103,7 +106,7 @@ def digest(path: Path) -> str:
 
 def data_digest(patches: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]) -> str:
     """SHA-256 of decoded patches and their labels, whatever container they came in."""
-    found = hashlib.sha256(np.ascontiguousarray(patches))
+    found = hashlib.sha256(np.ascontiguousarray(patches).tobytes())
     found.update(labels.astype("<i8").tobytes())
     return found.hexdigest()
 
@@ -124,7 +127,7 @@ def versions() -> Mapping[str, str]:
     return found
 
 
-def _copy_halved(source: Any, target: Any) -> None:
+def _copy_halved(source: Group, target: Group) -> None:
     for name, value in source.attrs.items():
         target.attrs[name] = value
     for name, item in source.items():

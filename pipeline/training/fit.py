@@ -5,7 +5,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ModelError
-from pipeline.models.architectures import resnet50
+from pipeline.models.architectures import Network, resnet50
 from pipeline.models.pictures import LabelledPatches
 from pipeline.training import checkpoint
 from pipeline.training.augment import augment, mix
@@ -23,10 +23,14 @@ from pipeline.training.options import Schedule, TrainOptions
 
 log = logging.getLogger(__name__)
 
+Logs = dict[str, float] | None
+Callback = Any
 Weights = list[npt.NDArray[Any]]
 
 
-def train(options: TrainOptions, data: LabelledPatches, validation: LabelledPatches | None = None, progress: Callable[[str], None] = log.info) -> Any:
+def train(
+    options: TrainOptions, data: LabelledPatches, validation: LabelledPatches | None = None, progress: Callable[[str], None] = log.info
+) -> Network:
     """Trains a ResNet50 and returns it with its averaged weights (logits out); continues a run found in `options.folder`.
 
     Writes there `last.npz` (everything needed to resume), `averaged.npz` (weights only), `history.csv` and TensorBoard's logs.
@@ -49,7 +53,7 @@ def train(options: TrainOptions, data: LabelledPatches, validation: LabelledPatc
         keras.config.set_dtype_policy(policy)
 
 
-def predict_logits(model: Any, patches: npt.NDArray[Any], batch: int = 256) -> npt.NDArray[np.float32]:
+def predict_logits(model: Network, patches: npt.NDArray[Any], batch: int = 256) -> npt.NDArray[np.float32]:
     """Logits (n, classes) of patches in 0..255, batch by batch."""
     parts = []
     for start in range(0, len(patches), batch):
@@ -141,7 +145,7 @@ class _Run:
 
     def _finish_epoch(self, loss: float, accuracy: float, seconds: float) -> None:
         options = self.options
-        row = {"epoch": self.epoch, "loss": loss, "accuracy": accuracy, "rate": float(np.asarray(self.model.optimizer.learning_rate)), "seconds": round(seconds, 1)}
+        row = {"epoch": self.epoch, "loss": loss, "accuracy": accuracy, "rate": self._rate(), "seconds": round(seconds, 1)}
         due = self.epoch % options.validate_every == 0 or self.epoch == options.epochs or options.schedule is Schedule.PLATEAU
         if self.validation is not None and due:
             row |= self._validate()
@@ -164,11 +168,14 @@ class _Run:
             self._plateau(found["val_loss"])
         return found
 
+    def _rate(self) -> float:
+        return float(np.asarray(self.model.optimizer.learning_rate))
+
     def _plateau(self, loss: float) -> None:
         """Halves the rate when two validations in a row brought nothing."""
         seen = [row["val_loss"] for row in self.history if "val_loss" in row]
         if len(seen) >= 2 and min(loss, seen[-1]) >= min(seen[:-1]):
-            self.model.optimizer.learning_rate = float(np.asarray(self.model.optimizer.learning_rate)) * 0.5
+            self.model.optimizer.learning_rate = self._rate() * 0.5
 
     def _store(self) -> None:
         state = {"classes": self.classes, "epoch": self.epoch, "history": self.history, "pretrained": self.pretrained, "options": _plain(self.options)}
@@ -209,19 +216,19 @@ class _Run:
         class Averaging(keras.callbacks.Callback):  # type: ignore[misc]
             """Exponential average of all weights, batch statistics included, every few steps."""
 
-            def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+            def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:  # noqa: ARG002
                 if batch % options.ema_every == 0:
                     # A young average follows quickly.
                     decay = min(options.ema, 0.5 + 0.05 * (run.epoch * 10 + batch / options.ema_every))
                     for mean, value in zip(run.averaged, self.model.weights, strict=True):
-                        mean += (np.asarray(value) - mean) * (1 - decay)  # noqa: PLW2901
+                        mean += (np.asarray(value) - mean) * (1 - decay)
 
         callbacks: list[Any] = [_guard(), Averaging()]
         if options.tensorboard and keras.backend.backend() == "tensorflow":
             callbacks.append(keras.callbacks.TensorBoard(str(options.folder / "tensorboard"), write_graph=False))
         return callbacks
 
-    def averaged_model(self) -> Any:
+    def averaged_model(self) -> Network:
         """The network with averaged weights and keras' own layers, in float32."""
         import keras
 
@@ -261,11 +268,11 @@ def _batches() -> type[Any]:
     return Batches
 
 
-def _guard() -> Any:
+def _guard() -> Callback:
     import keras
 
     class Guard(keras.callbacks.Callback):  # type: ignore[misc]
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
             loss = (logs or {}).get("loss", 0.0)
             if not math.isfinite(loss):
                 raise ModelError(f"the loss became {loss} at step {batch + 1}; lower --rate or look for broken pictures, the last checkpoint is kept")

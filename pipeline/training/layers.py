@@ -3,6 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+from pipeline.models.architectures import Tensor
+
+Optimizer = Any
+
 
 def fused_normalisation() -> type[Any]:
     """Batch normalisation with the same weights as keras', as one fused kernel where the backend has one.
@@ -17,7 +21,7 @@ def fused_normalisation() -> type[Any]:
     import tensorflow as tf
 
     class FusedNormalisation(keras.layers.BatchNormalization):  # type: ignore[misc]
-        def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        def call(self, inputs: Tensor, training: bool | None = None, mask: Tensor = None) -> Tensor:  # noqa: ARG002
             learns = bool(training) and self.trainable
             moving = tf.zeros([0]), tf.zeros([0])
             if not learns:
@@ -40,12 +44,12 @@ def fused_normalisation() -> type[Any]:
     return FusedNormalisation
 
 
-def layered_adamw(factor: Callable[[str], float], **options: Any) -> Any:
+def layered_adamw(factor: Callable[[str], float], **options: object) -> Optimizer:
     """AdamW whose learning rate is multiplied by `factor(path of the variable)`; scales, offsets and biases do not decay."""
     import keras
 
     class LayeredAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
-        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
             # Some backends hand over their own variable, which does not know its path.
             path = self._trainable_variables[self._get_variable_index(variable)].path
             super().update_step(gradient, variable, learning_rate * factor(path))

@@ -10,16 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ModelError
+from pipeline.models.architectures import Network, Tensor
 
 # Stage name, filters of the 3x3 convolution, blocks, stride of the first block.
 STAGES = (("conv2", 64, 3, 1), ("conv3", 128, 4, 2), ("conv4", 256, 6, 2), ("conv5", 512, 3, 2))
 PRETRAINED = ("conv1", "conv2", "conv3", "conv4", "conv5")
-# Means of ImageNet's channels in RGB order, which keras.applications subtracts (after turning RGB to BGR).
+# Means of ImageNet's channels in RGB order, which keras.applications subtracts.
 IMAGENET_MEAN = (123.68, 116.779, 103.939)
 EPSILON = 1.001e-5
 
 
-def build(classes: int, patch_size: int = 64, bands: int = 3, dropout: float = 0.3, upsample: int = 1, norm: type[Any] | None = None) -> Any:
+def build(
+    classes: int, patch_size: int = 64, bands: int = 3, dropout: float = 0.3, upsample: int = 1, norm: type[Any] | None = None
+) -> Network:
     """The network: codes 0..255 (n, patch_size, patch_size, bands) in, logits (n, classes) out.
 
     The layer `features` gives the pooled features (n, 2048). `upsample` enlarges patches inside the graph; `norm`
@@ -30,13 +33,13 @@ def build(classes: int, patch_size: int = 64, bands: int = 3, dropout: float = 0
 
     norm = norm or layers.BatchNormalization
 
-    def conv(x: Any, filters: int, kernel: int, stride: int, name: str, activate: bool = True) -> Any:
+    def conv(x: Tensor, filters: int, kernel: int, stride: int, name: str, activate: bool = True) -> Tensor:
         x = layers.Conv2D(filters, kernel, strides=stride, padding="same" if kernel == 3 else "valid", use_bias=False, name=f"{name}_conv")(x)
         x = norm(momentum=0.9, epsilon=EPSILON, name=f"{name}_bn")(x)  # 0.99 lags for epochs
         return layers.ReLU(name=f"{name}_relu")(x) if activate else x
 
     inputs = keras.Input((patch_size, patch_size, bands), name="patches", dtype="float32")
-    # BGR minus ImageNet's means, written as scale and offset so that nothing about the input can be forgotten.
+    # What keras.applications subtracts, inside the graph so that it cannot be forgotten.
     mean = IMAGENET_MEAN if bands == 3 else (118.0,) * bands
     x = layers.Rescaling(1.0, [-value for value in mean], name="centre", dtype="float32")(inputs)
     if upsample > 1:
@@ -60,7 +63,7 @@ def build(classes: int, patch_size: int = 64, bands: int = 3, dropout: float = 0
     return keras.Model(inputs, x, name="resnet50")
 
 
-def load_imagenet(model: Any, source: str | Path) -> tuple[str, ...]:
+def load_imagenet(model: Network, source: str | Path) -> tuple[str, ...]:
     """Fills the convolutions with ImageNet's weights and returns the stages ("conv1" ...) that were filled.
 
     `source` is "imagenet" (downloaded by keras.applications) or an npz with `<layer>_conv/raw_OIHW_then_bias` and

@@ -18,4 +18,5 @@ def check_patches(card: ModelCard, patches: npt.NDArray[Any]) -> None:
     shape = (card.patch_size, card.patch_size, len(card.bands))
     dtype = np.uint8 if card.units == "code" else np.float32
     if patches.ndim != 4 or patches.shape[1:] != shape or patches.dtype != dtype:
-        raise ModelError(f"{card.name}: patches are {patches.shape} {patches.dtype}, the model takes (n, {', '.join(map(str, shape))}) {np.dtype(dtype).name}; cut them with pipeline.tiling")
+        takes = f"(n, {', '.join(map(str, shape))}) {np.dtype(dtype).name}"
+        raise ModelError(f"{card.name}: patches are {patches.shape} {patches.dtype}, the model takes {takes}; cut them with pipeline.tiling")

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from pipeline.errors import ModelError
 from pipeline.models.abstention import Abstention
+from pipeline.models.architectures import Network
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
 from pipeline.models.engines.checks import check_patches
@@ -23,7 +24,8 @@ class KerasClassifier:
         model = load_model(path)
         size, bands, classes = card.patch_size, len(card.bands), len(card.legend.classes)
         if model.input_shape != (None, size, size, bands) or model.output_shape != (None, classes):
-            raise ModelError(f"{path}: maps {model.input_shape} to {model.output_shape}, the card says {size}x{size}x{bands} to {classes}; copy the model folder again")
+            said = f"{size}x{size}x{bands} to {classes}"
+            raise ModelError(f"{path}: maps {model.input_shape} to {model.output_shape}, the card says {said}; copy the model folder again")
         import keras
 
         self._card, self.engine = card, "keras"
@@ -53,13 +55,14 @@ class KerasClassifier:
         for start in range(0, len(patches), BATCH):
             piece = patches[start : start + BATCH].astype(np.float32)
             padded = np.concatenate([piece, np.repeat(piece[-1:], BATCH - len(piece), axis=0)])
-            parts.append(tuple(np.asarray(output)[: len(piece)] for output in self._model.predict_on_batch(padded)))
+            probabilities, features = self._model.predict_on_batch(padded)
+            parts.append((np.asarray(probabilities)[: len(piece)], np.asarray(features)[: len(piece)]))
         if not parts:
             return np.empty((0, len(self.card.legend.classes)), np.float32), np.empty((0, self._model.output_shape[1][1]), np.float32)
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
-def load_model(path: Path) -> Any:
+def load_model(path: Path) -> Network:
     """A stored Keras model in safe mode; its digest must have been checked before.
 
     Raises:

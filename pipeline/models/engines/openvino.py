@@ -15,6 +15,10 @@ from pipeline.models.engines.checks import check_patches
 # Throughput is flat from 64 to 512 patches a call; small batches waste less on a scene's last patches.
 BATCH = 64
 
+# OpenVINO is imported inside functions only.
+Request = Any
+Core = Any
+
 
 class OpenVinoClassifier:
     """A model's twin on the CPU; every call runs batches of one fixed size, so a patch's answer never depends on its neighbours.
@@ -39,7 +43,8 @@ class OpenVinoClassifier:
             self._compiled = core.compile_model(graph, "CPU", options)
             shapes = {output.get_any_name(): tuple(output.shape) for output in self._compiled.outputs}
         except (RuntimeError, ValueError) as error:
-            raise ModelError(f"{model}: OpenVINO cannot load the model ({str(error).splitlines()[0]}); use --engine keras or copy the model folder again") from error
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"{model}: OpenVINO cannot load it ({reason}); use --engine keras or copy the model folder again") from error
         if shapes.get("probabilities") != (BATCH, len(card.legend.classes)) or "features" not in shapes:
             raise ModelError(f"{model}: answers {shapes}, the card says {len(card.legend.classes)} classes; copy the model folder again")
         self._queue = openvino.AsyncInferQueue(self._compiled)
@@ -68,7 +73,7 @@ class OpenVinoClassifier:
         padded = -(-n // BATCH) * BATCH
         found = {name: np.empty((padded, self._compiled.output(name).shape[1]), np.float32) for name in ("probabilities", "features")}
 
-        def keep(request: Any, start: int) -> None:
+        def keep(request: Request, start: int) -> None:
             for name, rows in found.items():
                 rows[start : start + BATCH] = request.get_tensor(name).data
 
@@ -82,7 +87,7 @@ class OpenVinoClassifier:
         return found["probabilities"][:n], found["features"][:n]
 
 
-def supports_bf16(core: Any = None) -> bool:
+def supports_bf16(core: Core = None) -> bool:
     """Whether this machine's processor computes in bfloat16."""
     if core is None:
         import openvino

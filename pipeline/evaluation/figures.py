@@ -1,0 +1,134 @@
+"""The report's pictures: small PNGs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pipeline.evaluation.metrics import Figures, risk_coverage
+from pipeline.models.calibration import bins
+from pipeline.models.pictures import LabelledPatches
+
+Floats = npt.NDArray[np.floating]
+Axes = Any  # matplotlib ships no types for what subplots returns
+BLUE, RED, GREY = "#2b55c0", "#d00c37", "#8a8f98"
+
+
+def curves(histories: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
+    """Loss and accuracy by epoch of one or more runs."""
+    figure, (left, right) = _axes(1, 2, (9, 3.4))
+    for (name, rows), colour in zip(histories.items(), (BLUE, RED, "#0b5410", "#e8750f", "#936fd3"), strict=False):
+        for axis, value in ((left, "loss"), (right, "accuracy")):
+            axis.plot([row["epoch"] for row in rows], [row[value] for row in rows], color=colour, alpha=0.45, ls="--", label=f"{name}, training (augmented)")
+            seen = [row for row in rows if f"val_{value}" in row]
+            axis.plot([row["epoch"] for row in seen], [row[f"val_{value}"] for row in seen], color=colour, marker="o", ms=3, label=f"{name}, validation")
+    left.set(xlabel="epoch", ylabel="loss")
+    right.set(xlabel="epoch", ylabel="accuracy")
+    right.legend(fontsize=7, frameon=False)
+    _save(figure, path)
+
+
+def rates(histories: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
+    """The learning rate at each epoch's end."""
+    figure, axis = _axes(1, 1, (4.5, 2.8))
+    for name, rows in histories.items():
+        axis.plot([row["epoch"] for row in rows], [row["rate"] for row in rows], marker="o", ms=3, label=name)
+    axis.set(xlabel="epoch", ylabel="learning rate")
+    axis.legend(fontsize=7, frameon=False)
+    _save(figure, path)
+
+
+def confusion(found: Figures, path: Path) -> None:
+    """Confusion matrix in percent of the true class, counts where they are few."""
+    table = np.array(found.confusion)
+    share = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    labels = [entry.label for entry in found.per_class]
+    figure, axis = _axes(1, 1, (6.4, 5.6))
+    axis.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)
+    for (row, column), value in np.ndenumerate(table):
+        if value:
+            axis.text(column, row, str(value), ha="center", va="center", fontsize=7, color="white" if share[row, column] > 0.4 else "black")
+    axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right", fontsize=8)
+    axis.set_yticks(range(len(labels)), labels, fontsize=8)
+    axis.set(xlabel="predicted", ylabel="true", title=f"{found.n} patches, accuracy {100 * found.accuracy:.2f} %")
+    _save(figure, path)
+
+
+def reliability(before: Floats, after: Floats, labels: npt.NDArray[np.integer], path: Path) -> None:
+    """Accuracy against confidence, raw and calibrated, and how many patches each bin holds."""
+    figure, (top, low) = _axes(2, 1, (4.6, 5.2), height_ratios=(3, 1), sharex=True)
+    top.plot([0, 1], [0, 1], color=GREY, lw=0.8)
+    for name, probabilities, colour in (("raw", before, RED), ("calibrated", after, BLUE)):
+        size, confidence, accuracy = bins(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels)
+        filled = size >= 5
+        error = float((size[size > 0] * np.abs(confidence - accuracy)[size > 0]).sum() / size.sum())
+        top.plot(confidence[filled], accuracy[filled], marker="o", ms=4, color=colour, label=f"{name}, ECE {error:.4f}")
+        low.step(np.linspace(0, 1, len(size) + 1), np.append(size, size[-1]), where="post", color=colour)
+    top.set(ylabel="accuracy", ylim=(0, 1.02))
+    top.legend(fontsize=8, frameon=False)
+    low.set(xlabel="confidence", ylabel="patches", yscale="log", xlim=(0, 1))
+    _save(figure, path)
+
+
+def risk(probabilities: Floats, labels: npt.NDArray[np.integer], path: Path) -> None:
+    """Error rate among the most confident share of patches."""
+    coverage, error = risk_coverage(probabilities, labels)
+    figure, axis = _axes(1, 1, (4.6, 3.2))
+    axis.plot(100 * coverage, 100 * error, color=BLUE)
+    axis.set(xlabel="patches kept, most confident first (%)", ylabel="errors among them (%)", xlim=(0, 100), ylim=(0, None))
+    _save(figure, path)
+
+
+def counts(parts: Mapping[str, LabelledPatches], path: Path) -> None:
+    """Patches of each class in each part of the data."""
+    figure, axis = _axes(1, 1, (6.4, 3.2))
+    start = np.zeros(len(next(iter(parts.values())).classes))
+    for (name, part), colour in zip(parts.items(), (BLUE, "#e8750f", GREY), strict=False):
+        axis.barh(part.classes, part.counts, left=start, label=f"{name} ({len(part)})", color=colour)
+        start = start + part.counts
+    axis.invert_yaxis()
+    axis.set(xlabel="patches")
+    axis.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(0, 1.15), ncols=2)
+    _save(figure, path)
+
+
+def mistakes(data: LabelledPatches, probabilities: Floats, path: Path, count: int = 40) -> None:
+    """The most confident mistakes as a sheet of chips."""
+    wrong = np.flatnonzero(probabilities.argmax(axis=1) != data.labels)
+    shown = wrong[np.argsort(-probabilities[wrong].max(axis=1))][:count]
+    columns = 8
+    rows = max(1, -(-len(shown) // columns))
+    figure, axes = _axes(rows, columns, (columns * 1.25, rows * 1.55), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, i in zip(axes.flat, shown, strict=False):
+        axis.imshow(data.patches[i])
+        named = data.classes[int(probabilities[i].argmax())]
+        axis.set_title(f"{data.classes[data.labels[i]]}\nas {named} {100 * probabilities[i].max():.0f} %", fontsize=5.5, pad=2)
+    _save(figure, path)
+
+
+def _axes(
+    rows: int, columns: int, size: tuple[float, float], squeeze: bool = True, sharex: bool = False, height_ratios: Sequence[float] | None = None
+) -> Axes:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot
+
+    ratios = {} if height_ratios is None else {"height_ratios": height_ratios}
+    return pyplot.subplots(rows, columns, figsize=size, squeeze=squeeze, sharex=sharex, gridspec_kw=ratios)
+
+
+def _save(figure: Axes, path: Path) -> None:
+    from matplotlib import pyplot
+
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+    pyplot.close(figure)
+    with Image.open(path) as image:
+        small = image.convert("RGB").quantize(128)  # a third of the size; the repository keeps every version
+    small.save(path, optimize=True)

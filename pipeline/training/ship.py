@@ -1,0 +1,120 @@
+"""From a trained network to a calibrated, gated model folder."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.bands import RGB
+from pipeline.errors import ModelError
+from pipeline.legend import Legend
+from pipeline.models.abstention import FILE, Abstention
+from pipeline.models.architectures import Network
+from pipeline.models.calibration import calibration_error, fit_temperature, log_loss
+from pipeline.models.card import ModelCard
+from pipeline.models.engines.keras import KerasClassifier
+from pipeline.models.engines.openvino import OpenVinoClassifier
+from pipeline.models.gate import Gate, compare
+from pipeline.models.pictures import LabelledPatches
+from pipeline.scenes.radiometry import Harmonisation, Stretch
+from pipeline.training import export
+
+log = logging.getLogger(__name__)
+
+# Fastest first; "f32" and "keras" need no gate.
+TWINS = {"openvino-bf16": "openvino/model.xml", "openvino-f32": "openvino/model.xml", "keras": "model.keras"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """What a model folder is made from.
+
+    `fitting` are patches that calibrate temperature and threshold (not trained on, unless `temperature` and `threshold`
+    are given); `elsewhere` patches (n, y, x, 3) of other scenes for the gate; `refuse` the share of `fitting` that may be refused.
+    """
+
+    name: str
+    folder: Path
+    legend: Legend
+    training: LabelledPatches
+    fitting: LabelledPatches
+    elsewhere: npt.NDArray[np.uint8]
+    harmonisation: Mapping[str, Harmonisation] = field(default_factory=dict)
+    trained_on: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    refuse: float = 0.02
+    temperature: float | None = None
+    seed: int = 20
+
+
+def ship(network: Network, order: Shipment, progress: Callable[[str], None] = log.info) -> ModelCard:
+    """Writes the model folder of a network (logits out) and returns its card.
+
+    Raises:
+        ModelError: the network's classes are not the legend's.
+        OutputError: the folder cannot be written.
+    """
+    classes = len(order.legend.classes)
+    if network.output_shape != (None, classes) or order.fitting.classes != order.legend.labels:
+        answers = network.output_shape
+        raise ModelError(f"{order.name}: the network answers {answers}, the legend {order.legend.name} has {classes} classes; train with its classes")
+    card = ModelCard(
+        order.name,
+        order.legend,
+        RGB,
+        network.input_shape[1],
+        "code",
+        Stretch(harmonisation=order.harmonisation),
+        temperature=1.0,
+        sha256={},
+        engines={"openvino-f32": {"file": TWINS["openvino-f32"]}},
+        trained_on={
+            **order.trained_on,
+            "versions": dict(export.versions()),
+            "training_sha256": export.data_digest(order.training.patches, order.training.labels),
+        },
+    )
+    card = export.save(order.folder, network, card)
+    raw, features = _twin(card, order.folder, "f32").outputs(order.fitting.patches)
+    logits = np.log(np.maximum(raw, 1e-30))
+    temperature = order.temperature or fit_temperature(logits, order.fitting.labels)
+    losses = log_loss(logits, order.fitting.labels), log_loss(logits / temperature, order.fitting.labels)
+    progress(f"temperature {temperature:.3f}, log loss {losses[0]:.4f} -> {losses[1]:.4f}")
+    labels = order.fitting.labels
+    some = np.random.default_rng(order.seed).permutation(len(order.training))[:8000]
+    abstention = Abstention.fit(_twin(card, order.folder, "f32").outputs(order.training.patches[some])[1], order.training.labels[some])
+    threshold = float(np.quantile(abstention.score(features), 1 - order.refuse))
+    card = replace(card, temperature=temperature, unfamiliar={"score": "mahalanobis", "file": FILE, "threshold": threshold})
+    card = export.save(order.folder, network, card, abstention)
+    engines, gates, reference = pass_gate(card, order.folder, order.fitting, order.elsewhere, progress)
+    calibration = {"ece_raw": calibration_error(raw, labels), "ece": calibration_error(reference, labels), "temperature": temperature}
+    card = replace(card, engines=engines, metrics={**order.metrics, "calibration": calibration, "gate": gates})
+    return export.write_card(order.folder, card)
+
+
+def pass_gate(
+    card: ModelCard, folder: Path, fitting: LabelledPatches, elsewhere: npt.NDArray[np.uint8], progress: Callable[[str], None] = log.info
+) -> tuple[dict[str, Any], dict[str, Any], npt.NDArray[np.float32]]:
+    """The engines that answer as the Keras model does, the figures of each, and the Keras model's own answers."""
+    keras_model = KerasClassifier(card, folder)
+    reference, reference_elsewhere = keras_model.predict(fitting.patches), keras_model.predict(elsewhere)
+    engines: dict[str, Any] = {}
+    gates: dict[str, Any] = {}
+    for engine, file in TWINS.items():
+        if engine != "keras":
+            twin = _twin(card, folder, engine.removeprefix("openvino-"))
+            gate: Gate = compare(reference, twin.predict(fitting.patches), fitting.labels, reference_elsewhere, twin.predict(elsewhere))
+            gates[engine] = gate.as_json()
+            progress(f"{engine}: {gate}, {'passed' if gate.passed else 'failed'}")
+            if not gate.passed:
+                continue
+        engines[engine] = {"file": file}
+    return engines, gates, reference
+
+
+def _twin(card: ModelCard, folder: Path, precision: str) -> OpenVinoClassifier:
+    return OpenVinoClassifier(card, folder, folder / TWINS[f"openvino-{precision}"], precision)
