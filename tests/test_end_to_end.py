@@ -78,7 +78,10 @@ def place(page, table, tile_id):
     """Where a tile's centre is on the screen."""
     centre = table.at[tile_id, "geometry"].centroid
     longitude, latitude = Transformer.from_crs(table.crs, 4326, always_xy=True).transform(centre.x, centre.y)
-    script = "([lat, lon]) => { const p = atlas.map.latLngToContainerPoint([lat, lon]), r = atlas.map.getContainer().getBoundingClientRect(); return [p.x + r.left, p.y + r.top]; }"
+    script = """([lat, lon]) => {
+        const point = atlas.map.latLngToContainerPoint([lat, lon]), frame = atlas.map.getContainer().getBoundingClientRect();
+        return [point.x + frame.left, point.y + frame.top];
+    }"""
     return page.evaluate(script, [latitude, longitude])
 
 

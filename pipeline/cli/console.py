@@ -16,6 +16,14 @@ from pipeline.errors import PipelineError
 ERRORS = Console(stderr=True, soft_wrap=True, highlight=False)
 _log = logging.getLogger("pipeline")
 
+CHIPS = click.option(
+    "--chips",
+    type=click.Choice(["auto", "none", "changed", "all"]),
+    default="auto",
+    show_default=True,
+    help="Tile pictures in the page; auto: as many as fit in 8 MB.",
+)
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 

@@ -27,7 +27,8 @@ def models() -> None:
         card = store.card(name)
         accuracy = card.metrics.get("spatial_val", {}).get("accuracy")
         known = "not measured" if accuracy is None else f"{accuracy:.1%} (spatial validation)"
-        click.echo(f"{name}\n  {card.architecture}, {len(card.legend.classes)} classes, bands {' '.join(card.bands)}, accuracy {known}\n  engines {', '.join(card.engines)}")
+        click.echo(f"{name}\n  {card.architecture}, {len(card.legend.classes)} classes, bands {' '.join(card.bands)}, accuracy {known}")
+        click.echo(f"  engines {', '.join(card.engines)}")
 
 
 def _names(split: str | None) -> list[str] | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.console import TileProgress, explain_errors, verbosity
+from pipeline.cli.console import CHIPS, TileProgress, explain_errors, verbosity
 
 if TYPE_CHECKING:
     from pipeline.batch.executors import Executor
@@ -36,7 +36,7 @@ def parse_bands(_: click.Context, __: click.Parameter, value: str | None) -> tup
 @click.option("--bands", callback=parse_bands, metavar="B04,B03,B02", help="Band names of rasters that do not name their bands, in file order.")
 @click.option("--offset", type=float, help="Offset in DN (0 or -1000) for scenes whose metadata does not tell it.")
 @click.option("--min-valid", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Share of valid pixels that a tile needs.")
-@click.option("--chips", type=click.Choice(["auto", "none", "changed", "all"]), default="auto", show_default=True, help="Tile pictures in the page; auto: as many as fit in 8 MB.")
+@CHIPS
 @click.option("--keep-chips", is_flag=True, help="Also write every patch as a georeferenced TIFF.")
 @click.option("--force", is_flag=True, help="Classify finished scenes again.")
 @verbosity
@@ -45,8 +45,9 @@ def run(scenes: Path | None, demo: bool, **options: Any) -> None:  # noqa: ANN40
     """Map the Sentinel-2 SCENES in a folder: tables and rasters into tiles/, one interactive page into maps/."""
     if demo == (scenes is not None):
         raise click.UsageError("give a folder of SCENES, or --demo")
-    if scenes is not None and not scenes.exists():
-        raise click.UsageError(f"{scenes}: there is no such folder")
+    folder = scenes or DEMO_SCENES
+    if not demo and not folder.exists():
+        raise click.UsageError(f"{folder}: there is no such folder")
     from pipeline.atlas.page import AtlasOptions
     from pipeline.batch.run import RunOptions, tiles_in
     from pipeline.batch.run import Watcher as SilentWatcher
@@ -58,7 +59,7 @@ def run(scenes: Path | None, demo: bool, **options: Any) -> None:  # noqa: ANN40
     from pipeline.scenes.scene import ReadOptions
 
     if demo:
-        scenes = _simulated(DEMO_SCENES)
+        _simulate(folder)
 
     class Watcher(SilentWatcher):
         def __init__(self) -> None:
@@ -81,7 +82,7 @@ def run(scenes: Path | None, demo: bool, **options: Any) -> None:  # noqa: ANN40
     watcher = Watcher()
     try:
         report = run_batch(
-            find_scenes(scenes, ReadOptions(bands=options["bands"], required=store.card(options["model"]).bands, offset=options["offset"])),
+            find_scenes(folder, ReadOptions(bands=options["bands"], required=store.card(options["model"]).bands, offset=options["offset"])),
             RunOptions(
                 tiles=options["tiles"],
                 maps=options["maps"],
@@ -103,12 +104,11 @@ def run(scenes: Path | None, demo: bool, **options: Any) -> None:  # noqa: ANN40
     sys.exit(report.exit_code)
 
 
-def _simulated(folder: Path) -> Path:
+def _simulate(folder: Path) -> None:
     from pipeline.simulate import simulate
 
     logging.getLogger("pipeline").info("simulating two dates in %s", folder)
     simulate(folder)
-    return folder
 
 
 def _threads(workers: int) -> int | None:

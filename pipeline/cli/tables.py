@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.console import explain_errors, verbosity
+from pipeline.cli.console import CHIPS, explain_errors, verbosity
 
 _FORMATS = {"gpkg": "GPKG", "geojson": "GeoJSON", "csv": None}
 
@@ -21,7 +21,7 @@ def _model_folders(tiles: Path, model: str | None) -> list[Path]:
 @click.argument("tiles", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--model", help="Name of the model whose results to show, where TILES holds several.")
 @click.option("--maps", type=click.Path(path_type=Path), default=Path("maps"), show_default=True, help="Folder for atlas.html.")
-@click.option("--chips", type=click.Choice(["auto", "none", "changed", "all"]), default="auto", show_default=True, help="Tile pictures in the page; auto: as many as fit in 8 MB.")
+@CHIPS
 @verbosity
 @explain_errors
 def atlas(tiles: Path, model: str | None, maps: Path, chips: str) -> None:

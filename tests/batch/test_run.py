@@ -129,10 +129,10 @@ def test_the_same_scenes_from_another_folder_give_the_same_bytes(options, scenes
     other = replace(options, tiles=tmp_path / "tiles2", maps=tmp_path / "maps2")
     moved = tmp_path / "moved"
     scenes[0].files[0].parent.rename(moved)
-    again = [
-        replace(scene, files=(moved / scene.files[0].name,), assets={band: replace(asset, href=str(moved / scene.files[0].name)) for band, asset in scene.assets.items()})
-        for scene in reversed(scenes)
-    ]
+    again = []
+    for scene in reversed(scenes):
+        path = moved / scene.files[0].name
+        again.append(replace(scene, files=(path,), assets={band: replace(asset, href=str(path)) for band, asset in scene.assets.items()}))
     run(again, other)
     assert folder_bytes(other.tiles) == folder_bytes(options.tiles)
     assert (other.maps / "atlas.html").read_bytes() == (options.maps / "atlas.html").read_bytes()
