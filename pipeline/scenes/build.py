@@ -12,7 +12,7 @@ from pipeline.bands import BY_NAME, RGB
 from pipeline.errors import AmbiguousRadiometry, GeoreferenceError, IncompleteScene, PipelineError
 from pipeline.grid import Bounds
 from pipeline.scenes.guard import display_name
-from pipeline.scenes.header import Header, Place, check_gsd, locate, read_header
+from pipeline.scenes.header import COARSEST, GRID_GSD, Header, Place, check_gsd, locate, read_header
 from pipeline.scenes.integrity import check_structure
 from pipeline.scenes.names import safe_id
 from pipeline.scenes.scene import UNKNOWN_DATE, Asset, Level, Pass, Radiometry, ReadOptions, Scene
@@ -64,7 +64,7 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
         assets, radiometry = _picture_bands(found, options)
         warnings.append(_APPROXIMATE)
     elif missing := [band for band in options.required if band not in found.assets]:
-        if "TCI" not in found.assets or not set(options.required) <= set(RGB):
+        if not set(options.required) <= set(RGB) or not _usable_picture(found, options):
             names = ", ".join(f"{band} ({found.expected[band]})" if band in found.expected else band for band in missing)
             raise IncompleteScene(f"{found.where}: lacks {names}; add the missing files or download the product again")
         if any(band in found.assets for band in RGB):
@@ -123,6 +123,14 @@ def _picture_bands(found: Found, options: ReadOptions) -> tuple[dict[str, Asset]
     source = "--tci-max" if options.tci_max else f"{found.level} true-colour pictures end at reflectance {top / 1e4:.4f}"
     sources = {**found.radiometry.sources, "scale": source}
     return assets, replace(found.radiometry, approximate=True, sources=sources, quantification=None, offsets={})
+
+
+def _usable_picture(found: Found, options: ReadOptions) -> bool:
+    """Whether the scene has a true-colour picture of 10 m pixels; the 60 m copy in every L2A product is no stand-in."""
+    if "TCI" not in found.assets:
+        return False
+    header = read_header(found.assets["TCI"].href)
+    return _placed(header, found.assets["TCI"], options)[0].gsd <= COARSEST * GRID_GSD
 
 
 def _has_picture_bands(found: Found) -> bool:

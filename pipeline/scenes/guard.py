@@ -1,6 +1,7 @@
 """What makes a file safe to open: magic bytes, pinned drivers, no side files, no network, limits, hardened XML."""
 
 import os
+import threading
 import warnings
 import zipfile
 from pathlib import Path
@@ -42,6 +43,8 @@ _MAGIC = {
 }
 MAGIC_BYTES = 12
 _ZIP = "/vsizip/"
+# Python's warning filters belong to the process, so threads take turns while they are changed.
+_OPENING = threading.Lock()
 
 
 def environment() -> rasterio.Env:
@@ -110,7 +113,7 @@ def open_raster(href: str) -> rasterio.DatasetReader:
     try:
         driver = sniff(read_head(href), name)
         path = href if href.startswith(_ZIP) else os.path.abspath(href)  # noqa: PTH100  (a relative `http:x.tif` is a URL to GDAL)
-        with warnings.catch_warnings():
+        with _OPENING, warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # its place may come from the product's metadata
             dataset = rasterio.open(path, driver=driver)
     except (OSError, RasterioError, UnicodeEncodeError, ValueError, KeyError, zipfile.BadZipFile) as error:

@@ -20,7 +20,11 @@ from pipeline.grid import Bounds
 from pipeline.scenes import guard
 from pipeline.scenes.header import GRID_GSD, aligned, crs_key
 from pipeline.scenes.integrity import check_structure
-from pipeline.scenes.scene import Asset, Scene
+from pipeline.scenes.scene import Asset, Level, Scene
+
+# Saturated or defective, cloud of medium and high probability, snow or ice (ESA's SCL table).
+_BRIGHT_CLASSES = (1, 8, 9, 11)
+_CEILING = 32_767
 
 Pixels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -71,7 +75,7 @@ class SceneReader:
     def read(self, bounds: Bounds, bands: Sequence[str]) -> tuple[Pixels, Mask]:
         """Stored numbers (band, y, x) and which pixels (y, x) were measured in every band.
 
-        `bounds` are metres in the scene's zone, multiples of 10. Pixels outside the data are 0 and invalid.
+        `bounds` are metres in the scene's zone, multiples of 10. What was not measured is 0.
 
         Raises:
             IncompleteScene: the scene lacks a band.
@@ -82,6 +86,8 @@ class SceneReader:
         assets = [self.scene.assets[band] for band in bands]
         with guard.environment():
             pixels, valid = self._read(assets, bounds)
+        if self.scene.level is Level.L2A and self.scene.quality is not None and not valid.all():
+            self._mend_saturated(pixels, valid, bounds)
         for overlay in self._overlays:
             holes = ~valid
             if holes.any():
@@ -92,22 +98,37 @@ class SceneReader:
                 valid |= use
         return pixels, valid
 
+    def _mend_saturated(self, pixels: Pixels, valid: Mask, bounds: Bounds) -> None:
+        """Gives bright targets that a clipping defect of L2A stored as DN 0 the sensor's ceiling; they are no gaps.
+
+        The scene classification tells them from the outside of the swath.
+        """
+        classes = self._classes(bounds)
+        if classes is not None and pixels.dtype.kind in "iu":
+            bright = ~valid & np.isin(classes, _BRIGHT_CLASSES)
+            pixels[:, bright] = np.where(pixels[:, bright] == 0, _CEILING, pixels[:, bright])
+            valid |= bright
+
     def read_quality(self, bounds: Bounds) -> npt.NDArray[np.uint8] | None:
         """The scene classification (y, x), 0 where it has no data; None where the product has none.
 
         Raises:
             CorruptScene: the file does not decode.
         """
+        found = self._classes(bounds)
+        for overlay in self._overlays:
+            other = overlay.read_quality(bounds)
+            if found is not None and other is not None:
+                found = np.where(found == 0, other, found)
+        return found
+
+    def _classes(self, bounds: Bounds) -> npt.NDArray[np.uint8] | None:
         quality = self.scene.quality
         if quality is None:
             return None
         with guard.environment():
             classes, _ = self._decode(quality, [quality.index], bounds, nearest=True)
         found: npt.NDArray[np.uint8] = classes[0].astype(np.uint8)
-        for overlay in self._overlays:
-            other = overlay.read_quality(bounds)
-            if other is not None:
-                found = np.where(found == 0, other, found)
         return found
 
     def _read(self, assets: Sequence[Asset], bounds: Bounds) -> tuple[Pixels, Mask]:
@@ -123,7 +144,9 @@ class SceneReader:
             if alpha:
                 measured &= found[-1] > 0
                 found = found[:-1]
-            measured &= _measured(found, group[0])
+            good = _measured(found, group[0])
+            found[~good] = 0
+            measured &= good.all(axis=0)
             if pixels is None or valid is None:
                 pixels, valid = np.empty((len(assets), *measured.shape), found.dtype), measured
             else:
@@ -131,7 +154,6 @@ class SceneReader:
             pixels[members] = found
         if pixels is None or valid is None:
             raise IncompleteScene(f"{self.scene.id}: no band was asked for; name at least one")
-        pixels[:, ~valid] = 0
         return pixels, valid
 
     def _decode(self, asset: Asset, indexes: list[int], bounds: Bounds, *, nearest: bool) -> tuple[Pixels, Mask]:
@@ -157,6 +179,8 @@ class SceneReader:
     def _warped(self, dataset: rasterio.DatasetReader, asset: Asset, crs: int | str | None, transform: Affine, nearest: bool) -> _Layer:
         left, bottom, right, top = self.scene.bounds
         nodata = asset.nodata if asset.nodata is not None else 0.0
+        if nodata != 0 and dataset.dtypes[asset.index - 1] in ("uint8", "uint16", "int16"):
+            dataset, nodata = self._one_nodata(dataset, nodata), 0.0
         view = WarpedVRT(
             dataset,
             src_crs=rasterio.CRS.from_user_input(crs),
@@ -173,6 +197,18 @@ class SceneReader:
         return _Layer(self._stack.enter_context(view), left, top)
 
 
+    def _one_nodata(self, dataset: rasterio.DatasetReader, nodata: float) -> rasterio.DatasetReader:
+        """A copy in memory whose only nodata is 0: files with another tag hold 0 as well, and either would bleed when resampled."""
+        profile = {"driver": "GTiff", "width": dataset.width, "height": dataset.height, "count": dataset.count, "dtype": dataset.dtypes[0]}
+        place = {"crs": dataset.crs, "transform": dataset.transform}
+        memory = self._stack.enter_context(rasterio.MemoryFile())
+        with memory.open(**profile, **place, tiled=True, compress="deflate", zlevel=1) as copy:
+            for _, window in copy.block_windows(1):
+                pixels = dataset.read(window=window)
+                copy.write(np.where(pixels == nodata, 0, pixels).astype(pixels.dtype), window=window)
+        return self._stack.enter_context(memory.open())
+
+
 def _restated(stored: Pixels, asset: Asset, target: Asset, dtype: np.dtype[Any]) -> Pixels:
     """Stored numbers of one asset as those of another with the same reflectance."""
     if (asset.scale, asset.offset) == (target.scale, target.offset):
@@ -185,10 +221,10 @@ def _restated(stored: Pixels, asset: Asset, target: Asset, dtype: np.dtype[Any])
 
 
 def _measured(pixels: Pixels, asset: Asset) -> Mask:
-    """Which pixels (y, x) of one file's bands hold a measurement. DN 0 never does (ESA's special value), whatever the file's tag."""
+    """Which numbers (band, y, x) of one file are measurements. DN 0 never is (ESA's special value), whatever the file's tag."""
     if asset.picture:
-        return np.asarray((pixels != 0).any(axis=0))
+        return np.broadcast_to((pixels != 0).any(axis=0), pixels.shape)
     good = np.isfinite(pixels) if pixels.dtype.kind == "f" else pixels != 0
     if asset.nodata is not None and not np.isnan(asset.nodata):
         good &= pixels != asset.nodata
-    return np.asarray(good.all(axis=0))
+    return np.asarray(good)

@@ -16,6 +16,7 @@ from pipeline.scenes.build import Found, build_scene
 from pipeline.scenes.files import Files
 from pipeline.scenes.header import read_header
 from pipeline.scenes.names import band_name, facts, platform_name, timestamp
+from pipeline.scenes.safe import OFFSETS_SINCE, baseline_pair
 from pipeline.scenes.scene import Asset, Level, Pass, Radiometry, ReadOptions, Scene
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.\-]*://|/vsi", re.IGNORECASE)
@@ -98,7 +99,8 @@ def item_scene(item: Mapping[str, Any], name: str, files: Files, options: ReadOp
             expected.setdefault(band, PurePosixPath(str(entry.get("href"))).name)
             if key not in local or (band in assets and PurePosixPath(local[key]).suffix.lower() not in (".tif", ".tiff")):
                 continue
-            told |= scale is not None
+            # STAC's default offset is 0, but makers of Items of newer baselines have left it out.
+            told |= offset is not None or (scale is not None and baseline_pair(baseline) < OFFSETS_SINCE)
             assets[band] = Asset(files.href(local[key]), index, 1e-4 if scale is None else scale, offset or 0.0, 0.0 if nodata is None else nodata)
             entry_of[band] = entry
             if band in BY_NAME:
