@@ -1,5 +1,6 @@
 """How unlike the training data a patch is: Mahalanobis distance of its pooled features to the nearest class (Lee et al. 2018)."""
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -57,7 +58,7 @@ class Abstention:
             ModelError: the file is missing or damaged.
         """
         try:
-            with np.load(path) as stored:
+            with path.open("rb") as stream, np.load(stream) as stored:
                 return cls(stored["centre"], stored["basis"], stored["centres"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise ModelError(f"{path}: cannot read the abstention score ({error}); copy the model folder again") from error

@@ -1,6 +1,7 @@
 """Checkpoints that survive a kill: one npz, written beside and renamed, so an earlier one is never lost."""
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,10 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Arrays]]:
         ModelError: the file is damaged or no checkpoint.
     """
     try:
-        with np.load(path) as stored:
+        with path.open("rb") as stream, np.load(stream) as stored:
             groups: dict[str, Arrays] = {}
             for key in sorted(name for name in stored.files if "/" in name):
                 groups.setdefault(key.split("/")[0], []).append(stored[key])
             return json.loads(str(stored["state"])), groups
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path}: no usable checkpoint ({error}); delete it to start again") from error

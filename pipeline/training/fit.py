@@ -5,6 +5,7 @@ import json
 import logging
 import math
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -288,9 +289,9 @@ def _has_gpu() -> bool:
 
 def _is_checkpoint(path: Path) -> bool:
     try:
-        with np.load(path) as stored:
+        with path.open("rb") as stream, np.load(stream) as stored:
             return "state" in stored.files
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path}: cannot read the weights ({error}); give an npz, imagenet or none") from error
 
 

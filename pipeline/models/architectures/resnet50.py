@@ -3,6 +3,7 @@
 Convolutions carry no bias (batch normalisation follows each and would cancel it); published weights that have one are folded on loading.
 """
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def _from_npz(path: Path) -> _Published:
     found = {}
     suffix = "_conv/raw_OIHW_then_bias"
     try:
-        with np.load(path) as stored:
+        with path.open("rb") as stream, np.load(stream) as stored:
             for key in stored.files:
                 if not key.endswith(suffix):
                     continue
@@ -121,6 +122,6 @@ def _from_npz(path: Path) -> _Published:
                 size = 7 if name == "conv1" else 3 if name.endswith("_2") else 1
                 kernel = flat[:-out].reshape(out, -1, size, size).transpose(2, 3, 1, 0)
                 found[name] = (kernel, flat[-out:], normal)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path}: cannot read ResNet50 weights ({error}); give another file or --weights none") from error
     return found

@@ -1,0 +1,83 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import ModelError
+from pipeline.models.pictures import LabelledPatches
+from pipeline.training import checkpoint, fit
+from pipeline.training.augment import Augmentation
+from pipeline.training.options import Schedule, TrainOptions
+from tests.models.networks import tiny
+
+
+@pytest.fixture(autouse=True)
+def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fit.resnet50, "build", tiny)
+
+
+def _data(n: int = 48, seed: int = 0) -> LabelledPatches:
+    """Dark and bright patches."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n) % 2
+    patches = rng.integers(1, 60, (n, 64, 64, 3)) + 150 * labels[:, None, None, None]
+    return LabelledPatches(("Dark", "Bright"), patches.astype(np.uint8), labels, tuple(f"{i}.png" for i in range(n)))
+
+
+def _options(folder: Path, **changes: object) -> TrainOptions:
+    plain = TrainOptions(folder, epochs=3, batch=16, rate=0.02, weights="none", mixed_precision=False, tensorboard=False, augmentation=Augmentation(gain=0, surface=0))
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("schedule", list(Schedule))
+def test_a_network_learns_what_is_easy(tmp_path: Path, schedule: Schedule) -> None:
+    said: list[str] = []
+    model = fit.train(_options(tmp_path, epochs=4, schedule=schedule), _data(), _data(20, 1), said.append)
+    logits = fit.predict_logits(model, _data(20, 2).patches, batch=8)
+    assert (logits.argmax(axis=1) == np.arange(20) % 2).all()
+    state, _ = checkpoint.load(tmp_path / "last.npz")
+    assert [row["epoch"] for row in state["history"]] == [1, 2, 3, 4]
+    assert state["history"][-1]["val_accuracy"] == 1
+    assert (state["history"][-1]["rate"] == pytest.approx(0, abs=1e-6)) == (schedule is Schedule.COSINE)
+    assert len(said) == 4
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fit.train(_options(tmp_path / "whole"), _data())
+    finish = fit._Run._finish_epoch
+
+    def killed(run: fit._Run, *values: float) -> None:
+        finish(run, *values)
+        if run.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(fit._Run, "_finish_epoch", killed)
+    with pytest.raises(KeyboardInterrupt):
+        fit.train(_options(tmp_path / "killed"), _data())
+    monkeypatch.setattr(fit._Run, "_finish_epoch", finish)
+    said: list[str] = []
+    resumed = fit.train(_options(tmp_path / "killed"), _data(), progress=said.append)
+    assert said[0].startswith("resumes after epoch 2")
+    assert len(said) == 2
+    for one, two in zip(whole.get_weights(), resumed.get_weights(), strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-4)
+
+
+def test_a_run_of_other_classes_is_not_continued(tmp_path: Path) -> None:
+    fit.train(_options(tmp_path, epochs=1), _data())
+    other = replace(_data(), classes=("Low", "High"))
+    with pytest.raises(ModelError, match="trained for the classes Dark, Bright"):
+        fit.train(_options(tmp_path, epochs=2), other)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="the loss became"):
+        fit.train(_options(tmp_path, rate=float("inf"), schedule=Schedule.NONE), _data())
+
+
+def test_training_starts_from_an_earlier_runs_average(tmp_path: Path) -> None:
+    first = fit.train(_options(tmp_path / "first", epochs=1), _data())
+    second = fit.train(_options(tmp_path / "second", epochs=0, weights=str(tmp_path / "first" / "averaged.npz")), _data())
+    for one, two in zip(first.get_weights(), second.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, two)
