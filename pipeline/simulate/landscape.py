@@ -119,7 +119,7 @@ class Landscape:
         lay("Forest", (bent_v < 6.1) & (bent_u + 0.25 * bent_v < 8.0))
         lay("Forest", (bent_v > 13.6) & (bent_u - 0.35 * (bent_v - 14) > 17.4))
         # Flood meadows line the river and grassland the highways.
-        along = np.minimum(self.river, self.roads(date)) < 22 + 7 * self.rough[30]
+        along = (self.river < 22 + 7 * self.rough[30]) | (self.roads(date) < 34 + 10 * self.rough[30])
         lay("Pasture", along & np.isin(ground, (CODE["AnnualCrop"], CODE["PermanentCrop"])))
         for east, south, radius in TOWNS:
             lay("Residential", np.hypot(bent_u - east, bent_v - south) < radius * (1 + 0.12 * self.rough[30]))

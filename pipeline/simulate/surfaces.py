@@ -32,8 +32,8 @@ HEDGE = _palette((38, 66, 74, 0.33))[0]
 GARDEN = _palette((66, 84, 92, 0.34))[0]
 STREET = _palette((112, 112, 122, 0.17))[0]
 YARD = _palette((112, 113, 123, 0.19))[0]
-ASPHALT = _palette((104, 106, 116, 0.15))[0]
-VERGE = _palette((52, 78, 84, 0.34))[0]
+ASPHALT = _palette((126, 125, 130, 0.17))[0]
+VERGE = _palette((62, 88, 88, 0.36))[0]
 LAKE = _palette((29, 52, 76, 0.02))[0]
 RIVER = _palette((43, 71, 87, 0.03))[0]
 SAND = _palette((150, 141, 138, 0.25))[0]
@@ -159,7 +159,7 @@ def industrial(at: Ground) -> Floats:
     ridges = np.sin(works.along * (1.1 + works.draw(salt + 3)))
     roofs = _spread(roofs, 8 * ridges + 4 * at.rough[1], GREY_AXIS)
     colours = np.where(hall[:, None], roofs, grain)
-    colours = _blend(colours, ASPHALT * 0.85, 0.7 * np.clip(1.2 - works.edge, 0, 1))
+    colours = _blend(colours, STREET * 0.8, 0.7 * np.clip(1.2 - works.edge, 0, 1))
     green = (works.draw(salt + 4) < 0.12) & ~hall
     return _blend(colours, VERGE, np.maximum(0.85 * green, 0.8 * np.clip(1.6 - works.estate.border, 0, 1)))
 
@@ -194,7 +194,7 @@ def river(land: Floats, distance: Floats, half_width: Floats, at: Ground) -> Flo
 
 def highway(land: Floats, distance: Floats, at: Ground) -> Floats:
     """Two carriageways over `land` (n, 4), `distance` (n,) from their middle, between grassed verges."""
-    verge = np.clip(7.0 + 1.6 * at.rough[6] + 1.2 * at.rough[12] - distance, 0, 1)
+    verge = np.clip(5.0 + 1.2 * at.rough[6] - distance, 0, 1)
     land = _blend(land, _spread(np.broadcast_to(VERGE, land.shape), 3 * at.rough[3], GREEN_AXIS), 0.85 * verge)
-    lanes = np.clip(1.45 - np.abs(distance - 1.75), 0, 1)
+    lanes = np.clip(1.7 - np.abs(distance - 2.1), 0, 1)
     return _blend(land, _spread(np.broadcast_to(ASPHALT, land.shape), 5 * at.rough[1], GREY_AXIS), lanes)
