@@ -4,7 +4,9 @@ from typing import Any
 
 from pipeline.legend import LandCoverClass, Legend
 
-PAIR = Legend("pair", (LandCoverClass("Dark", "Dark", "Dark", "DA", "#000000", "#ffffff"), LandCoverClass("Bright", "Bright", "Bright", "BR", "#ffffff", "#000000")))
+_DARK = LandCoverClass("Dark", "Dark", "Dark", "DA", "#000000", "#ffffff")
+_BRIGHT = LandCoverClass("Bright", "Bright", "Bright", "BR", "#ffffff", "#000000")
+PAIR = Legend("pair", (_DARK, _BRIGHT))
 
 
 def tiny(classes: int, patch_size: int = 64, bands: int = 3, dropout: float = 0.0, upsample: int = 1, norm: type[Any] | None = None) -> Any:

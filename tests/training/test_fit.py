@@ -26,7 +26,8 @@ def _data(n: int = 48, seed: int = 0) -> LabelledPatches:
 
 
 def _options(folder: Path, **changes: object) -> TrainOptions:
-    plain = TrainOptions(folder, epochs=3, batch=16, rate=0.02, weights="none", mixed_precision=False, tensorboard=False, augmentation=Augmentation(gain=0, surface=0))
+    plan = Augmentation(gain=0, surface=0)
+    plain = TrainOptions(folder, epochs=3, batch=16, rate=0.02, weights="none", mixed_precision=False, tensorboard=False, augmentation=plan)
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 

@@ -1,0 +1,85 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.bands import RGB
+from pipeline.errors import ModelError
+from pipeline.evaluation.answers import classify_pictures
+from pipeline.evaluation.metrics import evaluate
+from pipeline.evaluation.report import class_table, read_history, write_report
+from pipeline.legend import EUROSAT
+from pipeline.models.card import ModelCard
+from pipeline.models.classifier import Prediction
+from pipeline.models.pictures import LabelledPatches
+from pipeline.scenes.radiometry import Stretch
+
+
+class Redness:
+    """Names the class whose number is a tenth of the red code; white patches are unfamiliar."""
+
+    card = ModelCard("redness", EUROSAT, RGB, 64, "code", Stretch(), 1.5, {})
+
+    def predict(self, patches: np.ndarray) -> np.ndarray:
+        return self.judge(patches).probabilities
+
+    def judge(self, patches: np.ndarray) -> Prediction:
+        code = np.minimum(patches[:, 0, 0, 0] // 10, 9)
+        return Prediction((0.1 * 0.2 + 0.8 * np.eye(10)[code] + 0.018 * 10 / 10).astype(np.float32), patches[:, 0, 0, 0] == 255)
+
+
+def _data(n: int = 60) -> LabelledPatches:
+    labels = np.arange(n) % 10
+    patches = np.zeros((n, 64, 64, 3), np.uint8)
+    patches[..., 0] = (labels * 10)[:, None, None]
+    patches[:3] = 35  # Highway, whatever the label says
+    return LabelledPatches(EUROSAT.labels, patches, labels, tuple(f"{i}.jpg" for i in range(n)))
+
+
+def test_evaluation_counts_hits_and_refusals() -> None:
+    data = _data()
+    data.patches[59] = 255
+    found = evaluate(Redness(), data)
+    assert found.accuracy == pytest.approx(57 / 60)
+    assert found.confusion[0][3] == 1
+    assert found.refused == pytest.approx(1 / 60)
+
+
+def test_the_report_holds_its_figures_and_small_pictures(tmp_path: Path) -> None:
+    rows = [{"epoch": i, "loss": 1 / i, "accuracy": 0.9, "rate": 1e-3} | ({"val_loss": 0.5, "val_accuracy": 0.8} if i % 2 == 0 else {}) for i in range(1, 5)]
+    found = write_report(tmp_path, Redness(), _data(), _data(), {"run": rows})
+    pictures = {"curves", "rates", "confusion", "reliability", "risk-coverage", "class-counts", "mistakes"}
+    assert {path.stem for path in tmp_path.glob("*.png")} == pictures
+    for path in tmp_path.glob("*.png"):
+        with Image.open(path) as image:
+            assert len(image.getcolors(256) or []) > 2
+        assert path.stat().st_size < 400_000
+    assert json.loads((tmp_path / "validation.json").read_text())["accuracy"] == found.accuracy
+    assert "| Highway | 66.7 | 100.0 |" in class_table(found)
+
+
+def test_history_is_read_without_its_empty_cells(tmp_path: Path) -> None:
+    (tmp_path / "history.csv").write_text("epoch,loss,val_loss\n1,0.5,\n2,0.4,0.3\n")
+    assert read_history(tmp_path / "history.csv") == [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.4, "val_loss": 0.3}]
+    with pytest.raises(ModelError, match="history"):
+        read_history(tmp_path / "gone.csv")
+
+
+def test_every_patch_of_a_picture_is_named_and_bad_pictures_say_why(tmp_path: Path) -> None:
+    wide = np.zeros((64, 192, 3), np.uint8)
+    wide[:, 64:128], wide[:, 128:] = 42, 255
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    Image.fromarray(wide[:40]).save(tmp_path / "low.png")
+    (tmp_path / "text.png").write_text("no picture")
+    wide_answer, low, text = classify_pictures([tmp_path / name for name in ("wide.png", "low.png", "text.png")], Redness())
+    assert [(patch.x, patch.y, patch.label, patch.best) for patch in wide_answer.patches] == [
+        (0, 0, "AnnualCrop", "AnnualCrop"),
+        (64, 0, "Industrial", "Industrial"),
+        (128, 0, "unclassified", "SeaLake"),
+    ]
+    assert json.loads(json.dumps(wide_answer.as_json()))["width"] == 192
+    assert "192x40" in str(low.error)
+    assert "low.png" in str(low.error)
+    assert "no readable picture" in str(text.error)
