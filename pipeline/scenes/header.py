@@ -1,7 +1,7 @@
 """What a raster's header says, and where on Earth and on the tile grid that puts it."""
 
 from dataclasses import dataclass
-from math import cos, floor, hypot, radians
+from math import ceil, cos, hypot, radians
 
 import numpy as np
 import numpy.typing as npt
@@ -146,9 +146,14 @@ def locate(header: Header, crs: int | str | None = None, transform: Affine | Non
         bounds = (west, north - header.height * GRID_GSD, west + header.width * GRID_GSD, north)
     else:
         x, y = Transformer.from_crs(_WGS84, epsg, always_xy=True).transform(longitude, latitude)
-        bounds = (float(floor(min(x) / 10) * 10), float(floor(min(y) / 10) * 10), float(-floor(-max(x) / 10) * 10), float(-floor(-max(y) / 10) * 10))
+        bounds = (_outward(-min(x), -1.0), _outward(-min(y), -1.0), _outward(max(x), 1.0), _outward(max(y), 1.0))
     gsd = _ground_gsd(crs, transform, float(middle_y[0]))
     return Place(epsg, bounds, footprint(longitude, latitude), gsd, on_grid)
+
+
+def _outward(value: float, sign: float) -> float:
+    """The next multiple of 10 m away from the middle, unless the edge misses a nearer one by rounding alone."""
+    return sign * ceil((value - _ALIGNMENT) / GRID_GSD) * GRID_GSD
 
 
 def _ring(left: float, bottom: float, right: float, top: float, points: int = 21) -> Floats:

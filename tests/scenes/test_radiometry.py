@@ -107,7 +107,8 @@ def test_offset_list_is_mapped_by_physical_band(tmp_path):
     xml = root / "MTD_MSIL2A.xml"
     text = xml.read_text()
     # The product's own table swaps the ids of B03 and B04; its offsets are by id.
-    text = text.replace('bandId="2" physicalBand="B3"', 'bandId="3" physicalBand="B3"', 1).replace('bandId="3" physicalBand="B4"', 'bandId="2" physicalBand="B4"', 1)
+    text = text.replace('bandId="2" physicalBand="B3"', 'bandId="3" physicalBand="B3"', 1)
+    text = text.replace('bandId="3" physicalBand="B4"', 'bandId="2" physicalBand="B4"', 1)
     xml.write_text(text)
     (scene,) = scenes(tmp_path)
     assert (scene.radiometry.offsets["B03"], scene.radiometry.offsets["B04"]) == (-2000, -1000)
