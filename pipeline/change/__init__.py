@@ -3,5 +3,6 @@
 from pipeline.change.evidence import evidence
 from pipeline.change.options import ChangeOptions
 from pipeline.change.table import changes, scene_pairs, transitions
+from pipeline.change.totals import from_to, totals
 
-__all__ = ["ChangeOptions", "changes", "evidence", "scene_pairs", "transitions"]
+__all__ = ["ChangeOptions", "changes", "evidence", "from_to", "scene_pairs", "totals", "transitions"]

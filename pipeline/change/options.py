@@ -23,8 +23,7 @@ class ChangeOptions:
 
     `prior` is the share of tiles whose class really changes between two dates; `class_share` the share of changed
     tiles (at least 5 % of the ground is different) whose class changes too, so `prior / class_share` of all tiles
-    are expected to change. `label_error` is the probability that a tile's class probabilities are worthless.
-    `confusable`, `unsealing`, `afforestation` and `drying` are rates of transitions relative to an ordinary one.
+    are expected to change. `confusable`, `unsealing`, `afforestation` and `drying` are rates of transitions relative to an ordinary one.
 
     A tile is `changed` when its p_change reaches `min_probability`, the tiles claimed between the same two dates
     hold at most `max_false_share` false ones by expectation, and at least `min_mapping_unit` touching tiles are
@@ -34,7 +33,6 @@ class ChangeOptions:
 
     prior: float = 0.02
     class_share: float = 0.4
-    label_error: float = 0.02
     confusable: float = 0.3
     unsealing: float = 0.1
     afforestation: float = 0.2
@@ -51,7 +49,7 @@ class ChangeOptions:
         Raises:
             ValueError: a share is no probability, or more tiles would change than there are.
         """
-        for name in ("prior", "class_share", "label_error", "min_probability", "max_false_share", "max_stable"):
+        for name in ("prior", "class_share", "min_probability", "max_false_share", "max_stable"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must lie within 0 and 1")
         if not 0.0 < self.prior <= 0.5 * self.class_share:

@@ -10,8 +10,8 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from pipeline.change.chain import emissions, pair_posteriors
-from pipeline.change.fusion import change_vector, likelihood_ratio
+from pipeline.change.chain import class_change, emissions
+from pipeline.change.fusion import fused_probability, pixel_ratio, vector_probability
 from pipeline.change.options import DEFAULTS, ChangeOptions, class_rates
 from pipeline.errors import TileTableError
 from pipeline.grid import TileGrid
@@ -98,14 +98,15 @@ def _compared(looks: pd.DataFrame, labels: list[str], evidence: Evidence, levels
             "to_label": right["label"].to_numpy(),
         }
     )
-    measured = _measured(table, evidence)
-    ratio = likelihood_ratio(measured, np.fmax(left["cloud_fraction"].to_numpy(), right["cloud_fraction"].to_numpy()))
-    land, label = _posteriors(looks, labels, ratio, options)
     classified = (left["code"].to_numpy() >= 0) & (right["code"].to_numpy() >= 0)
-    vector = change_vector(ratio, options.land_prior)
-    table["p_change"] = np.where(np.isnan(ratio), label, land).astype(np.float32)
-    table["change_vector"] = vector.astype(np.float32)
-    table["change_class"] = np.where(classified, _posteriors(looks, labels, np.full(len(table), np.nan), options)[1], np.nan).astype(np.float32)
+    by_class = np.where(classified, _class_change(looks, labels, options), np.nan)
+    pixels = pixel_ratio(_measured(table, evidence))
+    fused = fused_probability(pixels, by_class, options.prior, options.land_prior)
+    # Without a look at the pixels only a change of class can be told; without either nothing beyond the prior.
+    p_change = np.where(~np.isnan(pixels), fused, np.where(classified, by_class, options.prior))
+    table["p_change"] = p_change.astype(np.float32)
+    table["change_vector"] = vector_probability(pixels, options.land_prior).astype(np.float32)
+    table["change_class"] = by_class.astype(np.float32)
     table["season_days"] = _season_days(table["before_acquired"], table["after_acquired"])
     level = pd.Series(dict(levels), dtype=object)
     table["cross_level"] = (table["before"].map(level) != table["after"].map(level)).to_numpy() & table["before"].isin(level.index).to_numpy()
@@ -152,23 +153,19 @@ def _pairs(looks: pd.DataFrame) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.in
     return first, first + 1
 
 
-def _posteriors(looks: pd.DataFrame, labels: list[str], ratio: npt.NDArray[np.float64], options: ChangeOptions) -> tuple[npt.NDArray[np.float64], ...]:
-    """The chain's answers by pair, in the order of `_pairs`; `ratio` NaN where no pixel evidence is known."""
-    if looks.empty:
-        return np.zeros(0), np.zeros(0)
-    tile = looks.groupby("tile_id", sort=False).ngroup().to_numpy()
-    rank = looks.groupby("tile_id", sort=False).cumcount().to_numpy()
-    shape = int(tile.max()) + 1, int(rank.max()) + 1
-    likelihoods = np.ones((*shape, len(labels)))
+def _class_change(looks: pd.DataFrame, labels: list[str], options: ChangeOptions) -> npt.NDArray[np.float64]:
+    """The chain's answers by pair, in the order of `_pairs`."""
+    first, _ = _pairs(looks)
+    if not len(first):
+        return np.zeros(0)
+    groups = looks.groupby("tile_id", sort=False)
+    tile, rank = groups.ngroup().to_numpy(), groups.cumcount().to_numpy()
+    likelihoods = np.ones((int(tile.max()) + 1, int(rank.max()) + 1, len(labels)))
     known = looks[labels].to_numpy(np.float64)
     known[looks["code"].to_numpy() < 0] = np.nan  # an unfamiliar tile's probabilities mean nothing
-    likelihoods[tile, rank] = emissions(known, options.label_error)
-    first, _ = _pairs(looks)
-    weight = np.ones((shape[0], max(shape[1] - 1, 0)))
-    weight[tile[first], rank[first]] = np.where(np.isnan(ratio), 1.0, ratio)
+    likelihoods[tile, rank] = emissions(known)
     rates = class_rates([name.removeprefix("p_") for name in labels], options)
-    land, label = pair_posteriors(likelihoods, np.bincount(tile), rates, options.land_prior - options.prior, weight)
-    return land[tile[first], rank[first]], label[tile[first], rank[first]]
+    return np.asarray(class_change(likelihoods, np.bincount(tile), rates)[tile[first], rank[first]])
 
 
 def _measured(table: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
