@@ -1,8 +1,11 @@
 """The heart: a scene's patches through the classifier into a tile table."""
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import geopandas as gpd
 import numpy as np
@@ -10,15 +13,18 @@ import numpy.typing as npt
 
 from pipeline.grid import TileGrid
 from pipeline.legend import TileState
+from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Classifier
 from pipeline.scenes.radiometry import encode, reflectance
 from pipeline.scenes.scene import Scene
 from pipeline.tiles import TileAnswers, tile_table
-from pipeline.tiling import Block, blocks, patches, tile_fraction
+from pipeline.tiling import Block, Patches, blocks, patches, tile_fraction
 
 # Scene classification layer: cloud shadow, medium and high cloud, thin cirrus; snow or ice (ESA's SCL table).
 CLOUD_CLASSES = (3, 8, 9, 10)
 SNOW_CLASSES = (11,)
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,42 +43,78 @@ class ClassifiedBlock(NamedTuple):
     answers: TileAnswers
 
 
+class _Prepared(NamedTuple):
+    """A block as network input, cut into patches; cloud and snow are shares of each tile's valid pixels."""
+
+    block: Block
+    tiles: Patches
+    cloud: npt.NDArray[np.float32]
+    snow: npt.NDArray[np.float32]
+
+
 def _fraction(block: Block, classes: tuple[int, ...], size: int, valid_fraction: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Share of each tile's valid pixels that the scene classification puts into `classes`; NaN without that layer."""
     if block.quality is None:
         return np.full(len(valid_fraction), np.nan, np.float32)
-    marked = tile_fraction(np.isin(block.quality, classes) & block.valid, size)
+    among = np.zeros(256, np.bool_)
+    among[list(classes)] = True
+    marked = tile_fraction(among[block.quality] & block.valid, size)
     return np.divide(marked, valid_fraction, out=np.zeros_like(marked), where=valid_fraction > 0)
 
 
-def classify_block(block: Block, classifier: Classifier, options: ClassifyOptions) -> TileAnswers:
-    """States and calibrated probabilities of a block whose pixels are already network input."""
-    card = classifier.card
-    tiles = patches(block, card.patch_size)
-    cloud = _fraction(block, CLOUD_CLASSES, card.patch_size, tiles.valid_fraction)
-    snow = _fraction(block, SNOW_CLASSES, card.patch_size, tiles.valid_fraction)
+def _prepare(block: Block, size: int) -> _Prepared:
+    tiles = patches(block, size)
+    return _Prepared(block, tiles, *(_fraction(block, classes, size, tiles.valid_fraction) for classes in (CLOUD_CLASSES, SNOW_CLASSES)))
+
+
+def _answer(prepared: _Prepared, classifier: Classifier, options: ClassifyOptions) -> TileAnswers:
+    _, tiles, cloud, snow = prepared
     codes = np.full(len(tiles.index), TileState.NO_DATA, np.int8)
     enough = tiles.valid_fraction >= max(options.min_valid, 1e-9)
     cloudy = enough & (cloud > options.max_cloud)
     codes[cloudy] = TileState.CLOUD
-    probabilities = np.full((len(codes), len(card.legend.classes)), np.nan, np.float32)
+    probabilities = np.full((len(codes), len(classifier.card.legend.classes)), np.nan, np.float32)
     asked = np.flatnonzero(enough & ~cloudy)
     if len(asked):
-        answer = classifier.judge(tiles.pixels[asked])
+        answer = classifier.judge(tiles.pixels if len(asked) == len(codes) else tiles.pixels[asked])
         probabilities[asked] = answer.probabilities
         refused = answer.unfamiliar | (snow[asked] > options.max_snow)
         codes[asked] = np.where(refused, TileState.UNCLASSIFIED, answer.probabilities.argmax(axis=1))
     return TileAnswers(tiles.index, codes, probabilities, tiles.valid_fraction, cloud)
 
 
-def classified_blocks(scene: Scene, classifier: Classifier, grid: TileGrid, options: ClassifyOptions) -> Iterator[ClassifiedBlock]:
-    """The scene's blocks as network input with their answers, from north to south."""
-    card = classifier.card
+def classify_block(block: Block, classifier: Classifier, options: ClassifyOptions) -> TileAnswers:
+    """States and calibrated probabilities of a block whose pixels are already network input."""
+    return _answer(_prepare(block, classifier.card.patch_size), classifier, options)
+
+
+def _prepared_blocks(scene: Scene, card: ModelCard, grid: TileGrid) -> Generator[_Prepared, None, None]:
     assets = [scene.assets[band] for band in card.bands]
     for block in blocks(scene, grid, card.bands):
         seen = encode(block.pixels, assets, card.stretch, scene.level) if card.units == "code" else reflectance(block.pixels, assets)
-        ready = replace(block, pixels=seen)
-        yield ClassifiedBlock(ready, classify_block(ready, classifier, options))
+        yield _prepare(replace(block, pixels=seen), card.patch_size)
+
+
+def classified_blocks(scene: Scene, classifier: Classifier, grid: TileGrid, options: ClassifyOptions) -> Iterator[ClassifiedBlock]:
+    """The scene's blocks as network input with their answers, from north to south.
+
+    The next block is cut and encoded while the classifier works on one.
+    """
+    with closing(ahead(_prepared_blocks(scene, classifier.card, grid))) as waiting:
+        for prepared in waiting:
+            yield ClassifiedBlock(prepared.block, _answer(prepared, classifier, options))
+
+
+def ahead(items: Generator[Item, None, None], count: int = 1) -> Generator[Item, None, None]:
+    """The same items, made by another thread up to `count` ahead of the consumer."""
+    try:
+        with ThreadPoolExecutor(1, thread_name_prefix="prepare") as thread:
+            waiting = deque(thread.submit(next, items, None) for _ in range(count))
+            while (item := waiting.popleft().result()) is not None:
+                waiting.append(thread.submit(next, items, None))
+                yield item
+    finally:
+        items.close()
 
 
 def gather(parts: list[TileAnswers]) -> TileAnswers:

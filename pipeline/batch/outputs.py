@@ -1,9 +1,10 @@
 """The files of one classified scene: table, class raster, pictures, STAC Item."""
 
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import geopandas as gpd
 import numpy as np
@@ -87,6 +88,8 @@ class Pictures:
         self._north_west = TileIndex(columns.start, rows.stop - 1)
         left, _, _, top = grid.bounds(self._north_west)
         size = card.patch_size
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pictures")
+        self._under_way: Future[None] | None = None
         self._small = np.zeros((3, len(rows) * _QUICKLOOK_PIXELS, len(columns) * _QUICKLOOK_PIXELS), np.uint8)
         self._seen = np.zeros(self._small.shape[1:], np.bool_)
         self._transform = Affine(grid.edge / _QUICKLOOK_PIXELS, 0, left, 0, -grid.edge / _QUICKLOOK_PIXELS, top)
@@ -108,37 +111,50 @@ class Pictures:
             jpeg_quality=85,
         )
 
-    def __enter__(self) -> "Pictures":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
         self._raster.close()
 
     def add(self, classified: ClassifiedBlock) -> None:
-        """Takes one block into all pictures."""
+        """Takes one block into all pictures, while the caller goes on with the next."""
+        self.finish()
+        self._under_way = self._thread.submit(self._add, classified)
+
+    def finish(self) -> None:
+        """Waits for the last block that was added."""
+        if self._under_way is not None:
+            self._under_way.result()
+            self._under_way = None
+
+    def _add(self, classified: ClassifiedBlock) -> None:
         block = classified.block
-        rgb = self._true_colour(block.pixels) * block.valid
+        rgb = self._true_colour(block.pixels)
+        rgb[:, ~block.valid] = 0
         top = (self._north_west.row - block.origin.row) * self._card.patch_size
-        height, width = rgb.shape[1:]
+        height, width = block.valid.shape
         self._raster.write(rgb, window=Window(0, top, width, height))
         factor = self._card.patch_size // _QUICKLOOK_PIXELS
-        weights = block.valid.reshape(height // factor, factor, width // factor, factor).sum(axis=(1, 3), dtype=np.uint16)
-        sums = rgb.reshape(3, height // factor, factor, width // factor, factor).sum(axis=(2, 4), dtype=np.uint32)
         at = slice(top // factor, (top + height) // factor)
-        self._small[:, at] = sums // np.maximum(weights, 1)
+        weights = _box_sums(block.valid, factor)
+        for band, plane in enumerate(rgb):
+            self._small[band, at] = _box_sums(plane, factor) // np.maximum(weights, 1)
         self._seen[at] = weights > 0
         if self._keep_chips:
             self._write_chips(classified)
 
     def write_quicklook(self) -> tuple[tuple[float, float], tuple[float, float]]:
         """Stores `quicklook.webp`; returns its (south, west), (north, east) in degrees."""
+        self.finish()
         picture = quicklook(self._small, self._seen, self._transform, self._grid.epsg)
         (self._folder / QUICKLOOK).write_bytes(picture.webp)
         return picture.bounds
 
     def _true_colour(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         order = [self._card.bands.index(band) for band in band_table.RGB]
-        chosen = pixels[order]
+        chosen: npt.NDArray[Any] = pixels[order]
         return chosen if self._card.units == "code" else Stretch().codes(chosen)
 
     def _write_chips(self, classified: ClassifiedBlock) -> None:
@@ -155,6 +171,13 @@ class Pictures:
             with rasterio.open(folder / f"{self._grid.tile_id(tile)}.tif", "w", **profile, **place) as target:
                 target.write(chip)
                 target.descriptions = self._card.bands
+
+
+def _box_sums(plane: npt.NDArray[Any], size: int) -> npt.NDArray[np.uint32]:
+    """Sums (y, x) over squares of `size` pixels."""
+    rows, columns = plane.shape[0] // size, plane.shape[1] // size
+    down = plane.reshape(rows, size, columns * size).sum(axis=1, dtype=np.uint16)
+    return np.asarray(down.reshape(rows, columns, size).sum(axis=2, dtype=np.uint32))
 
 
 def write_item(
