@@ -97,9 +97,10 @@ def collect(model_folder: Path) -> AtlasInput:
         TileTableError: a table or the run report is damaged.
     """
     entries = _run_entries(model_folder / "run.json")
-    # What the last run listed: a folder may also hold scenes that have since left the user's scenes.
+    # What the last run listed: a folder may also hold scenes that have since left the user's scenes, and dotted folders that are being written.
     listed = {str(entry.get("id")) for entry in entries if entry.get("status") in ("done", "cached")}
-    tables = [path for path in sorted(model_folder.glob("*/tiles.parquet")) if not entries or path.parent.name in listed]
+    found = sorted(model_folder.glob("*/tiles.parquet"))
+    tables = [path for path in found if (path.parent.name in listed if entries else not path.parent.name.startswith("."))]
     if not tables:
         raise OutputError(f"{model_folder}: holds no tiles.parquet; run the pipeline on a folder of scenes first")
     labels = _class_labels(tables[0])

@@ -5,7 +5,6 @@ import json
 import logging
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,17 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import folium
+import numpy as np
 from branca.element import Element, MacroElement
 from folium.template import Template
 from pyproj import Transformer
 
 from pipeline.atlas.chips import chip_sheets
-from pipeline.atlas.collect import AtlasInput, SceneTiles
+from pipeline.atlas.collect import OUTSIDE, AtlasInput, SceneTiles
 from pipeline.atlas.imagery import within_budget
 from pipeline.atlas.payload import MAX_CLASSES, Payload, build_payload
 from pipeline.errors import OutputError
 from pipeline.grid import TileGrid
-from pipeline.legend import Legend
+from pipeline.legend import LandCoverClass, Legend
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ SCRIPTS = (
     "projection", "grid", "data", "canvas", "dom", "chips", "tile", "sankey", "change", "classes", "confidence", "places", "background", "about",
     "timeline", "swipe", "outlines", "permalink", "exporting", "keyboard", "page",
 )  # fmt: skip
+MIN_CONTRAST = 4.5
 # Planes nearer than about 50 km are one place.
 NEAR_DEGREES = 0.5
 ATTRIBUTION = "Contains modified Copernicus Sentinel data"
@@ -175,7 +176,7 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         "subtitle": f"Sentinel-2, {when} · {tiles:,} tiles of 640 m".replace(",", "\u2009").replace("Sentinel-2\u2009", "Sentinel-2,"),
         "bounds": [[min(b[0][0] for b in bounds), min(b[0][1] for b in bounds)], [max(b[1][0] for b in bounds), max(b[1][1] for b in bounds)]],
         "classes": [
-            {"label": c.label, "title": c.title, "short": c.short, "letters": c.letters, "colour": c.colour, "ink": c.ink} for c in legend.classes
+            {"label": c.label, "title": c.title, "short": c.short, "letters": c.letters, "colour": c.colour, "ink": _ink(c)} for c in legend.classes
         ],
         "scenes": [_scene(scene, legend) for scene in collected.scenes],
         "refusals": [{"id": refusal.id, "error": refusal.error, "reason": refusal.reason} for refusal in collected.refusals],
@@ -199,6 +200,25 @@ def _plane_bounds(epsg: int, plane: Mapping[str, Any]) -> list[list[float]]:
     return [[round(south, 6), round(west, 6)], [round(north, 6), round(east, 6)]]
 
 
+def _ink(entry: LandCoverClass) -> str:
+    """The legend's ink, or black or white where its contrast on the class colour is below WCAG 2's 4.5."""
+    if _contrast(entry.ink, entry.colour) >= MIN_CONTRAST + 0.5:  # a little more, because tiles are translucent
+        return entry.ink
+    return max(("#000000", "#ffffff"), key=lambda ink: _contrast(ink, entry.colour))
+
+
+def _contrast(one: str, two: str) -> float:
+    """WCAG 2's contrast ratio of two #rrggbb colours."""
+    dark, light = sorted(_luminance(colour) + 0.05 for colour in (one, two))
+    return light / dark
+
+
+def _luminance(colour: str) -> float:
+    shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
 def _title(collected: AtlasInput) -> str:
     granules = _granules(collected.scenes)
     if len(granules) == 1:
@@ -208,11 +228,12 @@ def _title(collected: AtlasInput) -> str:
 
 
 def _scene(scene: SceneTiles, legend: Legend) -> dict[str, Any]:
-    counts = Counter(legend.label(int(code)) for code in scene.codes[scene.codes >= -3].ravel().tolist())
+    codes, numbers = np.unique(scene.codes[scene.codes != OUTSIDE], return_counts=True)
+    counts = {legend.label(int(code)): int(number) for code, number in zip(codes, numbers, strict=True)}
     return {
         "id": scene.id,
         "acquired": scene.acquired.isoformat(),
-        "counts": dict(sorted(counts.items())),
+        "counts": counts,
         "radiometry": json.loads(json.dumps(scene.metadata.get("radiometry", {}), default=str)),
         "platform": scene.properties.get("platform"),
         "level": scene.metadata.get("level") or scene.properties.get("processing:level"),

@@ -131,7 +131,8 @@ class Payload:
 
 
 def _packed(parts: list[Bytes]) -> str:
-    return base64.b64encode(zlib.compress(b"".join(part.tobytes() for part in parts), 9)).decode("ascii")
+    # Level 9 takes three times as long and saves 1.5 %.
+    return base64.b64encode(zlib.compress(b"".join(part.tobytes() for part in parts), 6)).decode("ascii")
 
 
 def build_payload(scenes: Sequence[SceneTiles], changes: Sequence[TileChanges]) -> Payload:

@@ -142,7 +142,7 @@ def write_truecolour(path: Path, codes: np.ndarray, epsg: int, west: float, nort
 
 def days(count: int) -> list[datetime]:
     """Acquisition times with uneven gaps."""
-    return [datetime(2019 + k // 2, 4 if k % 2 else 7, 2 + 3 * (k % 5), 10, 16, 1, tzinfo=UTC) for k in range(count)]
+    return [datetime(2019 + k // 2, 7 if k % 2 else 4, 2 + 3 * (k % 5), 10, 16, 1, tzinfo=UTC) for k in range(count)]
 
 
 def write_world(

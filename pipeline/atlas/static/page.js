@@ -20,7 +20,7 @@
       this.grid = new Atlas.Grid(meta.planes, meta.tile);
       const last = meta.dates.length - 1;
       this.state = {
-        mode: "map", before: 0, after: last, threshold: 0, fade: false, opacity: 0.82, shown: meta.classes.map(() => true), states: true,
+        mode: "map", before: 0, after: last, threshold: 0, fade: false, opacity: 0.86, shown: meta.classes.map(() => true), states: true,
         pair: null, base: "scene", countView: false, split: 0.5, blink: false, pinned: -1, theme: "auto",
       };
       this.state.before = this.previousDate(last);

@@ -1,0 +1,63 @@
+import io
+
+import numpy as np
+from affine import Affine
+from PIL import Image
+from pyproj import Transformer
+
+from pipeline.atlas.imagery import brightened, quicklook, within_budget
+
+
+def picture(webp: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(webp)) as image:
+        assert image.format == "WEBP"
+        return np.asarray(image.convert("RGBA"))
+
+
+def test_a_quicklook_lies_where_the_scene_lies():
+    rgb, valid = np.full((3, 60, 90), 80, np.uint8), np.ones((60, 90), bool)
+    rgb[0, :20, :30] = 255
+    transform = Affine(80, 0, 650_000, 0, -80, 5_200_000)
+    look = quicklook(rgb, valid, transform, 32632)
+    (south, west), (north, east) = look.bounds
+    to_degrees = Transformer.from_crs(32632, 4326, always_xy=True)
+    lon, lat = to_degrees.transform(650_000 + 45 * 80, 5_200_000 - 30 * 80)
+    assert abs((west + east) / 2 - lon) < 1e-3
+    assert abs((south + north) / 2 - lat) < 1e-3
+    pixels = picture(look.webp)
+    # A place inside the red corner and one outside, found through the bounds alone.
+    for col, row, red in ((15, 10, True), (60, 40, False)):
+        lon, lat = to_degrees.transform(650_000 + col * 80, 5_200_000 - row * 80)
+        x = int((lon - west) / (east - west) * pixels.shape[1])
+        y = int((north - lat) / (north - south) * pixels.shape[0])
+        assert (pixels[y, x, 0] > 220) == red
+        assert pixels[y, x, 3] == 255
+
+
+def test_invalid_pixels_and_the_rim_are_clear():
+    rgb, valid = np.full((3, 60, 90), 80, np.uint8), np.ones((60, 90), bool)
+    valid[:, :40] = False
+    alpha = picture(quicklook(rgb, valid, Affine(80, 0, 650_000, 0, -80, 5_200_000), 32632).webp)[..., 3]
+    assert set(np.unique(alpha)) == {0, 255}
+    assert (alpha[:, : alpha.shape[1] // 3] == 0).all()
+    assert 0.4 < (alpha == 255).mean() < 0.6
+
+
+def test_brightening_keeps_order_black_and_white():
+    shown = brightened(np.arange(256, dtype=np.uint8))
+    assert shown[0] == 0
+    assert shown[255] == 255
+    assert (np.diff(shown.astype(int)) >= 0).all()
+    assert shown[60] > 90
+
+
+def test_pictures_shrink_until_they_fit():
+    generator = np.random.default_rng(1)
+    rgb, valid = generator.integers(0, 255, (3, 300, 200), dtype=np.uint8), np.ones((300, 200), bool)
+    looks = [quicklook(rgb, valid, Affine(80, 0, 650_000, 0, -80, 5_200_000), 32632)] * 3
+    budget = sum(len(look.webp) for look in looks) // 3
+    fitted = within_budget(looks, budget)
+    assert sum(len(look.webp) for look in fitted) <= budget
+    assert [look.bounds for look in fitted] == [look.bounds for look in looks]
+    assert picture(fitted[0].webp).shape[0] == picture(looks[0].webp).shape[0] // 2
+    assert within_budget(looks, 10**9) == looks
