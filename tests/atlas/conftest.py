@@ -1,19 +1,13 @@
 """Made worlds, built once a session."""
 
-import json
-import re
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import worlds
-
 from pipeline.atlas.collect import AtlasInput, collect
 from pipeline.atlas.page import AtlasOptions, render_atlas
 from pipeline.legend import EUROSAT
+from tests.atlas import worlds
 
 
 @pytest.fixture(scope="session")
@@ -30,16 +24,3 @@ def collected(world) -> AtlasInput:
 @pytest.fixture(scope="session")
 def page(collected, tmp_path_factory) -> Path:
     return render_atlas(collected, EUROSAT, tmp_path_factory.mktemp("page") / "atlas.html", AtlasOptions(title="Made & <b>world</b>"))
-
-
-def meta_of(html: str) -> dict:
-    """What the page's script is told."""
-    found = re.search(r"Atlas\.start\(map_atlas, (\{.*\})\);", html)
-    assert found
-    return json.loads(found.group(1))
-
-
-def text_of(html: str, element: str) -> str:
-    found = re.search(rf'<script type="text/plain" id="{element}">([^<]*)</script>', html)
-    assert found, element
-    return found.group(1)

@@ -5,11 +5,11 @@ import geopandas as gpd
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import worlds
 
 from pipeline.atlas.collect import OUTSIDE, collect
 from pipeline.errors import OutputError, TileTableError
 from pipeline.tiles import read_table, write_table
+from tests.atlas import worlds
 
 
 def test_scenes_come_in_order_of_date_with_all_they_say(collected):

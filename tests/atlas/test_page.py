@@ -10,14 +10,13 @@ from importlib import resources
 
 import numpy as np
 import pytest
-import vision
-import worlds
-from conftest import meta_of, text_of
 
 from pipeline.atlas.collect import collect
 from pipeline.atlas.page import SCRIPTS, AtlasOptions, render_atlas
 from pipeline.errors import OutputError
 from pipeline.legend import EUROSAT, LandCoverClass, Legend
+from tests.atlas import vision, worlds
+from tests.atlas.reading import meta_of, text_of
 
 # Backdrops of the classes: a light map, dark green imagery, bare soil.
 BACKDROPS = ("#f2f2f0", "#34452f", "#8a7a62")
