@@ -1,7 +1,6 @@
 """The made landscape: where which land lies at each date, and how it looks to the sensor."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +81,11 @@ def _distance(lines: list[Floats]) -> Floats:
 
 
 class Landscape:
-    """One landscape made from a seed, seen at date 0 and, with changes, at date 1."""
+    """One landscape made from a seed, seen at date 0 and, with changes, at date 1.
+
+    `river` and `roads` (one field a date: the northward highway is built before date 1) are distances (y, x) in pixels to
+    the middle of the nearest line, `ground` (one field a date) class codes (y, x) of the land, lines left out.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -90,19 +93,12 @@ class Landscape:
         self.rough: dict[int, Floats] = {scale: noise((HEIGHT, WIDTH), 0.55 if scale == 1 else scale, rng) for scale in SCALES}
         self.wide, self.other = noise((HEIGHT, WIDTH), 70, rng), noise((HEIGHT, WIDTH), 70, rng)
         self.y, self.x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
+        self.river = _distance([_curve(RIVER), _curve(OUTFLOW)])
+        old = _distance([_curve(EAST_WEST), _curve(SOUTHWARD)])
+        self.roads = (old, np.minimum(old, _distance([_curve(NORTHWARD)])))
+        self.ground = (self._lay_out(0), self._lay_out(1))
 
-    @cached_property
-    def river(self) -> Floats:
-        """Distance (y, x) in pixels to the river's middle."""
-        return _distance([_curve(RIVER), _curve(OUTFLOW)])
-
-    def roads(self, date: int) -> Floats:
-        """Distance (y, x) in pixels to the nearest highway's middle; the northward one is built before date 1."""
-        lines = [_curve(EAST_WEST), _curve(SOUTHWARD)]
-        return _distance([*lines, _curve(NORTHWARD)] if date else lines)
-
-    def ground(self, date: int) -> npt.NDArray[np.int8]:
-        """Class codes (y, x) of the land, lines left out."""
+    def _lay_out(self, date: int) -> npt.NDArray[np.int8]:
         u, v = (self.x - LEAD_X) / TILE, (self.y - LEAD_Y) / TILE
         fringe = 0.05 * self.rough[30] + 0.03 * self.rough[12] + 0.015 * self.rough[6]
         bent_u, bent_v = u + 0.30 * self.wide + fringe, v + 0.30 * self.other + fringe
@@ -119,7 +115,7 @@ class Landscape:
         lay("Forest", (bent_v < 6.1) & (bent_u + 0.25 * bent_v < 8.0))
         lay("Forest", (bent_v > 13.6) & (bent_u - 0.35 * (bent_v - 14) > 17.4))
         # Flood meadows line the river and grassland the highways.
-        along = (self.river < 22 + 7 * self.rough[30]) | (self.roads(date) < 34 + 10 * self.rough[30])
+        along = (self.river < 22 + 7 * self.rough[30]) | (self.roads[date] < 34 + 10 * self.rough[30])
         lay("Pasture", along & np.isin(ground, (CODE["AnnualCrop"], CODE["PermanentCrop"])))
         for east, south, radius in TOWNS:
             lay("Residential", np.hypot(bent_u - east, bent_v - south) < radius * (1 + 0.12 * self.rough[30]))
@@ -133,28 +129,40 @@ class Landscape:
 
     def classes(self, date: int) -> npt.NDArray[np.int8]:
         """Class codes (y, x) as a person would label them, corridors of river and highway included."""
-        labelled = self.ground(date)
+        labelled = self.ground[date].copy()
         dry = labelled != CODE["SeaLake"]
         labelled[(self.river < CORRIDOR) & dry] = CODE["River"]
-        labelled[(self.roads(date) < CORRIDOR) & dry] = CODE["Highway"]
+        labelled[(self.roads[date] < CORRIDOR) & dry] = CODE["Highway"]
         return labelled
 
     def _ground_at(self, where: Bools, date: int) -> Ground:
         return Ground(self.x[where], self.y[where], {scale: field[where] for scale, field in self.rough.items()}, 1000 * self.seed + 100 * date)
 
+    def _ramps(self, date: int) -> Floats:
+        """Distance (y, x) in pixels to the loops of the junction: two before the northward highway, four with it."""
+        (across, down), = {*SOUTHWARD} & {*NORTHWARD}
+        east, south = self.x - across * TILE - LEAD_X, self.y - down * TILE - LEAD_Y
+        return np.asarray(np.abs(np.hypot(np.abs(east) - 12.5, (np.abs(south) if date else south) - 12.5) - 8.5))
+
     def codes(self, date: int) -> Floats:
         """What a perfect eye sees (y, x, 4): codes of R, G, B as in EuroSAT (not clipped), NIR reflectance."""
-        ground = self.ground(date)
+        ground = self.ground[date]
         seen = np.empty((HEIGHT, WIDTH, 4), dtype=np.float32)
         for label, surface in surfaces.SURFACES.items():
             where = ground == CODE[label]
             # Fields are sown anew each year; hedges, houses and halls stay.
             seen[where] = surface(self._ground_at(where, date if label == "AnnualCrop" else 0))
-        where = np.isfinite(self.river) & (ground != CODE["SeaLake"])
+        wet = ground == CODE["SeaLake"]
+        # How much lake surrounds a pixel: 0.5 on the shore.
+        inland = ndimage.gaussian_filter(wet.astype(np.float32), 5.0)
+        where = (inland > 0.05) & (inland < 0.95)
+        seen[where] = surfaces.shore(seen[where], inland[where], wet[where], self._ground_at(where, 0))
+        where = np.isfinite(self.river) & ~wet
         half_width = 11.5 + 1.2 * self.wide[where] + 0.5 * self.rough[30][where]
         seen[where] = surfaces.river(seen[where], self.river[where], half_width, self._ground_at(where, 0))
-        roads = self.roads(date)
+        roads = self.roads[date]
         where = np.isfinite(roads)
+        seen[where] = surfaces.ramp(seen[where], self._ramps(date)[where])
         seen[where] = surfaces.highway(seen[where], roads[where], self._ground_at(where, 0))
         return seen
 

@@ -39,18 +39,19 @@ def simulate(folder: Path, seed: int = 7, suffix: str = "jp2") -> Truth:
     for date, product in enumerate(PRODUCTS):
         classes = landscape.classes(date)
         bands = landscape.reflectance(date)
-        cloud = np.zeros((HEIGHT, WIDTH), dtype=bool)
-        quality = _scene_classes(landscape.ground(date), landscape.river < 6)
+        quality = _scene_classes(landscape.ground[date], landscape.river < 6)
         if date == CLOUDY_DATE:
-            cloud = _overcast(bands, quality, np.random.default_rng((seed, 99)))
+            _overcast(bands, quality, np.random.default_rng((seed, 99)))
         valid = np.ones((HEIGHT, WIDTH), dtype=bool)
         if date == CUT_DATE:
             valid = _inside_swath()
         quality[~valid] = 0
         stored = {name: _digital_numbers(band, valid, product) for name, band in zip(BAND_ORDER, bands, strict=True)}
-        share = 100.0 * float((cloud & valid).sum() / valid.sum())
-        products.append(write_product(folder, product, stored, _coarse(quality), share, suffix))
-        tiles += _tile_truths(product, classes, valid, cloud & valid)
+        coarse = np.ascontiguousarray(quality[::2, ::2])
+        cloud = np.repeat(np.repeat(np.isin(coarse, (3, 8, 9)), 2, axis=0), 2, axis=1) & valid
+        share = 100.0 * float(np.count_nonzero(cloud) / np.count_nonzero(valid))
+        products.append(write_product(folder, product, stored, coarse, share, suffix))
+        tiles += _tile_truths(product, classes, valid, cloud)
     write_truth(folder / "truth.csv", tiles)
     return Truth(tuple(products), tuple(tiles))
 
@@ -67,8 +68,8 @@ def _scene_classes(ground: npt.NDArray[np.int8], wet: Bools) -> npt.NDArray[np.u
     return np.where(wet | (ground == CODE["SeaLake"]), 6, np.where(built, 5, 4)).astype(np.uint8)
 
 
-def _overcast(bands: Floats, quality: npt.NDArray[np.uint8], rng: np.random.Generator) -> Bools:
-    """Puts some clouds and their shadows over `bands` (4, y, x) and `quality` in place; returns where either lies."""
+def _overcast(bands: Floats, quality: npt.NDArray[np.uint8], rng: np.random.Generator) -> None:
+    """Puts some clouds and their shadows over `bands` (4, y, x) and `quality` (y, x) in place."""
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     shape = 1.5 * noise((HEIGHT, WIDTH), 34, rng) + 0.7 * noise((HEIGHT, WIDTH), 12, rng) + 0.25 * noise((HEIGHT, WIDTH), 4, rng)
     heart = np.exp(-(((x - 0.10 * WIDTH) / 190) ** 2 + ((y - 0.90 * HEIGHT) / 130) ** 2) / 2)
@@ -80,18 +81,12 @@ def _overcast(bands: Floats, quality: npt.NDArray[np.uint8], rng: np.random.Gene
     quality[(shadow > 0.4)] = 3
     quality[(thick > 0.15)] = 8
     quality[(thick > 0.5)] = 9
-    return np.asarray((quality >= 8) | (quality == 3))
 
 
 def _inside_swath() -> Bools:
     """True (y, x) but for a wedge at the south-east corner, beyond the slanted edge of the swath."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     return np.asarray((WIDTH - x) + 0.42 * (HEIGHT - y) > 190)
-
-
-def _coarse(quality: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The scene classification at 20 m: the north-western of each four pixels."""
-    return np.ascontiguousarray(quality[::2, ::2])
 
 
 def _tile_truths(product: Product, classes: npt.NDArray[np.int8], valid: Bools, cloud: Bools) -> list[TileTruth]:

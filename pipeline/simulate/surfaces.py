@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.simulate.fields import Floats, Ground, cells, hashed, parcels
+from pipeline.simulate.fields import Bools, Floats, Ground, cells, hashed, parcels
 
 # One row a colour: R, G, B codes and NIR reflectance (the last from spectra of soil, vegetation, roofs and water).
 Palette = npt.NDArray[np.float32]
@@ -35,6 +35,7 @@ YARD = _palette((112, 113, 123, 0.19))[0]
 ASPHALT = _palette((126, 125, 130, 0.17))[0]
 VERGE = _palette((62, 88, 88, 0.36))[0]
 LAKE = _palette((29, 52, 76, 0.02))[0]
+SHALLOWS = _palette((44, 78, 92, 0.03))[0]
 RIVER = _palette((43, 71, 87, 0.03))[0]
 SAND = _palette((150, 141, 138, 0.25))[0]
 
@@ -179,6 +180,18 @@ SURFACES: dict[str, Callable[[Ground], Floats]] = {
     "Residential": residential,
     "SeaLake": lake,
 }
+
+
+def shore(colours: Floats, inland: Floats, wet: Bools, at: Ground) -> Floats:
+    """A lake's rim: shallow water, then reeds or a beach; `inland` (n,) is the share of lake around, `wet` (n,) the lake."""
+    colours = np.where(wet[:, None], _blend(colours, SHALLOWS, 0.8 * (0.95 - inland) / 0.45), colours)
+    rim = np.clip((inland - 0.33) / 0.1, 0, 1) * ~wet
+    return np.where((at.rough[30] + 0.4 * at.rough[6] > 0.4)[:, None], _blend(colours, SAND, 0.85 * rim), _blend(colours, HEDGE, 0.8 * rim))
+
+
+def ramp(land: Floats, distance: Floats) -> Floats:
+    """A single lane over `land` (n, 4), `distance` (n,) from its middle."""
+    return _blend(land, ASPHALT, 0.8 * np.clip(1.4 - distance, 0, 1))
 
 
 def river(land: Floats, distance: Floats, half_width: Floats, at: Ground) -> Floats:
