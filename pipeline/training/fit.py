@@ -30,9 +30,15 @@ Weights = list[npt.NDArray[Any]]
 
 
 def train(
-    options: TrainOptions, data: LabelledPatches, validation: LabelledPatches | None = None, progress: Callable[[str], None] = log.info
+    options: TrainOptions,
+    data: LabelledPatches,
+    validation: LabelledPatches | None = None,
+    progress: Callable[[str], None] = log.info,
+    bar: bool = False,
 ) -> Network:
     """Trains a ResNet50 and returns it with its averaged weights (logits out); continues a run found in `options.folder`.
+
+    `progress` hears a line an epoch, `bar` shows keras' progress bar of each epoch.
 
     Writes there `last.npz` (everything needed to resume), `averaged.npz` (weights only), `history.csv` and TensorBoard's logs.
 
@@ -46,7 +52,7 @@ def train(
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if options.mixed_precision else "float32")
     try:
-        run = _Run(options, data, validation, progress)
+        run = _Run(options, data, validation, progress, bar)
         run.frozen()
         run.fine_tune()
         return run.averaged_model()
@@ -68,8 +74,10 @@ def predict_logits(model: Network, patches: npt.NDArray[Any], batch: int = 256) 
 class _Run:
     """One run's state: the network, its averaged weights, the epoch reached and the history so far."""
 
-    def __init__(self, options: TrainOptions, data: LabelledPatches, validation: LabelledPatches | None, progress: Callable[[str], None]) -> None:
-        self.options, self.data, self.validation, self.progress = options, data, validation, progress
+    def __init__(
+        self, options: TrainOptions, data: LabelledPatches, validation: LabelledPatches | None, progress: Callable[[str], None], bar: bool
+    ) -> None:
+        self.options, self.data, self.validation, self.progress, self.verbose = options, data, validation, progress, int(bar)
         self.classes = data.classes
         self.model = resnet50.build(len(self.classes), dropout=options.dropout, upsample=options.upsample, norm=fused_normalisation())
         self.averaged: Weights = []
@@ -117,7 +125,7 @@ class _Run:
         self._compile(options.rate, steps=None)
         for epoch in range(options.frozen_epochs):
             batches = _batches()(self.data, replace(options, augmentation=options.augmentation.without_mixing()), options.seed + 1000 + epoch)
-            logs = self.model.fit(batches, epochs=1, verbose=0, callbacks=[_guard()]).history
+            logs = self.model.fit(batches, epochs=1, verbose=self.verbose, callbacks=[_guard()]).history
             self.progress(f"frozen epoch {epoch + 1}: loss {logs['loss'][0]:.3f}, accuracy {logs['accuracy'][0]:.4f}")
         for layer in self.model.layers:
             layer.trainable = True
@@ -140,7 +148,7 @@ class _Run:
             plan = options.augmentation.without_mixing() if calm else options.augmentation
             batches = _batches()(self.data, replace(options, augmentation=plan), options.seed + self.epoch)
             started = time.monotonic()
-            logs = self.model.fit(batches, initial_epoch=self.epoch, epochs=self.epoch + 1, verbose=0, callbacks=callbacks).history
+            logs = self.model.fit(batches, initial_epoch=self.epoch, epochs=self.epoch + 1, verbose=self.verbose, callbacks=callbacks).history
             self.epoch += 1
             self._finish_epoch(logs["loss"][0], logs["accuracy"][0], time.monotonic() - started)
 

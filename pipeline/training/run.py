@@ -38,7 +38,7 @@ class TrainRequest:
     split: tuple[Path, Path] | None = None
 
 
-def run(request: TrainRequest, progress: Callable[[str], None] = log.info) -> ModelCard:
+def run(request: TrainRequest, progress: Callable[[str], None] = log.info, bar: bool = False) -> ModelCard:
     """Trains, calibrates, gates and stores a model; a killed run continues from `options.folder`.
 
     Raises:
@@ -49,7 +49,7 @@ def run(request: TrainRequest, progress: Callable[[str], None] = log.info) -> Mo
         raise ModelError(f"{request.architecture}: no such architecture; choose one of {', '.join(ARCHITECTURES)}")
     training, validation = read_split(request.data, request.split, request.options.seed)
     progress(f"{len(training)} patches to train on, {len(validation)} to validate, {len(training.classes)} classes")
-    network = train(request.options, training, validation, progress)
+    network = train(request.options, training, validation, progress, bar)
     trained_on = {
         "data": request.data.name,
         "n": len(training),

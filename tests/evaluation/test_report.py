@@ -7,7 +7,6 @@ from PIL import Image
 
 from pipeline.bands import RGB
 from pipeline.errors import ModelError
-from pipeline.evaluation.answers import classify_pictures
 from pipeline.evaluation.metrics import evaluate
 from pipeline.evaluation.report import class_table, read_history, write_report
 from pipeline.legend import EUROSAT
@@ -65,21 +64,3 @@ def test_history_is_read_without_its_empty_cells(tmp_path: Path) -> None:
     assert read_history(tmp_path / "history.csv") == [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.4, "val_loss": 0.3}]
     with pytest.raises(ModelError, match="history"):
         read_history(tmp_path / "gone.csv")
-
-
-def test_every_patch_of_a_picture_is_named_and_bad_pictures_say_why(tmp_path: Path) -> None:
-    wide = np.zeros((64, 192, 3), np.uint8)
-    wide[:, 64:128], wide[:, 128:] = 42, 255
-    Image.fromarray(wide).save(tmp_path / "wide.png")
-    Image.fromarray(wide[:40]).save(tmp_path / "low.png")
-    (tmp_path / "text.png").write_text("no picture")
-    wide_answer, low, text = classify_pictures([tmp_path / name for name in ("wide.png", "low.png", "text.png")], Redness())
-    assert [(patch.x, patch.y, patch.label, patch.best) for patch in wide_answer.patches] == [
-        (0, 0, "AnnualCrop", "AnnualCrop"),
-        (64, 0, "Industrial", "Industrial"),
-        (128, 0, "unclassified", "SeaLake"),
-    ]
-    assert json.loads(json.dumps(wide_answer.as_json()))["width"] == 192
-    assert "192x40" in str(low.error)
-    assert "low.png" in str(low.error)
-    assert "no readable picture" in str(text.error)

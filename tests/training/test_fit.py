@@ -12,6 +12,10 @@ from pipeline.training.options import Schedule, TrainOptions
 from tests.models.networks import tiny
 
 
+# Keras' own way to numpy; its variables do not know numpy 2's copy keyword.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
 @pytest.fixture(autouse=True)
 def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fit.resnet50, "build", tiny)
@@ -27,7 +31,7 @@ def _data(n: int = 48, seed: int = 0) -> LabelledPatches:
 
 def _options(folder: Path, **changes: object) -> TrainOptions:
     plan = Augmentation(gain=0, surface=0)
-    plain = TrainOptions(folder, epochs=3, batch=16, rate=0.02, weights="none", mixed_precision=False, tensorboard=False, augmentation=plan)
+    plain = TrainOptions(folder, epochs=3, batch=16, rate=0.02, dropout=0.0, weights="none", mixed_precision=False, tensorboard=False, augmentation=plan)
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
