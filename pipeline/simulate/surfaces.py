@@ -1,7 +1,8 @@
 """What each kind of land looks like from above at 10 m, in EuroSAT's 8-bit codes of B04, B03, B02 and a NIR reflectance.
 
-The colours are cluster centres and the amplitudes deviations that were measured on 360 EuroSAT chips a class (k-means of their
-pixels; deviation within a chip; deviation of a pixel from the mean of its four neighbours). No pixel of EuroSAT is kept here.
+Colours and amplitudes start from what was measured on 360 EuroSAT chips a class (k-means centres of their pixels, deviation
+within a chip, deviation of a pixel from the mean of its four neighbours) and were then adjusted until the eye and a trained
+network took the land for its class. So how well a network does here says nothing about its accuracy. No pixel of EuroSAT is kept.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from pipeline.simulate.fields import Bools, Floats, Ground, cells, hashed, parcels
 
-# One row a colour: R, G, B codes and NIR reflectance (the last from spectra of soil, vegetation, roofs and water).
+# One row a colour: R, G, B codes and NIR reflectance (the last only plausible: EuroSAT's RGB chips do not hold it).
 Palette = npt.NDArray[np.float32]
 
 
