@@ -1,0 +1,283 @@
+"""Hectares with intervals: what the map says by class, date and region, and what a sample of reference labels makes of it.
+
+The estimator is that of Olofsson et al. (2014), Good practices for estimating area and assessing accuracy of land
+change, Remote Sensing of Environment 148, 42-57; equation numbers below are that paper's.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pyproj import Transformer
+
+from pipeline.errors import TileTableError
+from pipeline.grid import TileGrid, utm_epsg
+from pipeline.legend import TileState
+
+Array = npt.NDArray[np.float64]
+
+ELSEWHERE = "elsewhere"
+# A satellite crosses a granule and its neighbours within 15 minutes; the next orbit comes 100 minutes later.
+PASS = timedelta(minutes=30)
+_NAMES = ("name", "NAME", "Name", "NAME_EN", "name_en", "ADMIN", "admin")
+_Z95 = 1.96
+# Tiles of all zones are equal on the map plane; the ground differs by less than 0.3 %.
+_TILE = TileGrid(32601)
+
+
+# --- Hectares of the map -------------------------------------------------------------------------------------------
+
+
+def read_regions(path: Path) -> gpd.GeoDataFrame:
+    """Regions with the columns name and geometry, in longitude and latitude.
+
+    Raises:
+        TileTableError: the file is no vector file, or no field names its features.
+    """
+    try:
+        regions = gpd.read_file(path)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise TileTableError(f"{path}: not a file of regions ({error}); give a GeoJSON with polygons") from error
+    field = next((name for name in _NAMES if name in regions.columns), None)
+    if field is None:
+        raise TileTableError(f"{path}: no field names the regions; add a field 'name' to every feature")
+    named = regions[[field, "geometry"]].rename(columns={field: "name"})
+    return named.set_crs(4326) if named.crs is None else named.to_crs(4326)
+
+
+def places(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
+    """Every tile once a date: tile_id, date, scene, label, code, longitude and latitude of its centre.
+
+    Where scenes of one pass overlap, the clearest look counts: the highest valid_fraction, then the lowest
+    cloud_fraction, then the first scene id. Where the grids of two zones overlap, the tile of the zone that the
+    ground belongs to counts.
+
+    Raises:
+        TileTableError: no table was given.
+    """
+    if not tables:
+        raise TileTableError("no tile table was given; run the pipeline on a folder of scenes first")
+    columns = ["tile_id", "scene", "acquired", "code", "label", "valid_fraction", "cloud_fraction"]
+    rows = pd.concat([pd.DataFrame(table[columns]).astype({"scene": object, "label": object}) for table in tables], ignore_index=True)
+    rows = rows[rows["code"] != TileState.NO_DATA]
+    moments = rows["acquired"].drop_duplicates().sort_values()
+    starts = moments[moments.diff().isna() | (moments.diff() > PASS)]
+    rows["date"] = starts.searchsorted(rows["acquired"], side="right") - 1
+    rows = rows.sort_values(["tile_id", "date", "valid_fraction", "cloud_fraction", "scene"], ascending=[True, True, False, True, True], kind="stable")
+    rows = rows.drop_duplicates(["tile_id", "date"])
+    rows["longitude"], rows["latitude"] = _centres(rows["tile_id"])
+    rows = rows[~_counted_next_door(rows)]
+    rows["date"] = starts.dt.date.to_numpy()[rows["date"]]
+    return rows[["tile_id", "date", "scene", "label", "code", "longitude", "latitude"]].reset_index(drop=True)
+
+
+def mapped_areas(tables: Sequence[gpd.GeoDataFrame], regions: gpd.GeoDataFrame | None = None) -> pd.DataFrame:
+    """Hectares of every label: date, region, label, tiles, hectares, share (of the region's tiles at the date).
+
+    Labels of tiles without a class (cloud, unclassified) are listed too, so the shares sum to 1. A tile belongs to
+    the first region that holds its centre, `ELSEWHERE` where none does; without `regions` all is one region "all".
+
+    Raises:
+        TileTableError: no table was given.
+    """
+    tiles = places(tables)
+    if regions is None:
+        tiles["region"] = "all"
+    else:
+        centres = gpd.GeoDataFrame(tiles, geometry=gpd.points_from_xy(tiles["longitude"], tiles["latitude"]), crs=4326)
+        found = gpd.sjoin(centres, regions[["name", "geometry"]], predicate="within")
+        found = found.sort_values("index_right", kind="stable")
+        tiles["region"] = found[~found.index.duplicated()]["name"].reindex(tiles.index).fillna(ELSEWHERE)
+    counted = tiles.groupby(["date", "region", "label"], sort=True).size().rename("tiles").reset_index()
+    counted["hectares"] = counted["tiles"] * _TILE.hectares
+    counted["share"] = counted["tiles"] / counted.groupby(["date", "region"])["tiles"].transform("sum")
+    return counted
+
+
+def _centres(tile_ids: pd.Series) -> tuple[Array, Array]:
+    """Longitudes and latitudes (n,) of tiles' centres."""
+    parts = tile_ids.str.split("_", expand=True).reindex(columns=[0, 1, 2]).to_numpy(np.int64)
+    longitude, latitude = np.empty(len(parts)), np.empty(len(parts))
+    for epsg in np.unique(parts[:, 0]):
+        at = parts[:, 0] == epsg
+        x, y = (parts[at, 1] + 0.5) * _TILE.edge, (parts[at, 2] + 0.5) * _TILE.edge
+        longitude[at], latitude[at] = Transformer.from_crs(int(epsg), 4326, always_xy=True).transform(x, y)
+    return longitude, latitude
+
+
+def _counted_next_door(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Which tiles lie beyond their zone where the proper zone's grid has a tile of the same date on the same ground."""
+    epsg = rows["tile_id"].str.split("_").str[0].astype(np.int64).to_numpy()
+    longitude, latitude = rows["longitude"].to_numpy(), rows["latitude"].to_numpy()
+    proper = np.array([utm_epsg(x, y) if -80.0 <= y <= 84.0 else own for x, y, own in zip(longitude, latitude, epsg, strict=True)], dtype=np.int64)
+    beyond = proper != epsg
+    known = set(zip(rows["tile_id"], rows["date"], strict=True))
+    for zone in np.unique(proper[beyond]):
+        at = np.flatnonzero(beyond & (proper == zone))
+        x, y = Transformer.from_crs(4326, int(zone), always_xy=True).transform(longitude[at], latitude[at])
+        index = zip((x // _TILE.edge).astype(int).tolist(), (y // _TILE.edge).astype(int).tolist(), strict=True)
+        names = TileGrid(int(zone)).tile_ids(index)
+        beyond[at] = [(name, date) in known for name, date in zip(names, rows["date"].to_numpy()[at], strict=True)]
+    return np.asarray(beyond)
+
+
+# --- Areas from a sample ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What a stratified sample says about a map.
+
+    `counts` are sampled tiles by map label (rows) and reference label (columns), `mapped` hectares by label.
+    `classes` has one row a label: mapped_ha, adjusted_ha, adjusted_ci, users_accuracy, users_ci, producers_accuracy,
+    producers_ci, sampled (tiles of that map label). `accuracy` is the overall one. All `ci` are half widths of 95 %
+    intervals.
+    """
+
+    counts: pd.DataFrame
+    mapped: pd.Series
+    classes: pd.DataFrame
+    accuracy: float
+    accuracy_ci: float
+
+    def to_json(self) -> str:
+        """The assessment as JSON, for files and the page."""
+        return json.dumps(
+            {
+                "accuracy": self.accuracy,
+                "accuracy_ci": self.accuracy_ci,
+                "labels": list(self.counts.columns),
+                "counts": self.counts.to_numpy().tolist(),
+                "classes": json.loads(self.classes.rename_axis("label").reset_index().to_json(orient="records")),
+            },
+            indent=1,
+        )
+
+
+def error_adjusted(counts: pd.DataFrame, mapped: pd.Series) -> Assessment:
+    """Accuracy and error-adjusted areas of a map from a stratified random sample.
+
+    Args:
+        counts: sampled units by map label (rows) and reference label (columns).
+        mapped: mapped area by map label, in hectares.
+
+    Raises:
+        TileTableError: a mapped label has fewer than two sampled units, so its error cannot be estimated.
+    """
+    labels = sorted(set(counts.index) | set(counts.columns) | set(mapped.index), key=str)
+    table = counts.reindex(index=labels, columns=labels).fillna(0).astype(int)
+    hectares = mapped.reindex(labels).fillna(0.0).astype(float)
+    n = table.to_numpy(np.float64)
+    area = hectares.to_numpy(np.float64)
+    sampled = n.sum(axis=1)
+    if short := [str(label) for label, units, size in zip(labels, sampled, area, strict=True) if size > 0 and units < 2]:
+        raise TileTableError(f"labels: fewer than two labelled tiles of the map's {', '.join(short)}; label more of them, at least two each")
+    total = area.sum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = area / total
+        share = np.where(sampled[:, None] > 0, n / sampled[:, None], 0.0)
+        spread = np.where(sampled > 1, 1.0 / (sampled - 1), 0.0)[:, None] * share * (1.0 - share)
+        proportions = weight[:, None] * share  # eq. 4
+        adjusted = proportions.sum(axis=0)  # eq. 9
+        adjusted_se = np.sqrt((weight[:, None] ** 2 * spread).sum(axis=0))  # eq. 10
+        users = np.diag(share)
+        users_se = np.sqrt(np.diag(spread))  # eq. 6
+        producers = np.diag(proportions) / adjusted  # eq. 3
+        diagonal = np.diag(spread) * area**2
+        others = (area[:, None] ** 2 * spread).sum(axis=0) - diagonal
+        producers_se = np.sqrt((1.0 - producers) ** 2 * diagonal + producers**2 * others) / (adjusted * total)  # eq. 7
+        accuracy_se = np.sqrt((weight**2 * np.diag(spread)).sum())  # eq. 5
+    seen = sampled > 0
+    classes = pd.DataFrame(
+        {
+            "mapped_ha": area,
+            "adjusted_ha": adjusted * total,
+            "adjusted_ci": _Z95 * adjusted_se * total,  # eq. 11
+            "users_accuracy": np.where(seen, users, np.nan),
+            "users_ci": np.where(seen, _Z95 * users_se, np.nan),
+            "producers_accuracy": producers,
+            "producers_ci": _Z95 * producers_se,
+            "sampled": sampled.astype(int),
+        },
+        index=pd.Index(labels, name="label"),
+    )
+    return Assessment(table, hectares, classes, float(np.diag(proportions).sum()), float(_Z95 * accuracy_se))
+
+
+def sample(table: pd.DataFrame, size: int, seed: int = 0, stratum: str = "label", least: int = 20) -> pd.DataFrame:
+    """A stratified random sample of tiles for a person to label.
+
+    Each stratum gets `least` tiles (all it has where it has fewer), the rest is shared out by the strata's sizes
+    (Olofsson et al. 2014, section 5.1.2). The answer is in random order and does not tell the map's label, so that
+    it cannot lead the eye; `assess` looks it up again.
+
+    Args:
+        table: rows with tile_id and the `stratum` column: `places` of one date, or a table of changes ("state").
+        size: number of tiles to draw.
+        seed: the same seed draws the same tiles.
+        stratum: the column whose values are the strata.
+        least: tiles of every stratum.
+
+    Returns:
+        tile_id, longitude, latitude, label (empty).
+
+    Raises:
+        TileTableError: there is nothing to draw from.
+    """
+    table = table[~table["code"].isin([int(state) for state in TileState])] if "code" in table else table
+    if table.empty:
+        raise TileTableError("no classified tile to sample; run the pipeline on a scene with fewer clouds")
+    held = table[stratum].astype(str).value_counts().sort_index()
+    quota = np.minimum(held.to_numpy(), least)
+    left = max(size - int(quota.sum()), 0)
+    room = held.to_numpy() - quota
+    extra = np.floor(left * held.to_numpy() / held.sum()).astype(int)
+    quota = quota + np.minimum(extra, room)
+    generator = np.random.default_rng(seed)
+    ordered = table.sort_values("tile_id", kind="stable")
+    drawn = [
+        ordered[(ordered[stratum].astype(str) == name).to_numpy()].iloc[generator.permutation(int(count))[: int(part)]]
+        for (name, count), part in zip(held.items(), quota, strict=True)
+    ]
+    chosen = pd.concat(drawn)
+    chosen = chosen.iloc[generator.permutation(len(chosen))]
+    longitude, latitude = _centres(chosen["tile_id"])
+    return pd.DataFrame({"tile_id": chosen["tile_id"].to_numpy(), "longitude": longitude.round(6), "latitude": latitude.round(6), "label": ""})
+
+
+def assess(labelled: pd.DataFrame, table: pd.DataFrame, stratum: str = "label") -> Assessment:
+    """What a person's labels (tile_id, label) say about the map in `table` (tile_id and the `stratum` column).
+
+    Rows without a label and labels of tiles outside the table do not count. The tiles must be a stratified random
+    sample such as `sample` draws: labels of places that caught the eye prove nothing.
+
+    Raises:
+        TileTableError: a column is missing, a tile has two different labels, or too few tiles are labelled.
+    """
+    if missing := {"tile_id", "label"} - set(labelled.columns):
+        raise TileTableError(f"labels: lack the column {', '.join(sorted(missing))}; take the file that the page or `sample` wrote")
+    table = table[~table["code"].isin([int(state) for state in TileState])] if "code" in table else table
+    given = pd.DataFrame({"tile_id": labelled["tile_id"].astype(str), "label": labelled["label"].fillna("").astype(str).str.strip()})
+    given = given[given["label"] != ""].drop_duplicates()
+    if twice := sorted(given.loc[given["tile_id"].duplicated(), "tile_id"].unique()):
+        raise TileTableError(f"labels: tile {twice[0]} carries two different labels; keep one line a tile")
+    mapped = table.set_index("tile_id")[stratum].astype(str)
+    given = given[given["tile_id"].isin(mapped.index)]
+    if given.empty:
+        raise TileTableError("labels: none of the labelled tiles is in this map; take the labels of this run and date")
+    counts = pd.crosstab(mapped.reindex(given["tile_id"]).to_numpy(), given["label"].to_numpy())
+    return error_adjusted(counts, mapped.value_counts() * _TILE.hectares)
+
+
+def to_features(sampled: pd.DataFrame) -> dict[str, Any]:
+    """A sample as a GeoJSON FeatureCollection of points."""
+    points = gpd.GeoDataFrame(sampled, geometry=gpd.points_from_xy(sampled["longitude"], sampled["latitude"]), crs=4326)
+    features: dict[str, Any] = json.loads(points.to_json(drop_id=True))
+    return features

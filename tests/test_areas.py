@@ -1,0 +1,174 @@
+"""Hectares, the sample and the estimator."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+
+from pipeline import areas
+from pipeline.errors import TileTableError
+from pipeline.grid import TileGrid
+from pipeline.legend import EUROSAT
+from pipeline.tiles import TileAnswers, tile_table
+
+DAY = datetime(2021, 6, 1, 10, tzinfo=UTC)
+
+
+def table(scene, codes, columns=range(700, 705), rows=range(7800, 7803), when=DAY, epsg=32632, valid=1.0):
+    """A tile table whose codes (rows from south, columns from west) are given."""
+    index = np.array([(col, row) for row in rows for col in columns])
+    codes = np.broadcast_to(np.asarray(codes, np.int8), len(index)).copy()
+    probabilities = np.full((len(index), 10), np.nan, np.float32)
+    known = codes >= 0
+    probabilities[known] = 0.01
+    probabilities[np.flatnonzero(known), codes[known]] = 0.91
+    fraction = np.full(len(index), valid, np.float32)
+    return tile_table(TileAnswers(index, codes, probabilities, fraction, np.zeros_like(fraction)), TileGrid(epsg), EUROSAT, scene, when)
+
+
+def test_the_published_example_comes_out_to_its_printed_digits():
+    """Olofsson et al. (2014), section 5: a map of forest change, 10 million Landsat pixels of 0.09 ha, 640 samples."""
+    labels = ["deforestation", "forest gain", "stable forest", "stable non-forest"]
+    counts = pd.DataFrame([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]], index=labels, columns=labels)
+    mapped = pd.Series([200_000, 150_000, 3_200_000, 6_450_000], index=labels) * 0.09
+    found = areas.error_adjusted(counts, mapped)
+    assert found.classes["adjusted_ha"].round().astype(int).tolist() == [21_158, 11_686, 285_770, 581_386]
+    assert found.classes["adjusted_ci"].round().astype(int).tolist() == [6_158, 3_756, 15_510, 16_282]
+    assert found.classes["users_accuracy"].round(2).tolist() == [0.88, 0.73, 0.93, 0.96]
+    assert found.classes["users_ci"].round(2).tolist() == [0.07, 0.10, 0.04, 0.02]
+    assert found.classes["producers_accuracy"].round(2).tolist() == [0.75, 0.85, 0.93, 0.96]
+    assert (found.classes["producers_ci"] / 1.96).round(2).tolist() == [0.11, 0.13, 0.02, 0.01]
+    assert round(found.accuracy, 2) == 0.95
+    assert round(found.accuracy_ci, 2) == 0.02
+    assert found.classes["adjusted_ha"].sum() == pytest.approx(mapped.sum())
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_promises():
+    rng = np.random.default_rng(3)
+    truth = rng.choice(3, 6000, p=[0.9, 0.07, 0.03])
+    mapped = np.where(rng.random(6000) < 0.92, truth, rng.integers(0, 3, 6000))
+    sizes = pd.Series(mapped).value_counts().sort_index()
+    held = 0
+    for _ in range(200):
+        drawn = np.concatenate([rng.choice(np.flatnonzero(mapped == label), 80, replace=False) for label in range(3)])
+        found = areas.error_adjusted(pd.crosstab(mapped[drawn], truth[drawn]), sizes).classes
+        held += abs(found.loc[2, "adjusted_ha"] - (truth == 2).sum()) <= found.loc[2, "adjusted_ci"]
+    assert 0.90 <= held / 200 <= 0.99
+
+
+def test_a_label_that_the_map_never_gives_still_gets_an_area():
+    counts = pd.DataFrame({"a": [45, 1], "b": [3, 50], "unseen": [2, 0]}, index=["a", "b"])
+    found = areas.error_adjusted(counts, pd.Series({"a": 1000.0, "b": 500.0})).classes
+    assert found.loc["unseen", "adjusted_ha"] == pytest.approx(1000 * 2 / 50)
+    assert found.loc["unseen", "mapped_ha"] == 0
+    assert np.isnan(found.loc["unseen", "users_accuracy"])
+
+
+def test_a_class_without_reference_is_refused():
+    counts = pd.DataFrame({"a": [10, 0], "b": [0, 1]}, index=["a", "b"])
+    with pytest.raises(TileTableError, match="map's b"):
+        areas.error_adjusted(counts, pd.Series({"a": 10.0, "b": 10.0}))
+
+
+def test_hectares_by_label_and_date_sum_to_the_tiles():
+    first = table("one", [0, 0, 1, 1, -2] * 3)
+    second = table("two", 7, when=DAY + timedelta(days=365))
+    found = areas.mapped_areas([second, first])
+    assert found["date"].tolist() == [DAY.date()] * 3 + [(DAY + timedelta(days=365)).date()]
+    assert found.set_index(["date", "label"])["tiles"].to_dict() == {
+        (DAY.date(), "AnnualCrop"): 6,
+        (DAY.date(), "Forest"): 6,
+        (DAY.date(), "cloud"): 3,
+        ((DAY + timedelta(days=365)).date(), "Residential"): 15,
+    }
+    assert found["hectares"].sum() == pytest.approx(30 * 40.96)
+    assert found.groupby("date")["share"].sum().tolist() == pytest.approx([1.0, 1.0])
+
+
+def test_neighbouring_granules_count_their_overlap_once_and_the_clearer_look_wins():
+    west = table("west", 0, columns=range(700, 704), when=DAY)
+    east = table("east", 1, columns=range(702, 706), when=DAY + timedelta(minutes=4), valid=0.8)
+    tiles = areas.places([east, west])
+    assert len(tiles) == 6 * 3
+    assert tiles["label"].value_counts().to_dict() == {"AnnualCrop": 12, "Forest": 6}
+    assert set(tiles["date"]) == {DAY.date()}
+
+
+def test_ground_seen_on_the_grids_of_two_zones_counts_once():
+    """A strip at 12 degrees east, the border of zones 32 and 33, seen on both grids: the union's area within a percent."""
+    zone = {epsg: gpd.GeoSeries([shapely.box(11.85, 48.0, 12.15, 48.3)], crs=4326).to_crs(epsg).total_bounds for epsg in (32632, 32633)}
+    both = [table(str(epsg), 0, *TileGrid(epsg).covering(tuple(bounds)), epsg=epsg) for epsg, bounds in zone.items()]
+    squares = gpd.GeoSeries(pd.concat([part.geometry.to_crs(4326) for part in both], ignore_index=True), crs=4326)
+    union = shapely.union_all(squares.to_crs(32632).to_numpy()).area / 10_000
+    alone = sum(len(part) for part in both) * 40.96
+    assert alone > 1.5 * union
+    assert areas.mapped_areas(both)["hectares"].sum() == pytest.approx(union, rel=0.03)
+    assert areas.mapped_areas(both[:1])["hectares"].sum() == pytest.approx(len(both[0]) * 40.96)
+
+
+def test_regions_take_tiles_by_their_centres(tmp_path):
+    tiles = table("one", 0)
+    bounds = tiles[tiles["col"] < 702].to_crs(4326).total_bounds
+    path = tmp_path / "regions.geojson"
+    gpd.GeoDataFrame({"name": ["West"]}, geometry=[shapely.box(*bounds)], crs=4326).to_file(path)
+    found = areas.mapped_areas([tiles], areas.read_regions(path)).set_index("region")["tiles"].to_dict()
+    assert found == {"West": 6, "elsewhere": 9}
+
+
+def test_regions_without_names_are_refused(tmp_path):
+    path = tmp_path / "regions.geojson"
+    gpd.GeoDataFrame({"size": [1]}, geometry=[shapely.box(0, 0, 1, 1)], crs=4326).to_file(path)
+    with pytest.raises(TileTableError, match="'name'"):
+        areas.read_regions(path)
+
+
+def test_countries_of_the_world(shared_data):
+    regions = areas.read_regions(shared_data / "vectors" / "naturalearth" / "ne_110m_admin_0_countries.geojson")
+    found = areas.mapped_areas([table("one", 0)], regions)  # 45.1 N, 8.4 E
+    assert found["region"].tolist() == ["Italy"]
+    assert {"Germany", "Austria"} <= set(regions["name"])
+
+
+def test_the_sample_is_stratified_repeatable_and_blind():
+    codes = np.r_[np.zeros(500), np.ones(80), np.full(12, 7), np.full(8, -2)].astype(np.int8)
+    tiles = table("one", codes, columns=range(30), rows=range(20))
+    drawn = areas.sample(tiles, 100, seed=5)
+    assert drawn.equals(areas.sample(tiles, 100, seed=5))
+    assert not drawn.equals(areas.sample(tiles, 100, seed=6))
+    assert drawn["tile_id"].is_unique
+    assert (drawn["label"] == "").all()
+    got = tiles.set_index("tile_id").loc[drawn["tile_id"], "label"].astype(str).value_counts().to_dict()
+    assert got == {"AnnualCrop": 60, "Forest": 26, "Residential": 12}
+    assert {feature["geometry"]["type"] for feature in areas.to_features(drawn)["features"]} == {"Point"}
+
+
+def test_labels_come_back_as_accuracy():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 600).astype(np.int8)
+    codes = np.where(rng.random(600) < 0.9, truth, (truth + 1) % 3).astype(np.int8)
+    tiles = table("one", codes, columns=range(30), rows=range(20))
+    order = table("one", truth, columns=range(30), rows=range(20))
+    true_label = dict(zip(order["tile_id"], order["label"].astype(str), strict=True))
+    drawn = areas.sample(tiles, 300)
+    drawn["label"] = drawn["tile_id"].map(true_label)
+    drawn.loc[drawn.index[:10], "label"] = ""
+    found = areas.assess(drawn, tiles)
+    assert found.accuracy == pytest.approx((codes == truth).mean(), abs=2 * found.accuracy_ci)
+    assert found.counts.to_numpy().sum() == len(drawn) - 10
+    assert found.classes["adjusted_ha"].sum() == pytest.approx(600 * 40.96)
+    assert json.loads(found.to_json())["labels"] == sorted(EUROSAT.labels[:3])
+
+
+def test_contradicting_labels_are_refused():
+    tiles = table("one", 0)
+    name = tiles["tile_id"].iloc[0]
+    with pytest.raises(TileTableError, match="two different"):
+        areas.assess(pd.DataFrame({"tile_id": [name, name], "label": ["Forest", "River"]}), tiles)
+    with pytest.raises(TileTableError, match="none of the labelled"):
+        areas.assess(pd.DataFrame({"tile_id": ["32632_1_1"], "label": ["Forest"]}), tiles)
+    with pytest.raises(TileTableError, match="lack the column"):
+        areas.assess(pd.DataFrame({"tile": [name]}), tiles)
