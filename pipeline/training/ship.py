@@ -33,8 +33,9 @@ TWINS = {"openvino-bf16": "openvino/model.xml", "openvino-f32": "openvino/model.
 class Shipment:
     """What a model folder is made from.
 
-    `fitting` are patches that calibrate temperature and threshold (not trained on, unless `temperature` and `threshold`
-    are given); `elsewhere` patches (n, y, x, 3) of other scenes for the gate; `refuse` the share of `fitting` that may be refused.
+    `fitting` are patches that calibrate temperature and threshold; where they were trained on, `temperature` and
+    `exceedance` (the share of training patches beyond the threshold) come from the earlier run that was not.
+    `elsewhere` are patches (n, y, x, 3) of other scenes for the gate, `refuse` the share of `fitting` to be refused.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Shipment:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     refuse: float = 0.02
     temperature: float | None = None
+    exceedance: float | None = None
     seed: int = 20
 
 
@@ -86,12 +88,15 @@ def ship(network: Network, order: Shipment, progress: Callable[[str], None] = lo
     progress(f"temperature {temperature:.3f}, log loss {losses[0]:.4f} -> {losses[1]:.4f}")
     labels = order.fitting.labels
     some = np.random.default_rng(order.seed).permutation(len(order.training))[:8000]
-    abstention = Abstention.fit(_twin(card, order.folder, "f32").outputs(order.training.patches[some])[1], order.training.labels[some])
-    threshold = float(np.quantile(abstention.score(features), 1 - order.refuse))
+    seen = _twin(card, order.folder, "f32").outputs(order.training.patches[some])[1]
+    abstention = Abstention.fit(seen, order.training.labels[some])
+    known = abstention.score(seen)
+    threshold = float(np.quantile(abstention.score(features), 1 - order.refuse) if order.exceedance is None else np.quantile(known, 1 - order.exceedance))
     card = replace(card, temperature=temperature, unfamiliar={"score": "mahalanobis", "file": FILE, "threshold": threshold})
     card = export.save(order.folder, network, card, abstention)
     engines, gates, reference = pass_gate(card, order.folder, order.fitting, order.elsewhere, progress)
     calibration = {"ece_raw": calibration_error(raw, labels), "ece": calibration_error(reference, labels), "temperature": temperature}
+    calibration["exceedance"] = float((known > threshold).mean())
     card = replace(card, engines=engines, metrics={**order.metrics, "calibration": calibration, "gate": gates})
     return export.write_card(order.folder, card)
 

@@ -11,7 +11,6 @@ from pipeline.training.augment import Augmentation
 from pipeline.training.options import Schedule, TrainOptions
 from tests.models.networks import tiny
 
-
 # Keras' own way to numpy; its variables do not know numpy 2's copy keyword.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
