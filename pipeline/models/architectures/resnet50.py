@@ -75,7 +75,8 @@ def load_imagenet(model: Network, source: str | Path) -> tuple[str, ...]:
     """
     published = _from_keras() if str(source) == "imagenet" else _from_npz(Path(source))
     names = [layer.name.removesuffix("_conv") for layer in model.layers if layer.name.endswith("_conv")]
-    stages = tuple(stage for stage in PRETRAINED if all(name in published for name in names if name.startswith(stage)))
+    held = {stage: [name in published for name in names if name.startswith(stage)] for stage in PRETRAINED}
+    stages = tuple(stage for stage, found in held.items() if found and all(found))
     if not stages:
         raise ModelError(f"{source}: holds no whole stage of ResNet50; give other weights or --weights none")
     for name in names:
