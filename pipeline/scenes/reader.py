@@ -32,11 +32,15 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """A raster file on the 10 m grid: the file itself, or its warped view. `left` and `top` in metres."""
+    """A raster file on the 10 m grid: the file itself, or its warped view. `left` and `top` in metres.
+
+    Each stored pixel stands for `zoom` x `zoom` pixels of the grid.
+    """
 
     dataset: rasterio.DatasetReader
     left: float
     top: float
+    zoom: int = 1
 
     def read(self, indexes: list[int], bounds: Bounds, fill: float) -> tuple[Pixels, Mask]:
         """Bands (band, y, x) of a window of the grid, `fill` outside the file, and which pixels (y, x) are inside."""
@@ -45,14 +49,23 @@ class _Layer:
         col, row = round((left - self.left) / GRID_GSD), round((self.top - top) / GRID_GSD)
         pixels = np.full((len(indexes), height, width), fill, self.dataset.dtypes[indexes[0] - 1])
         inside = np.zeros((height, width), np.bool_)
-        rows = slice(max(row, 0), min(row + height, self.dataset.height))
-        cols = slice(max(col, 0), min(col + width, self.dataset.width))
+        rows = slice(max(row, 0), min(row + height, self.dataset.height * self.zoom))
+        cols = slice(max(col, 0), min(col + width, self.dataset.width * self.zoom))
         if rows.start < rows.stop and cols.start < cols.stop:
             place = slice(rows.start - row, rows.stop - row), slice(cols.start - col, cols.stop - col)
-            window = Window(cols.start, rows.start, cols.stop - cols.start, rows.stop - rows.start)
-            pixels[(slice(None), *place)] = self.dataset.read(indexes, window=window)
+            pixels[(slice(None), *place)] = self._stored(indexes, rows, cols)
             inside[place] = True
         return pixels, inside
+
+    def _stored(self, indexes: list[int], rows: slice, cols: slice) -> Pixels:
+        """Bands (band, y, x) of a window in grid pixels that lies within the file."""
+        zoom, top, left = self.zoom, rows.start // self.zoom, cols.start // self.zoom
+        window = Window(left, top, -(-cols.stop // zoom) - left, -(-rows.stop // zoom) - top)
+        found: Pixels = self.dataset.read(indexes, window=window)
+        if zoom == 1:
+            return found
+        repeated = found.repeat(zoom, axis=2).repeat(zoom, axis=1)
+        return repeated[:, rows.start - top * zoom : rows.stop - top * zoom, cols.start - left * zoom : cols.stop - left * zoom]
 
 
 class SceneReader:
@@ -145,8 +158,11 @@ class SceneReader:
                 measured &= found[-1] > 0
                 found = found[:-1]
             good = _measured(found, group[0])
-            found[~good] = 0
+            if found.dtype.kind == "f" or group[0].nodata:
+                found[~good] = 0
             measured &= good.all(axis=0)
+            if len(files) == 1:
+                return found, measured
             if pixels is None or valid is None:
                 pixels, valid = np.empty((len(assets), *measured.shape), found.dtype), measured
             else:
@@ -170,8 +186,11 @@ class SceneReader:
             dataset = self._stack.enter_context(guard.open_raster(asset.href))
             crs = asset.crs if asset.crs is not None else crs_key(dataset.crs)
             transform = Affine(*asset.transform) if asset.transform is not None else dataset.transform
+            zoom = max(round(transform.a / GRID_GSD), 1)
             if aligned(crs, transform, dataset.width, dataset.height, self.scene.epsg):
                 self._layers[key] = _Layer(dataset, round(transform.c, -1), round(transform.f, -1))
+            elif nearest and aligned(crs, transform @ Affine.scale(1 / zoom), dataset.width * zoom, dataset.height * zoom, self.scene.epsg):
+                self._layers[key] = _Layer(dataset, round(transform.c, -1), round(transform.f, -1), zoom)
             else:
                 self._layers[key] = self._warped(dataset, asset, crs, transform, nearest)
         return self._layers[key]
