@@ -23,7 +23,7 @@ GDAL_OPTIONS: dict[str, str | int] = {
     "GDAL_GEOREF_SOURCES": "INTERNAL",
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "/vsicurl/none",
-    "GDAL_CACHEMAX": 256 << 20,
+    "GDAL_CACHEMAX": 192 << 20,
 }
 
 MAX_SIDE = 25_000

@@ -179,10 +179,8 @@ def test_sparse_tif_is_no_data_not_zero_reflectance(tmp_path):
 
     band_folder(tmp_path)
     profile = {"width": 330, "height": 200, "count": 1, "dtype": "uint16", "crs": "EPSG:32632"}
-    with rasterio.open(
-        tmp_path / "B03.tif", "w", driver="GTiff", sparse_ok=True, tiled=True, blockxsize=64, blockysize=64,
-        transform=rasterio.transform.from_origin(WEST, NORTH, 10, 10), **profile,
-    ) as image:
+    profile |= {"sparse_ok": True, "tiled": True, "blockxsize": 64, "blockysize": 64, "transform": rasterio.transform.from_origin(WEST, NORTH, 10, 10)}
+    with rasterio.open(tmp_path / "B03.tif", "w", driver="GTiff", **profile) as image:
         image.write(np.full((64, 64), 700, np.uint16), 1, window=((64, 128), (64, 128)))
     (scene,) = scenes(tmp_path)
     with SceneReader(scene) as opened:

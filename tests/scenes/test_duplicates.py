@@ -122,7 +122,7 @@ def test_answer_does_not_depend_on_the_folder_name(tmp_path):
         band_folder(tmp_path / name / "loose")
         band_folder(tmp_path / name)
         band_folder(tmp_path / name / "B02 20200101", suffix="jp2")
-    answers = []
-    for name in ("one", "zwei drei"):
-        answers.append([(entry.id, entry.acquired if isinstance(entry, Scene) else entry.error) for entry in find_scenes(tmp_path / name)])
-    assert answers[0] == answers[1] and len(answers[0]) == 4
+    def answer(name):
+        return [(entry.id, entry.acquired if isinstance(entry, Scene) else entry.error) for entry in find_scenes(tmp_path / name)]
+
+    assert answer("one") == answer("zwei drei") and len(answer("one")) == 4
