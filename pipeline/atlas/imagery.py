@@ -45,7 +45,7 @@ def quicklook(rgb: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_], transfor
     bands = np.concatenate([brightened(rgb), np.where(valid, 255, 0).astype(np.uint8)[None]])
     place, columns, rows = calculate_default_transform(source, target, width, height, *array_bounds(height, width, transform))
     warped = np.zeros((4, rows, columns), np.uint8)
-    # Averaging invalid pixels into the rim would darken it; alpha stays nearest so that it is 0 or 255.
+    # No data is 0, which no valid code is, so invalid pixels do not darken the rim; alpha stays nearest, 0 or 255.
     for band in range(4):
         reproject(
             bands[band],
@@ -54,6 +54,8 @@ def quicklook(rgb: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_], transfor
             src_crs=source,
             dst_transform=place,
             dst_crs=target,
+            src_nodata=0,
+            dst_nodata=0,
             resampling=Resampling.nearest if band == 3 else Resampling.bilinear,
         )
     west, south, east, north = array_bounds(rows, columns, place)

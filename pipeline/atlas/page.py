@@ -21,7 +21,7 @@ from pyproj import Transformer
 from pipeline.atlas.chips import chip_sheets
 from pipeline.atlas.collect import OUTSIDE, AtlasInput, SceneTiles
 from pipeline.atlas.imagery import within_budget
-from pipeline.atlas.payload import MAX_CLASSES, Payload, build_payload
+from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Payload, build_payload
 from pipeline.errors import OutputError
 from pipeline.grid import TileGrid
 from pipeline.legend import LandCoverClass, Legend
@@ -167,7 +167,7 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
     for plane, described in zip(payload.planes, meta["planes"], strict=True):
         described["bounds"] = _plane_bounds(plane.epsg, plane.describe())
     bounds = [plane["bounds"] for plane in meta["planes"]]
-    tiles = sum(int((layer.classes < MAX_CLASSES).sum()) for layer in payload.layers)
+    tiles = _places_seen(payload)
     dates = [day.isoformat() for day in payload.dates]
     when = dates[0] if len(dates) == 1 else f"{len(dates)} dates from {dates[0]} to {dates[-1]}"
     meta |= {
@@ -189,6 +189,14 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         "chips": _chips(collected.scenes, payload, options, texts),
     }
     return meta
+
+
+def _places_seen(payload: Payload) -> int:
+    """How many tiles carry a class at any date, each place once."""
+    seen = [np.zeros((plane.rows, plane.cols), bool) for plane in payload.planes]
+    for layer in payload.layers:
+        seen[layer.plane] |= (layer.classes < MAX_CLASSES) & (layer.confidence < COUNTED_ELSEWHERE)
+    return sum(int(plane.sum()) for plane in seen)
 
 
 def _plane_bounds(epsg: int, plane: Mapping[str, Any]) -> list[list[float]]:

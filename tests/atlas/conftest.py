@@ -13,7 +13,7 @@ from tests.atlas import worlds
 @pytest.fixture(scope="session")
 def world(tmp_path_factory) -> Path:
     """Three dates of one place, 30 rows by 20 columns, with clouds and true colour."""
-    return worlds.write_world(tmp_path_factory.mktemp("world"), dates=3, size=(30, 20), truecolour=True)
+    return worlds.write_world(tmp_path_factory.mktemp("world"), dates=3, size=(30, 20), truecolour=True, changes=True)
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,12 @@
 
 import json
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
+import pandas as pd
 from affine import Affine
 from rasterio.crs import CRS
 from rasterio.io import MemoryFile
@@ -14,7 +17,7 @@ from scipy.ndimage import gaussian_filter
 from pipeline.atlas.imagery import quicklook
 from pipeline.grid import TileGrid
 from pipeline.legend import EUROSAT, Legend
-from pipeline.tiles import TileAnswers, tile_table, write_table
+from pipeline.tiles import TileAnswers, read_table, tile_table, write_table
 
 # Mean codes (red, green, blue) of the classes, near EuroSAT's own.
 TONES = np.array(
@@ -140,6 +143,35 @@ def write_truecolour(path: Path, codes: np.ndarray, epsg: int, west: float, nort
         path.write_bytes(memory.read())
 
 
+def write_changes(folder: Path) -> None:
+    """Changes between consecutive dates of a world of one granule: tiles whose labels differ and are sure changed."""
+    tables = [read_table(path).set_index("tile_id") for path in sorted(folder.glob("*/tiles.parquet"))]
+    parts = []
+    for before, after in pairwise(tables):
+        both = before.index.intersection(after.index)
+        one, two = before.loc[both], after.loc[both]
+        sure = np.minimum(one["confidence"], two["confidence"]).fillna(0).to_numpy()
+        differ = (one["code"] != two["code"]).to_numpy()
+        known = ((one["code"] >= 0) & (two["code"] >= 0)).to_numpy()
+        parts.append(
+            pd.DataFrame(
+                {
+                    "tile_id": both,
+                    "before": str(one["scene"].iloc[0]),
+                    "after": str(two["scene"].iloc[0]),
+                    "from_label": one["label"].astype(str).to_numpy(),
+                    "to_label": two["label"].astype(str).to_numpy(),
+                    "p_change": np.where(differ, np.round(0.5 + sure / 2, 2), 0.04),
+                    "state": np.where(known & differ & (sure > 0.5), "changed", np.where(known & ~differ, "stable", "undecided")),
+                    "change_vector": np.where(differ, 0.7, 0.1),
+                    "change_class": np.where(differ, sure, 0.02),
+                    "geometry": one["geometry"].to_numpy(),
+                }
+            )
+        )
+    write_table(gpd.GeoDataFrame(pd.concat(parts, ignore_index=True), geometry="geometry", crs=tables[0].crs), folder / "changes.parquet", {})
+
+
 def days(count: int) -> list[datetime]:
     """Acquisition times with uneven gaps."""
     return [datetime(2019 + k // 2, 7 if k % 2 else 4, 2 + 3 * (k % 5), 10, 16, 1, tzinfo=UTC) for k in range(count)]
@@ -156,6 +188,7 @@ def write_world(
     clouds: bool = True,
     pictures: bool = True,
     truecolour: bool = False,
+    changes: bool = False,
     seed: int = 1,
 ) -> Path:
     """`granules` (a square number) neighbouring scenes of `size` (rows, cols) tiles per date that overlap by 9 % in one zone."""
@@ -177,4 +210,6 @@ def write_world(
     reason = "S2B_broken: band B02 is missing; download the product again"
     scenes.append({"id": "S2B_broken", "status": "refused", "error": "IncompleteScene", "reason": reason})
     (folder / "run.json").write_text(json.dumps({"scenes": scenes}))
+    if changes:
+        write_changes(folder)
     return folder

@@ -71,6 +71,9 @@
       return this;
     },
 
+    /** The canvases as they show, for pictures of the view. */
+    canvases: function () { return [this._classes, this._letters]; },
+
     /** The grid of cells of factor x factor tiles and their codes. */
     _level: function (factor) {
       let level = this._levels.get(factor);

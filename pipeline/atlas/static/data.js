@@ -134,6 +134,8 @@
         change.pairs.push(pair);
         change.measured = true;
       }
+      const ca = this.classes[before], cb = this.classes[after], k = this.classCount;
+      for (let i = 0; i < size; i++) if (ca[i] >= k || cb[i] >= k) change.state[i] = change.percent[i] = UNKNOWN;
       this.estimate(before, after, change);
       if (this.changeCache.size >= 6) this.changeCache.delete(this.changeCache.keys().next().value);
       this.changeCache.set(key, change);

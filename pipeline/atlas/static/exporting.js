@@ -32,7 +32,7 @@
         }
         for (const picture of layer.pictures) draw(picture.getElement());
         context.imageSmoothingEnabled = false;
-        for (const part of layer.canvas.getContainer().children) draw(part);
+        for (const part of layer.canvas.canvases()) draw(part);
         context.restore();
       }
       if (state.mode === "swipe" && !state.blink) { context.fillStyle = "#fff"; context.fillRect(state.split * size.x - 2, 0, 4, size.y); }
