@@ -99,7 +99,7 @@ class SceneReader:
         assets = [self.scene.assets[band] for band in bands]
         with guard.environment():
             pixels, valid = self._read(assets, bounds)
-        if self.scene.level is Level.L2A and self.scene.quality is not None and not valid.all():
+        if self.scene.level is Level.L2A and self.scene.quality is not None and not self._inside(valid, bounds).all():
             self._mend_saturated(pixels, valid, bounds)
         for overlay in self._overlays:
             holes = ~valid
@@ -110,6 +110,13 @@ class SceneReader:
                     pixels[at, use] = _restated(other[at, use], overlay.scene.assets[band], self.scene.assets[band], pixels.dtype)
                 valid |= use
         return pixels, valid
+
+    def _inside(self, valid: Mask, bounds: Bounds) -> Mask:
+        """The part of a window's mask that lies within the scene's bounds."""
+        left, bottom, right, top = self.scene.bounds
+        rows = slice(max(round((bounds[3] - top) / GRID_GSD), 0), max(round((bounds[3] - bottom) / GRID_GSD), 0))
+        columns = slice(max(round((left - bounds[0]) / GRID_GSD), 0), max(round((right - bounds[0]) / GRID_GSD), 0))
+        return valid[rows, columns]
 
     def _mend_saturated(self, pixels: Pixels, valid: Mask, bounds: Bounds) -> None:
         """Gives bright targets that a clipping defect of L2A stored as DN 0 the sensor's ceiling; they are no gaps.

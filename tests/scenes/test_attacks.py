@@ -35,7 +35,7 @@ def server():
             self.send_response(404)
             self.end_headers()
 
-        do_GET = do_HEAD = do_POST = _answer  # noqa: N815
+        do_GET = do_HEAD = do_POST = _answer
 
         def log_message(self, *arguments):
             pass
@@ -366,13 +366,13 @@ def test_odd_names(tmp_path, name, layout, monkeypatch):
 
 
 def test_names_that_are_not_text(tmp_path):
-    home = os.fsencode(tmp_path) + b"/in"
-    os.makedirs(home)
+    home = tmp_path / "in"
+    home.mkdir()
     band_folder(tmp_path / "made")
     for band in BANDS:
-        os.rename(os.fsencode(tmp_path / "made" / f"{band}.tif"), home + b"/caf\xe9_" + band.encode() + b".tif")
-    band_folder(tmp_path / "in" / "good")
-    found = list(find_scenes(tmp_path / "in"))
+        (tmp_path / "made" / f"{band}.tif").rename(home / os.fsdecode(b"caf\xe9_" + band.encode() + b".tif"))
+    band_folder(home / "good")
+    found = list(find_scenes(home))
     assert [type(entry) for entry in found] == [Scene, Refusal]
     json.dumps([found[1].id, found[1].reason]).encode("utf-8")
     found[1].reason.encode("utf-8")
