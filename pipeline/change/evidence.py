@@ -12,7 +12,6 @@ import pandas as pd
 from pipeline.change import score
 from pipeline.grid import Bounds, TileGrid, TileIndex
 from pipeline.scenes.radiometry import reflectance
-from pipeline.scenes.reader import SceneReader
 from pipeline.scenes.scene import Scene
 from pipeline.tiling import Block, blocks, cut, tile_fraction, tile_indices
 
@@ -21,10 +20,11 @@ Mask = npt.NDArray[np.bool_]
 
 COLUMNS = ("magnitude", "compared")
 # Scene classification layer: cloud shadow, medium and high cloud, thin cirrus (ESA's SCL table).
-_CLOUD = (3, 8, 9, 10)
+_IS_CLOUD = np.isin(np.arange(256), (3, 8, 9, 10))
 # A tile counts as changed from 5 % of its ground on, so its 95th percentile decides.
 _PERCENTILE = 95.0
-_WINDOW, _WINDOWS = 4, 4  # the match is estimated in 4 x 4 windows of 4 x 4 tiles: a tenth of a granule's file blocks
+# The match is estimated in 3 x 3 windows of 2 x 2 tiles, a tenth of a granule's file blocks, or in all of a small scene.
+_WINDOW, _WINDOWS, _SMALL = 2, 3, 16
 
 
 class Strip(NamedTuple):
@@ -82,30 +82,29 @@ def _strips(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str]) -
 
 def _halved(block: Block, scene: Scene, bands: Sequence[str]) -> tuple[Floats, Mask]:
     """A block's reflectance on a 20 m grid, and which of its pixels are measured and not cloud; 0 elsewhere."""
-    valid = block.valid if block.quality is None else block.valid & ~np.isin(block.quality, _CLOUD)
+    valid = block.valid if block.quality is None else block.valid & ~_IS_CLOUD[block.quality]
     return _at_20_m(block.pixels, valid, scene, bands)
 
 
 def _at_20_m(pixels: npt.NDArray[np.generic], valid: Mask, scene: Scene, bands: Sequence[str]) -> tuple[Floats, Mask]:
     whole = valid[0::2, 0::2] & valid[1::2, 0::2] & valid[0::2, 1::2] & valid[1::2, 1::2]
     out = np.empty((len(bands), *whole.shape), np.float32)
-    for row, band in enumerate(bands):
-        plane = reflectance(pixels[row : row + 1], [scene.assets[band]])[0]
-        out[row] = (plane[0::2, 0::2] + plane[1::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 1::2]) / 4.0
-    return np.where(whole, np.nan_to_num(out, posinf=0.0), 0.0), whole
+    for row, plane in enumerate(pixels):
+        out[row] = plane[0::2, 0::2].astype(np.float32) + plane[1::2, 0::2] + plane[0::2, 1::2] + plane[1::2, 1::2]
+    out = reflectance(out / np.float32(4.0), [scene.assets[band] for band in bands])
+    out[:, ~whole] = 0.0
+    return out, whole
 
 
 def _match(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str]) -> score.Match:
     """The match of two scenes of common bounds, from windows spread evenly over them."""
     earlier_land: list[Floats] = []
     later_land: list[Floats] = []
-    with SceneReader(before) as earlier, SceneReader(after) as later:
-        for bounds in _windows(before.bounds, grid):
-            first, seen = _at_20_m(*earlier.read(bounds, bands), before, bands)
-            second, too = _at_20_m(*later.read(bounds, bands), after, bands)
-            land = score.dry_land(first, second, seen & too, bands)
-            earlier_land.append(first[:, land])
-            later_land.append(second[:, land])
+    for bounds in _windows(before.bounds, grid):
+        for strip in _strips(replace(before, bounds=bounds), replace(after, bounds=bounds), grid, bands):
+            land = score.dry_land(strip.before, strip.after, strip.valid, bands)
+            earlier_land.append(strip.before[:, land])
+            later_land.append(strip.after[:, land])
     return score.match(np.concatenate(earlier_land, axis=1), np.concatenate(later_land, axis=1), bands)
 
 
@@ -114,8 +113,8 @@ def _windows(bounds: Bounds, grid: TileGrid) -> list[Bounds]:
     columns, rows = grid.covering(bounds)
     places = []
     for line in (columns, rows):
-        if len(line) <= _WINDOW * _WINDOWS:
-            places.append([(at, min(at + _WINDOW, line.stop)) for at in range(line.start, line.stop, _WINDOW)])
+        if len(line) <= _SMALL:
+            places.append([(line.start, line.stop)])
         else:
             starts = np.linspace(line.start, line.stop - _WINDOW, 2 * _WINDOWS + 1)[1::2].astype(int)
             places.append([(int(at), int(at) + _WINDOW) for at in starts])
@@ -127,7 +126,7 @@ def _with_surroundings(strips: Iterator[Strip]) -> Iterator[tuple[Strip, int, in
     above: Strip | None = None
     strip = next(strips)
     for below in chain(strips, (None,)):
-        parts = [_edge(above, slice(-score.REACH, None)), strip, _edge(below, slice(0, score.REACH))]
+        parts = [above, strip, _edge(below, slice(0, score.REACH))]
         kept = [part for part in parts if part is not None]
         joined = Strip(
             strip.origin,
@@ -138,11 +137,11 @@ def _with_surroundings(strips: Iterator[Strip]) -> Iterator[tuple[Strip, int, in
         yield joined, 0 if above is None else score.REACH, 0 if below is None else score.REACH
         if below is None:
             return
-        above, strip = strip, below
+        above, strip = _edge(strip, slice(-score.REACH, None)), below
 
 
 def _edge(strip: Strip | None, rows: slice) -> Strip | None:
-    return None if strip is None else Strip(strip.origin, strip.before[:, rows], strip.after[:, rows], strip.valid[rows])
+    return None if strip is None else Strip(strip.origin, strip.before[:, rows].copy(), strip.after[:, rows].copy(), strip.valid[rows].copy())
 
 
 def _measure(around: tuple[Strip, int, int], bands: Sequence[str], matched: score.Match, grid: TileGrid) -> pd.DataFrame:
@@ -157,6 +156,9 @@ def _measure(around: tuple[Strip, int, int], bands: Sequence[str], matched: scor
     pixels = cut(scores, size).reshape(len(index), -1)
     magnitude = np.full(len(index), np.nan, np.float32)
     some = compared > 0
-    magnitude[some] = np.nanpercentile(pixels[some], _PERCENTILE, axis=1)
+    full = compared == 1
+    magnitude[full] = np.percentile(pixels[full], _PERCENTILE, axis=1)
+    part = some & ~full
+    magnitude[part] = np.nanpercentile(pixels[part], _PERCENTILE, axis=1)
     table = pd.DataFrame({"magnitude": magnitude, "compared": compared}, index=pd.Index(grid.tile_ids(index.tolist()), name="tile_id"))
     return table[some]
