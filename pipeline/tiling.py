@@ -17,7 +17,7 @@ from pipeline.scenes.reader import SceneReader
 from pipeline.scenes.scene import Scene
 
 # Strips read ahead per file: enough to bridge the decoding of a granule's 1024-pixel rows, few enough to bound memory.
-_STRIPS_AHEAD = 3
+_STRIPS_AHEAD = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from pipeline.batch import outputs
 from pipeline.batch.changes import write_changes
 from pipeline.batch.executors import Executor, Serial
 from pipeline.batch.files import digest, only_run, sweep, write_text
-from pipeline.batch.work import ModelChoice, SceneRecord, SceneTask, classifier, process, refused
+from pipeline.batch.work import ModelChoice, SceneRecord, SceneTask, classifier, process, refused, verified_card
 from pipeline.classify import ClassifiedBlock, ClassifyOptions
 from pipeline.errors import OutputError
 from pipeline.grid import TileGrid
@@ -91,9 +92,15 @@ def run(found: Iterable[Scene | Refusal], options: RunOptions, executor: Executo
     """
     started = time.monotonic()
     watcher = watcher or Watcher()
-    card = classifier(options.model).card
+    executor = executor or Serial(_watched(watcher))
+    card = verified_card(options.model)
     folder = options.tiles / card.name
-    inputs = list(found)
+    with ThreadPoolExecutor(1, thread_name_prefix="model") as aside:
+        # The model is made ready while the folder is searched; other executors' workers load their own.
+        ready = aside.submit(classifier, options.model) if isinstance(executor, Serial) else None
+        inputs = list(found)
+    if ready is not None:
+        ready.result()
     scenes = [entry for entry in inputs if isinstance(entry, Scene)]
     _keep_apart(scenes, options)
     with ExitStack() as stack:
@@ -106,7 +113,7 @@ def run(found: Iterable[Scene | Refusal], options: RunOptions, executor: Executo
             watcher.scene(record)
         watcher.begin(scenes)
         tasks = [SceneTask(scene, options.model, folder, options.classify, options.keep_chips, options.force) for scene in scenes]
-        for record in (executor or Serial(_watched(watcher))).run(tasks):
+        for record in executor.run(tasks):
             records.append(record)
             watcher.scene(record)
         records.sort(key=lambda record: (record.acquired or "", record.id))

@@ -4,7 +4,8 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +15,7 @@ import geopandas as gpd
 
 from pipeline import __version__
 from pipeline.batch import outputs
-from pipeline.batch.files import digest, staged_folder
+from pipeline.batch.files import digest, known_digests, staged_folder
 from pipeline.classify import ClassifiedBlock, ClassifyOptions, classify_scene
 from pipeline.errors import OutputError, PipelineError
 from pipeline.grid import TileGrid
@@ -28,6 +29,8 @@ from pipeline.tiles import write_table
 
 # Part of every fingerprint: raise it when the meaning of an output changes, so that older results are made anew.
 SCHEMA = 1
+# Hidden folder of digests that need not be computed again while a file's size and time stay.
+DIGESTS = ".digests"
 
 _log = logging.getLogger(__name__)
 
@@ -83,25 +86,29 @@ def classifier(choice: ModelChoice) -> Classifier:
     return store.load(choice.name, engine=choice.engine, threads=choice.threads, folder=choice.folder)
 
 
+def verified_card(choice: ModelChoice) -> ModelCard:
+    """The card of a model whose files are what it says.
+
+    Raises:
+        ModelError: they are not, or there is no such model.
+    """
+    card = ModelCard.read(choice.card_path)
+    card.verify(choice.card_path.parent)
+    return card
+
+
 def fingerprint(task: SceneTask, card: ModelCard, grid: TileGrid) -> str:
     """A digest of all that decides a scene's outputs: input bytes, reading, model, grid, options, schema.
 
     File times and folder names are left out: a copied scene gives the same answer.
     """
     scene = task.scene
+    files = sorted(_inputs(scene, card.bands))
+    digests = known_digests(files, task.folder / DIGESTS / f"{scene.id}.json")
     facts = {
         "schema": SCHEMA,
-        "files": sorted((path.name, path.stat().st_size, digest(path)) for path in _files(scene)),
-        "reading": [
-            scene.id,
-            scene.acquired.isoformat(),
-            scene.level,
-            scene.epsg,
-            scene.bounds,
-            {band: [Path(asset.href).name, asset.index, asset.scale, asset.offset, asset.nodata] for band, asset in sorted(scene.assets.items())},
-            dict(scene.radiometry.offsets),
-            scene.warnings,
-        ],
+        "files": sorted((path.name, path.stat().st_size, mark) for path, mark in zip(files, digests, strict=True)),
+        "reading": _reading(scene),
         "model": [asdict(card), task.model.engine],
         "grid": asdict(grid),
         "options": [asdict(task.classify), task.keep_chips],
@@ -109,8 +116,25 @@ def fingerprint(task: SceneTask, card: ModelCard, grid: TileGrid) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _files(scene: Scene) -> set[Path]:
-    return {*scene.files}.union(*(_files(overlay) for overlay in scene.overlays))
+def _reading(scene: Scene) -> list[Any]:
+    return [
+        scene.id,
+        scene.acquired.isoformat(),
+        scene.level,
+        scene.epsg,
+        scene.bounds,
+        {band: [Path(asset.href).name, asset.index, asset.scale, asset.offset, asset.nodata] for band, asset in sorted(scene.assets.items())},
+        dict(scene.radiometry.offsets),
+        scene.warnings,
+        [_reading(overlay) for overlay in scene.overlays],
+    ]
+
+
+def _inputs(scene: Scene, bands: Sequence[str]) -> set[Path]:
+    """The files that decide a scene's results: all but those of bands that the model does not read."""
+    read = {asset.href for band, asset in scene.assets.items() if band in bands}
+    idle = {Path(asset.href) for asset in scene.assets.values() if asset.href not in read}
+    return {path for path in scene.files if path not in idle}.union(*(_inputs(overlay, bands) for overlay in scene.overlays))
 
 
 def finished(folder: Path, expected: str) -> dict[str, str] | None:
@@ -139,14 +163,16 @@ def process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None = No
     grid = TileGrid(task.scene.epsg)
     final = task.folder / task.scene.id
     try:
-        mark = fingerprint(task, model.card, grid)
-        hashes = None if task.force else finished(final, mark)
-        if hashes is not None:
-            return replace(_record(task.scene, final, hashes), status="cached", seconds=round(time.monotonic() - started, 2))
-        scene = inspect_pixels(task.scene)
-        with staged_folder(final) as staging:
-            _write(replace(task, scene=scene), model, grid, staging, mark, watch)
-        hashes = finished(final, mark)
+        # The inputs are hashed while they are classified; only where results lie already must the digest come first.
+        with ThreadPoolExecutor(1, thread_name_prefix="digest") as aside:
+            mark = aside.submit(fingerprint, task, model.card, grid)
+            hashes = None if task.force or not final.exists() else finished(final, mark.result())
+            if hashes is not None:
+                return replace(_record(task.scene, final, hashes), status="cached", seconds=round(time.monotonic() - started, 2))
+            scene = inspect_pixels(task.scene)
+            with staged_folder(final) as staging:
+                _write(replace(task, scene=scene), model, grid, staging, mark, watch)
+        hashes = finished(final, mark.result())
         if hashes is None:
             raise OutputError(f"{final}: the outputs do not read back as written; check the disk")
         return replace(_record(scene, final, hashes), seconds=round(time.monotonic() - started, 2))
@@ -159,7 +185,7 @@ def process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None = No
         return replace(describe(task.scene), status="refused", error=name, reason=reason, seconds=round(time.monotonic() - started, 2))
 
 
-def _write(task: SceneTask, model: Classifier, grid: TileGrid, folder: Path, mark: str, watch: Callable[[ClassifiedBlock], Any] | None) -> None:
+def _write(task: SceneTask, model: Classifier, grid: TileGrid, folder: Path, mark: Future[str], watch: Callable[[ClassifiedBlock], Any] | None) -> None:
     scene, card = task.scene, model.card
     with outputs.Pictures(folder, scene, grid, card, task.keep_chips) as pictures:
 
@@ -183,10 +209,10 @@ def _write(task: SceneTask, model: Classifier, grid: TileGrid, folder: Path, mar
     write_table(table, folder / outputs.TABLE, metadata)
     outputs.write_landcover(table, grid, card.legend, folder / outputs.LANDCOVER)
     provenance = {
-        "atlas:fingerprint": mark,
+        "atlas:fingerprint": mark.result(),
         "atlas:model": card.name,
         "atlas:model_card_sha256": card_digest,
-        "atlas:sources": sorted(path.name for path in _files(scene)),
+        "atlas:sources": sorted(path.name for path in _inputs(scene, card.bands)),
         "atlas:counts": _counts(table),
     }
     outputs.write_item(folder, scene, grid, card, bounds, provenance)

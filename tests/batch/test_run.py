@@ -40,7 +40,7 @@ def scenes(tmp_path):
 
 
 def folder_bytes(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in ("run.json", ".lock")}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "run.json" and not any(part.startswith(".") for part in path.relative_to(folder).parts)}
 
 
 def test_outputs_follow_the_contract(options, scenes):
