@@ -50,7 +50,7 @@ class Files:
                 return (self.root / name).read_bytes()
             with zipfile.ZipFile(self.archive) as bundle, bundle.open(self.prefix + name) as stream:
                 return stream.read(limit + 1)[:limit]
-        except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+        except guard.READ_ERRORS as error:
             raise CorruptScene(f"{label}: does not read ({guard.one_line(error)}); download it again") from error
 
     def below(self, folder: str) -> "Files":
@@ -98,7 +98,7 @@ def archive_files(path: Path) -> Files:
     try:
         with zipfile.ZipFile(path) as bundle:
             members = [info for info in bundle.infolist() if not info.is_dir()]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+    except guard.READ_ERRORS as error:
         raise CorruptScene(f"{name}: not a whole zip file ({guard.one_line(error)}); download the product again") from error
     if len(members) > MAX_MEMBERS:
         raise UnsafeInput(f"{name}: {len(members)} members, a product has fewer than {MAX_MEMBERS}; unpack and check it yourself")

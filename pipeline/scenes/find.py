@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from pipeline.errors import NotAScene, PipelineError, UnsafeInput
+from pipeline.errors import CorruptScene, NotAScene, PipelineError, UnsafeInput
 from pipeline.scenes import folder as loose
 from pipeline.scenes import guard, raster, safe, stac
 from pipeline.scenes.duplicates import settle
@@ -142,8 +142,9 @@ def _rasters(names: list[str], files: Files, options: ReadOptions) -> Iterator[S
             good.append(name)
         except PipelineError as error:
             yield _refusal(error, name, files)
-        except (OSError, ValueError) as error:
-            yield _refusal(NotAScene(f"{guard.printable(name)}: does not read ({guard.one_line(error)}); check its permissions"), name, files)
+        except guard.READ_ERRORS as error:
+            shown = guard.printable(name)
+            yield _refusal(CorruptScene(f"{shown}: does not read ({guard.one_line(error)}); check its permissions or get it again"), name, files)
     grouped = loose.groups(good)
     claimed = set()
     for (home, stem), bands in sorted(grouped.items()):

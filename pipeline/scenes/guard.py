@@ -4,6 +4,7 @@ import os
 import threading
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
@@ -43,6 +44,8 @@ _MAGIC = {
 }
 MAGIC_BYTES = 12
 _ZIP = "/vsizip/"
+# What a damaged file or zip member makes Python's own readers raise.
+READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, RuntimeError, NotImplementedError, ValueError, KeyError)
 # Python's warning filters belong to the process, so threads take turns while they are changed.
 _OPENING = threading.Lock()
 
@@ -116,7 +119,7 @@ def open_raster(href: str) -> rasterio.DatasetReader:
         with _OPENING, warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # its place may come from the product's metadata
             dataset = rasterio.open(path, driver=driver)
-    except (OSError, RasterioError, UnicodeEncodeError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (RasterioError, *READ_ERRORS) as error:
         raise CorruptScene(f"{name}: does not open ({one_line(error)}); download it again") from error
     try:
         _check_limits(dataset, name)

@@ -36,7 +36,7 @@ def check_structure(href: str) -> None:
     except (struct.error, _Broken) as error:
         why = str(error) if isinstance(error, _Broken) else "it ends inside a header"
         raise CorruptScene(f"{name}: a damaged JPEG 2000 file ({why}); download it again") from error
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
+    except guard.READ_ERRORS as error:
         raise CorruptScene(f"{name}: does not read ({guard.one_line(error)}); download it again") from error
 
 
@@ -152,7 +152,7 @@ def check_sum(href: str, checksum: str) -> None:
         with opened(href) as stream:
             while chunk := stream.read(_CHUNK):
                 digest.update(chunk)
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
+    except guard.READ_ERRORS as error:
         raise CorruptScene(f"{name}: does not read ({guard.one_line(error)}); download it again") from error
     if digest.hexdigest().lower() != expected.lower():
         raise CorruptScene(f"{name}: its {kind} differs from the product's manifest; download it again")

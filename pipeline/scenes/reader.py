@@ -182,7 +182,7 @@ class SceneReader:
     def _decode(self, asset: Asset, indexes: list[int], bounds: Bounds, *, nearest: bool) -> tuple[Pixels, Mask]:
         try:
             return self._layer(asset, nearest).read(indexes, bounds, asset.nodata or 0.0)
-        except (RasterioError, OSError, MemoryError) as error:
+        except (RasterioError, MemoryError, *guard.READ_ERRORS) as error:
             name = guard.display_name(asset.href)
             raise CorruptScene(f"{name}: does not decode ({guard.one_line(error)}); download it again") from error
 
