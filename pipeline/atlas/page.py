@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -169,11 +170,11 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
     bounds = [plane["bounds"] for plane in meta["planes"]]
     tiles = _places_seen(payload)
     dates = [day.isoformat() for day in payload.dates]
-    when = dates[0] if len(dates) == 1 else f"{len(dates)} dates from {dates[0]} to {dates[-1]}"
+    when = _day(payload.dates[0]) if len(dates) == 1 else f"{len(dates)} dates from {_day(payload.dates[0])} to {_day(payload.dates[-1])}"
     meta |= {
         "tile": TileGrid(payload.planes[0].epsg).edge,
         "title": options.title or _title(collected),
-        "subtitle": f"Sentinel-2, {when} · {tiles:,} tiles of 640 m".replace(",", "\u2009").replace("Sentinel-2\u2009", "Sentinel-2,"),
+        "subtitle": f"Sentinel-2, {when} · {tiles:_} tiles of 640\u00a0m".replace("_", "\u202f"),
         "bounds": [[min(b[0][0] for b in bounds), min(b[0][1] for b in bounds)], [max(b[1][0] for b in bounds), max(b[1][1] for b in bounds)]],
         "classes": [
             {"label": c.label, "title": c.title, "short": c.short, "letters": c.letters, "colour": c.colour, "ink": _ink(c)} for c in legend.classes
@@ -189,6 +190,10 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         "chips": _chips(collected.scenes, payload, options, texts),
     }
     return meta
+
+
+def _day(day: date) -> str:
+    return f"{day.day} {day:%b %Y}"
 
 
 def _places_seen(payload: Payload) -> int:

@@ -152,7 +152,7 @@ def test_the_legend_counts_what_the_tables_count(opened, tables):
     for row in opened.page.query_selector_all(".legend tbody tr"):
         name = row.query_selector(".name").inner_text().split("\n")[0]
         entry = next(c for c in EUROSAT.classes if name.startswith(c.short))
-        shown = float(row.query_selector(".figure").inner_text().replace("\u2009", ""))
+        shown = float(row.query_selector(".figure").inner_text().replace("\u202f", ""))
         assert shown == pytest.approx(40.96 * counts.get(entry.label, 0), abs=0.5)
 
 
@@ -164,14 +164,14 @@ def test_the_confidence_limit_hides_doubtful_tiles(opened, tables):
     assert np.abs(opened.colour(*opened.point(doubtful.lat, doubtful.lon)) - background).max() <= 2
     assert np.abs(opened.colour(*opened.point(sure.lat, sure.lon)) - background).max() > 20
     kept = 100 * (known["confidence"] >= 0.795).mean()
-    assert f"{kept:.1f} %" in opened.page.inner_text(".confidence")
+    assert f"{kept:.1f}\u00a0%" in opened.page.inner_text(".confidence")
 
 
 def test_states_are_told_apart_from_classes(opened, tables):
     cloudy = int((tables[1]["code"] == -2).sum())
     assert cloudy > 0
     opened.update("{after: 1}")
-    text = opened.page.inner_text(".classes").replace("\u2009", "")
+    text = opened.page.inner_text(".classes").replace("\u202f", "")
     assert f"Cloud {40.96 * cloudy:.0f} ha" in text
     assert "Unclassified 41 ha" in text
     row = some_tile(tables[1], code=-2)
@@ -182,7 +182,8 @@ def test_states_are_told_apart_from_classes(opened, tables):
 
 def test_swipe_shows_one_date_on_each_side(opened, tables):
     both = tables[1].assign(label_after=tables[2]["label"].reindex(tables[1].index))
-    row = both[(both["code"] >= 0) & (both["label"].astype(str) != both["label_after"].astype(str)) & both["label_after"].isin(["AnnualCrop", "Forest", "Pasture"])]
+    differ = (both["code"] >= 0) & (both["label"].astype(str) != both["label_after"].astype(str))
+    row = both[differ & both["label_after"].isin(["AnnualCrop", "Forest", "Pasture"])]
     row = row.iloc[(row["row"] - int(both["row"].mean())).abs().argmin()]
     opened.page.click("[data-mode=swipe]")
     opened.update("{base: 'none', opacity: 1}")
@@ -220,7 +221,7 @@ def test_change_says_what_the_table_says_and_isolates(opened, tables, collected)
     sums = opened.js("() => { const t = atlas.data.transitions(1, 2, 0); return [t.changed, t.falseChanges]; }")
     assert sums[0] == pytest.approx(40.96 * changed.sum())
     assert sums[1] == pytest.approx(40.96 * (1 - change.p_change[changed] / 100).sum(), rel=1e-6)
-    assert f"Of {sums[0]:,.0f}".replace(",", "\u2009") in opened.page.inner_text(".change")
+    assert f"Of {sums[0]:,.0f}".replace(",", "\u202f") in opened.page.inner_text(".change")
     opened.page.query_selector_all(".flows button")[0].click()
     opened.frame()
     pair = opened.js("() => atlas.state.pair")

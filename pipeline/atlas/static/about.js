@@ -2,15 +2,18 @@
 (function () {
   "use strict";
   const { el, section, number } = Atlas;
-  const percent = (value) => (100 * value).toFixed(1) + " %";
+  const MOST_METRICS = 8;
+  const percent = (value) => (100 * value).toFixed(1) + "\u00a0%";
 
-  /** Accuracies in a model's metrics, however nested, those on places unseen in training first. */
+  /** Accuracy and calibration error in a model's metrics, however nested, those on places unseen in training first. */
   function accuracies(metrics, path) {
     return Object.entries(metrics || {}).flatMap(([name, value]) => {
-      const at = path.concat(name);
-      if (value && typeof value === "object" && !Array.isArray(value)) return accuracies(value, at);
-      return typeof value === "number" && /accuracy|ece|calibration_error/i.test(name) ? [{ name: at.join(" ").replace(/_/g, " "), value }] : [];
-    }).sort((a, b) => /spatial/.test(b.name) - /spatial/.test(a.name));
+      if (value && typeof value === "object" && !Array.isArray(value)) return accuracies(value, path.concat(name));
+      const kind = { accuracy: "Accuracy", balanced_accuracy: "Balanced accuracy", ece: "Calibration error" }[name];
+      if (!kind || typeof value !== "number") return [];
+      const spatial = path.some((part) => /spatial/.test(part));
+      return [{ spatial, name: kind + (spatial ? " on unseen places" : path.length ? " (" + path.join(", ").replace(/_/g, " ") + ")" : ""), value }];
+    }).sort((a, b) => b.spatial - a.spatial).slice(0, MOST_METRICS);
   }
 
   /** A scene's radiometry passport in one line. */
@@ -21,7 +24,7 @@
     if (radiometry.baseline) parts.push("baseline " + radiometry.baseline);
     if (radiometry.quantification) parts.push("DN / " + number(radiometry.quantification));
     if (offsets.length) parts.push("offset " + [...new Set(offsets)].join(", ") + (radiometry.sources && radiometry.sources.offset ? " (" + radiometry.sources.offset + ")" : ""));
-    if (scene.cloud != null) parts.push("cloud " + Number(scene.cloud).toFixed(0) + " %");
+    if (scene.cloud != null) parts.push("cloud " + Number(scene.cloud).toFixed(0) + "\u00a0%");
     if (radiometry.approximate) parts.push("reflectance approximate: made from a picture");
     if (radiometry.verdict) parts.push(radiometry.verdict);
     return parts.join(" · ");
@@ -38,10 +41,10 @@
       el("p", { class: "note" }, "Confidence is the model's calibrated probability for the class: of tiles with 80 %, about 80 in 100 should be right where the land is like that of the training data. Places unlike it are left unclassified where the model notices."),
       el("dl", { class: "facts" },
         fact("Model", (model.name || "unknown") + (model.architecture ? ", " + model.architecture : "")),
-        found.map(({ name, value }) => fact(name, /ece|calibration/i.test(name) ? value.toFixed(4) : percent(value))),
+        found.map(({ name, value }) => fact(name, percent(value))),
         model.temperature ? fact("Calibration", "temperature " + Number(model.temperature).toFixed(2)) : null,
         fact("Made by", meta.software || "landcover-atlas")),
-      found.some(({ name }) => /spatial/.test(name)) ? el("p", { class: "note" }, "“Spatial” accuracy was measured on places far from all training places; it tells more about a new scene than accuracy among neighbours does.") : "",
+      found.some(({ spatial }) => spatial) ? el("p", { class: "note" }, "Unseen places lie apart from all places that the model was trained on; their figures tell more about a new scene than those among neighbours do.") : "",
       el("details", { open: meta.refusals.length > 0 }, el("summary", {}, meta.scenes.length + (meta.scenes.length === 1 ? " scene" : " scenes") + (refusals.length ? ", " + refusals.length + " refused" : "")), refusals.length ? el("ul", { class: "scene-list" }, refusals) : "", el("ul", { class: "scene-list" }, scenes)),
       el("p", { class: "note" }, meta.attribution + ". Classes after EuroSAT (Helber et al. 2019). Land and border lines: Natural Earth, public domain. Map: Leaflet (BSD-2)."),
     );

@@ -39,9 +39,9 @@
   const toolButton = (name, title, onclick) => el("button", { type: "button", class: "tool", title, "aria-label": title, onclick }, icon(name));
   const swatch = (colour) => el("i", { class: "swatch", style: { background: colour } });
 
-  const number = (value, digits) => value.toLocaleString("en", { minimumFractionDigits: digits || 0, maximumFractionDigits: digits || 0 }).replace(/,/g, "\u2009");
-  const hectares = (value) => number(value, value !== 0 && Math.abs(value) < 10 ? 1 : 0) + " ha";
-  const share = (part, whole) => { const p = 100 * part / (whole || 1); return (p > 0 && p < 0.1 ? "< 0.1" : p.toFixed(1)) + " %"; };
+  const number = (value, digits) => value.toLocaleString("en", { minimumFractionDigits: digits || 0, maximumFractionDigits: digits || 0 }).replace(/,/g, "\u202f");
+  const hectares = (value) => number(value, value !== 0 && Math.abs(value) < 10 ? 1 : 0) + "\u00a0ha";
+  const share = (part, whole) => { const p = 100 * part / (whole || 1); return (p > 0 && p < 0.1 ? "< 0.1" : p.toFixed(1)) + "\u00a0%"; };
   function day(iso) {
     const [year, month, date] = iso.split("-");
     return +date + " " + MONTHS[month - 1] + " " + year;

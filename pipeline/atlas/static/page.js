@@ -50,6 +50,7 @@
         if (part.root) this.body.append(part.root);
       }
       this.draw();
+      performance.mark("atlas-ready");
       window.atlasReady = true;
       setTimeout(() => this.loadDetails(), 0);
     }

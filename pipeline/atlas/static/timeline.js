@@ -56,10 +56,13 @@
         const x = width * (time[d] - time[0]) / span;
         if (isAfter(d) || isBefore(d) || taken.every((other) => Math.abs(other - x) > LABEL_WIDTH)) { labelled.add(d); taken.push(x); }
       }
+      // Two labels that would meet lean away from each other, the later one no further than the axis' margin allows.
+      const gap = two ? width * (time[state.after] - time[state.before]) / span : Infinity, lean = Math.max(0, LABEL_WIDTH + 8 - gap), right = Math.min(lean / 2, 28);
+      const shift = (d) => (isBefore(d) ? right - lean : isAfter(d) ? right : 0);
       const stops = dates.map((iso, d) => el("button", {
         type: "button", "data-key": "d" + d, class: "stop" + (isBefore(d) ? " before" : "") + (isAfter(d) ? (two ? " after" : " only") : "") + (labelled.has(d) ? " labelled" : "") + (here.has(d) ? "" : " elsewhere"),
         style: { left: 100 * (time[d] - time[0]) / span + "%" }, title: day(iso), "aria-label": day(iso) + (isBefore(d) ? ", before" : isAfter(d) ? (two ? ", after" : ", shown") : ""), "aria-pressed": String(isBefore(d) || isAfter(d)), onclick: () => choose(d),
-      }, el("span", {}, day(iso))));
+      }, el("span", lean && (isBefore(d) || isAfter(d)) ? { style: { left: shift(d) + "px" } } : {}, day(iso))));
       const button = state.mode === "map"
         ? (dates.length > 2 ? el("button", { type: "button", class: "play", "data-key": "play", "aria-label": playing ? "Pause" : "Play", title: playing ? "Pause" : "Play", onclick: play }, playing ? "❚❚" : "►") : null)
         : state.mode === "swipe" ? el("button", { type: "button", class: "play", "data-key": "blink", "aria-label": "Blink between the two dates", title: "Blink between the two dates", "aria-pressed": String(state.blink), onclick: blink }, "◐") : null;
