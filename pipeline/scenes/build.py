@@ -11,7 +11,7 @@ from affine import Affine
 from pipeline.bands import BY_NAME, RGB
 from pipeline.errors import AmbiguousRadiometry, GeoreferenceError, IncompleteScene, PipelineError
 from pipeline.grid import Bounds
-from pipeline.scenes.guard import display_name
+from pipeline.scenes.guard import display_name, is_zipped
 from pipeline.scenes.header import COARSEST, GRID_GSD, Header, Place, check_gsd, locate, read_header
 from pipeline.scenes.integrity import check_structure
 from pipeline.scenes.names import safe_id
@@ -170,7 +170,8 @@ def _place(
     def completed(asset: Asset) -> tuple[Asset, Place]:
         if asset.href not in places:
             headers[asset.href] = read_header(asset.href)
-            check_structure(asset.href)
+            if not is_zipped(asset.href):  # the reader walks zip members when they are unpacked anyway
+                check_structure(asset.href)
             places[asset.href] = _placed(headers[asset.href], asset, options)
         if asset.index > headers[asset.href].count:
             found = headers[asset.href].count

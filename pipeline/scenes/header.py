@@ -126,7 +126,9 @@ def locate(header: Header, crs: int | str | None = None, transform: Affine | Non
     crs = crs if crs is not None else header.crs
     transform = transform if transform is not None else header.transform
     if crs is None:
-        raise GeoreferenceError(f"{name}: has no coordinate reference system; assign one (gdal_edit -a_srs) or use --assume-crs EPSG:n")
+        raise GeoreferenceError(
+            f"{name}: has no coordinate reference system of its own (side files are not trusted); assign one with gdal_translate -a_srs, or --assume-crs"
+        )
     if transform == Affine.identity() or not abs(transform.determinant) > 0 or not np.isfinite(tuple(transform)).all():
         raise GeoreferenceError(f"{name}: has no position on the ground (identity or degenerate transform); georeference it first")
     if max(abs(transform.b), abs(transform.d)) > 1e-9 * max(abs(transform.a), abs(transform.e)):
