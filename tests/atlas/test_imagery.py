@@ -43,12 +43,16 @@ def test_invalid_pixels_and_the_rim_are_clear():
     assert 0.4 < (alpha == 255).mean() < 0.6
 
 
-def test_brightening_keeps_order_black_and_white():
-    shown = brightened(np.arange(256, dtype=np.uint8))
-    assert shown[0] == 0
-    assert shown[255] == 255
-    assert (np.diff(shown.astype(int)) >= 0).all()
-    assert shown[60] > 90
+def test_brightening_keeps_order_no_data_and_white():
+    shown = brightened(np.tile(np.arange(256, dtype=np.uint8), (3, 1)))
+    assert (shown[:, 0] == 0).all()
+    assert (shown[:, 1:] > 0).all()
+    assert (shown[:, 255] == 255).all()
+    assert (np.diff(shown.astype(int), axis=1) >= 0).all()
+    # Forest as EuroSAT has it is green on the screen, not blue.
+    red, green, blue = brightened(np.array([[48], [66], [76]], np.uint8))[:, 0]
+    assert green > red
+    assert green >= blue - 8
 
 
 def test_pictures_shrink_until_they_fit():
@@ -61,3 +65,16 @@ def test_pictures_shrink_until_they_fit():
     assert [look.bounds for look in fitted] == [look.bounds for look in looks]
     assert picture(fitted[0].webp).shape[0] == picture(looks[0].webp).shape[0] // 2
     assert within_budget(looks, 10**9) == looks
+
+
+def test_the_rim_is_not_darkened_by_what_lies_beyond():
+    generator = np.random.default_rng(2)
+    rgb, valid = generator.integers(100, 140, (3, 120, 90), dtype=np.uint8), np.ones((120, 90), bool)
+    valid[:, :41] = False
+    rgb[:, ~valid] = 0
+    pixels = picture(quicklook(rgb, valid, Affine(80, 0, 650_000, 0, -80, 5_200_000), 32632).webp).astype(int)
+    inside = pixels[..., 3] == 255
+    edge = inside & ~np.roll(inside, 1, axis=1)
+    assert edge.sum() > 100
+    assert abs(pixels[edge][:, :3].mean() - pixels[inside][:, :3].mean()) < 6
+    assert pixels[edge][:, :3].min() > 100

@@ -12,10 +12,14 @@
   }
 
   Atlas.classesPanel = function (page) {
-    const { data, classes, meta, map } = page, part = section("Classes", "classes"), dates = meta.dates.length;
+    const { data, classes, meta, map } = page, part = section("Classes", "classes");
     const states = [[Atlas.CLOUD, "Cloud"], [Atlas.UNCLASSIFIED, "Unclassified"], [Atlas.NO_DATA, "No data"]];
 
-    function row(k, areas, before, most, total, series) {
+    /** Dates of the same places as a date; a trend over other places would say nothing. */
+    const placesOf = (date) => meta.layers.filter((layer) => layer.date === date).map((layer) => layer.plane).join();
+    const datesLike = (date) => meta.dates.map((_, d) => d).filter((d) => placesOf(d) === placesOf(date));
+
+    function row(k, areas, before, most, total, series, current) {
       const { state } = page, entry = classes[k], on = state.shown[k], delta = before ? areas[k] - before[k] : 0;
       const toggle = () => page.update({ shown: state.shown.map((v, i) => (i === k ? !v : v)) });
       const alone = state.shown.every((v, i) => v === (i === k));
@@ -25,7 +29,7 @@
       return el("tr", { class: on ? "" : "off" },
         el("td", {}, box),
         el("td", {}, name, el("div", { class: "bar" }, el("i", { style: { width: 100 * areas[k] / (most || 1) + "%", background: entry.colour } }))),
-        series ? el("td", { class: "trend-cell" }, trend(series.map((s) => s[k]), state.after)) : null,
+        series ? el("td", { class: "trend-cell" }, trend(series.map((s) => s[k]), current)) : null,
         el("td", { class: "figure" }, number(areas[k] * data.hectares)),
         before
           ? el("td", { class: "figure " + (delta > 0 ? "more" : delta < 0 ? "less" : "") }, delta ? (delta > 0 ? "+" : "−") + number(Math.abs(delta) * data.hectares) : "0")
@@ -41,7 +45,7 @@
     const drawTable = () => {
       const { state } = page, inside = page.countMask(), compare = state.mode !== "map";
       const areas = data.areas(state.after, state.threshold, inside), before = compare ? data.areas(state.before, state.threshold, inside) : null;
-      const series = dates > 2 && !compare ? meta.dates.map((_, d) => data.areas(d, state.threshold)) : null;
+      const alike = compare ? [] : datesLike(state.after), series = alike.length > 2 ? alike.map((d) => data.areas(d, state.threshold)) : null;
       let total = 0, most = 0;
       classes.forEach((_, k) => { total += areas[k]; most = Math.max(most, areas[k]); });
       const order = classes.map((_, k) => k).sort((a, b) => areas[b] - areas[a] || a - b);
@@ -50,7 +54,7 @@
       const without = states.filter(([code]) => areas[code]).map(([code, name]) => el("span", { class: "state" }, el("i", { class: "swatch state-" + code }), name + " " + number(areas[code] * data.hectares) + " ha"));
       const every = state.shown.every(Boolean);
       clear(part.body,
-        el("table", { class: "legend" }, el("thead", {}, head), el("tbody", {}, order.map((k) => row(k, areas, before, most, total, series)))),
+        el("table", { class: "legend" }, el("thead", {}, head), el("tbody", {}, order.map((k) => row(k, areas, before, most, total, series, alike.indexOf(state.after))))),
         without.length ? el("p", { class: "states" }, without, link(state.states ? "hide" : "show", () => page.update({ states: !state.states }), "Draw tiles without a class")) : null,
         el("p", { class: "note" }, number(total * data.hectares / 100, total * data.hectares < 1000 ? 1 : 0) + " km² counted" + (inside ? " in this view" : "") + " · ",
           link(every ? "hide all" : "show all", () => page.update({ shown: state.shown.map(() => !every) })), " · ",

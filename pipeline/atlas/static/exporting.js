@@ -69,7 +69,7 @@
       const { state } = page, x = size.x, areas = data.areas(state.after, state.threshold, page.countMask());
       context.fillStyle = colour("--paper");
       context.fillRect(x, 0, LEGEND_WIDTH, size.y);
-      const write = (text, at, y, font, tone) => { context.font = font + " " + FONT; context.fillStyle = colour(tone || "--ink"); context.fillText(text, at, y, LEGEND_WIDTH - (at - x) - 12); };
+      const write = (text, at, y, font, tone, room) => { context.font = font + " " + FONT; context.fillStyle = colour(tone || "--ink"); context.fillText(text, at, y, room || LEGEND_WIDTH - (at - x) - 12); };
       write(meta.title, x + 16, 32, "600 15px");
       const dates = state.mode === "map" ? day(meta.dates[state.after]) : day(meta.dates[state.before]) + " → " + day(meta.dates[state.after]);
       write({ map: "Land cover, ", swipe: "Two dates, ", change: "Change, " }[state.mode] + dates, x + 16, 52, "12px", "--quiet");
@@ -80,7 +80,7 @@
         context.fillRect(x + 16, y - 11, 14, 14);
         context.strokeStyle = "rgba(0, 0, 0, .35)";
         context.strokeRect(x + 16.5, y - 10.5, 13, 13);
-        write(classes[k].title + " " + classes[k].letters, x + 38, y, "12px");
+        write(classes[k].title + " " + classes[k].letters, x + 38, y, "12px", "--ink", LEGEND_WIDTH - 122);
         const text = Atlas.number(areas[k] * data.hectares) + " ha";
         context.textAlign = "right";
         context.font = "12px " + FONT;

@@ -32,7 +32,7 @@
       p: () => page.togglePlay && page.togglePlay(), b: () => page.toggleBlink && page.toggleBlink(), t: readMiddle, "?": () => help.showModal(),
       Escape: () => { if (page.state.pinned >= 0) page.pin(page.state.pinned, page.dateOf("after")); },
     };
-    const mode = (name) => { if (meta.dates.length > 1) page.update({ mode: name, pair: null, blink: false }); };
+    const mode = (name) => { if (meta.dates.length > 1) page.setMode(name); };
     // In the capture phase, because Leaflet pans on Shift + arrows.
     document.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || help.open || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;

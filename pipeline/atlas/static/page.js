@@ -67,7 +67,7 @@
       document.documentElement.lang = "en";
       this.tabs = el("div", { class: "tabs", role: "group", "aria-label": "Mode" });
       const modes = meta.dates.length > 1 ? [["map", "Map"], ["swipe", "Swipe"], ["change", "Change"]] : [];
-      for (const [mode, name] of modes) this.tabs.append(el("button", { type: "button", "data-mode": mode, onclick: () => this.update({ mode, pair: null, blink: false }) }, name));
+      for (const [mode, name] of modes) this.tabs.append(el("button", { type: "button", "data-mode": mode, onclick: () => this.setMode(mode) }, name));
       this.tools = el("div", { class: "tools", role: "toolbar", "aria-label": "Tools" });
       this.body = el("div", { class: "panel-body" });
       this.panel = el("aside", { class: "panel", id: "atlas-panel", "aria-label": "Land cover atlas" },
@@ -139,6 +139,24 @@
       if (!this.frame) this.frame = requestAnimationFrame(() => { this.frame = 0; this.draw(); });
     }
 
+    /** Changes the mode; where two dates are needed, picks two that the view has, the latest ones unless it has those shown. */
+    setMode(mode) {
+      const { state } = this, here = this.datesInView(), changes = { mode, pair: null, blink: false };
+      if (mode !== "map" && !(here.includes(state.before) && here.includes(state.after) && state.before < state.after)) {
+        const after = here.includes(state.after) && state.after > here[0] ? state.after : here[here.length - 1];
+        const earlier = here.filter((date) => date < after);
+        if (earlier.length) Object.assign(changes, { after, before: earlier[earlier.length - 1] });
+        else this.notice("The places in view were seen at one date only.");
+      }
+      this.update(changes);
+    }
+
+    /** Dates that have tiles in the view, first to last. */
+    datesInView() {
+      const view = this.map.getBounds(), found = this.meta.layers.filter((layer) => view.intersects(this.meta.planes[layer.plane].bounds)).map((layer) => layer.date);
+      return [...new Set(found)].sort((a, b) => a - b);
+    }
+
     /** The date that a side shows; Map and Change show only `after`, blink alternates it. */
     dateOf(side) {
       return side === "before" || (this.state.blink && this.blinkPhase) ? this.state.before : this.state.after;
@@ -179,7 +197,7 @@
       if (!this.state.states) return;
       const { opacity } = this.state;
       lut[Atlas.CLOUD << 7] = pixel(WHITE, 0.75 * opacity); hatch[Atlas.CLOUD << 7] = pixel([150, 160, 170], opacity);
-      lut[Atlas.UNCLASSIFIED << 7] = pixel(SLATE, 0.6 * opacity); hatch[Atlas.UNCLASSIFIED << 7] = pixel(WHITE, 0.7 * opacity);
+      lut[Atlas.UNCLASSIFIED << 7] = pixel(SLATE, 0.5 * opacity); hatch[Atlas.UNCLASSIFIED << 7] = pixel(WHITE, 0.6 * opacity);
       lut[Atlas.NO_DATA << 7] = pixel(SLATE, 0.1 * opacity); hatch[Atlas.NO_DATA << 7] = pixel(SLATE, 0.55 * opacity);
     }
 

@@ -10,10 +10,8 @@
     part.remark.textContent = String(meta.places.length);
     function go(place) {
       const { after } = page.state;
-      if (!place.dates.includes(after)) {
-        const latest = place.dates[place.dates.length - 1];
-        page.update({ after: latest, before: page.previousDate(latest) });
-      }
+      const latest = place.dates.includes(after) ? after : place.dates[place.dates.length - 1];
+      page.update(Object.assign({ after: latest, before: page.previousDate(latest) }, place.dates.length < 2 ? { mode: "map", blink: false } : {}));
       page.fit(place.bounds);
     }
     part.body.append(el("ul", { class: "place-list" }, meta.places.map((place) => el("li", {}, el("button", { type: "button", onclick: () => go(place) },

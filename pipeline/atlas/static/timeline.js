@@ -35,12 +35,6 @@
       if (next >= floor && next < dates.length) page.update({ after: next });
     };
 
-    /** Dates that have tiles in the view. */
-    function datesInView() {
-      const view = map.getBounds();
-      return new Set(meta.layers.filter((layer) => view.intersects(meta.planes[layer.plane].bounds)).map((layer) => layer.date));
-    }
-
     function draw(state) {
       if (state.mode !== "map" && playing) { clearInterval(playing); playing = 0; }
       if (state.blink !== Boolean(blinking)) {
@@ -51,7 +45,7 @@
       const focused = root.contains(document.activeElement) && document.activeElement.dataset.key;
       const time = dates.map((iso) => Date.parse(iso)), span = time[time.length - 1] - time[0], width = Math.max(180, root.clientWidth - 130);
       const two = state.mode !== "map", isBefore = (d) => two && d === state.before, isAfter = (d) => d === state.after;
-      const here = datesInView(), taken = [], wanted = dates.map((_, d) => d).sort((a, b) => (isAfter(b) || isBefore(b)) - (isAfter(a) || isBefore(a)) || a - b), labelled = new Set();
+      const here = new Set(page.datesInView()), taken = [], wanted = dates.map((_, d) => d).sort((a, b) => (isAfter(b) || isBefore(b)) - (isAfter(a) || isBefore(a)) || a - b), labelled = new Set();
       for (const d of wanted) {
         const x = width * (time[d] - time[0]) / span;
         if (isAfter(d) || isBefore(d) || taken.every((other) => Math.abs(other - x) > LABEL_WIDTH)) { labelled.add(d); taken.push(x); }
