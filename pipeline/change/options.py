@@ -8,8 +8,9 @@ import numpy.typing as npt
 
 # Classes that swap names without the land changing: crop rotation, mowing and the season on one side, the size of
 # buildings or of a water body within 640 m on the other.
+SEASONAL = frozenset({"AnnualCrop", "PermanentCrop", "HerbaceousVegetation", "Pasture"})
 CONFUSABLE: tuple[frozenset[str], ...] = (
-    frozenset({"AnnualCrop", "PermanentCrop", "HerbaceousVegetation", "Pasture"}),
+    SEASONAL,
     frozenset({"River", "SeaLake"}),
     frozenset({"Residential", "Industrial", "Highway"}),
 )

@@ -8,6 +8,7 @@ shift of half a pixel change pixels without changing the land, are damped; singl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -77,20 +78,29 @@ def match(before: Floats, after: Floats, bands: Sequence[str]) -> Match:
     return Match(names, centre, spread, np.maximum(noise, _MIN_NOISE).astype(np.float32))
 
 
-def change_score(before: Floats, after: Floats, valid: Mask, bands: Sequence[str], matched: Match) -> Floats:
-    """The score (y, x), 0 for no difference and NaN where a date was not measured.
+class Differences(NamedTuple):
+    """Two views (y, x) of the same difference, 0 where there is none and NaN where a date was not measured.
 
-    `before` and `after` (band, y, x) hold reflectance on a 20 m grid in the order of `bands`.
+    `score` is damped where season, sun and small shifts change pixels, so what is left is built, dug or cleared.
+    `plain` is the matched difference in units of the pair's noise, about 0.7 where nothing changed.
     """
+
+    score: Floats
+    plain: Floats
+
+
+def differences(before: Floats, after: Floats, valid: Mask, bands: Sequence[str], matched: Match) -> Differences:
+    """The differences of two dates' reflectance (band, y, x) on a 20 m grid, in the order of `bands`."""
     land = dry_land(before, after, valid, bands)
     share = np.maximum(uniform_filter(land.astype(np.float32), _SURROUNDINGS), 0.05)
-    difference, busy = np.zeros(land.shape, np.float32), np.zeros((2, *land.shape), np.float32)
+    plain, local, busy = np.zeros(land.shape, np.float32), np.zeros(land.shape, np.float32), np.zeros((2, *land.shape), np.float32)
     for at, band in enumerate(matched.bands):
         row = list(bands).index(band)
         earlier = (before[row] - matched.centre[0, at]) / matched.noise[at]
         later = (after[row] - matched.centre[1, at]) * (matched.spread[0, at] / matched.spread[1, at] / matched.noise[at])
         change = np.where(land, np.clip(later - earlier, -_LIMIT, _LIMIT), 0.0)
-        difference += np.abs(change - uniform_filter(change, _SURROUNDINGS) / share)
+        plain += np.abs(change)
+        local += np.abs(change - uniform_filter(change, _SURROUNDINGS) / share)
         for date, plane in enumerate((earlier, later)):
             plane = np.where(land, np.clip(plane, -2 * _LIMIT, 2 * _LIMIT), 0.0)
             variance = uniform_filter(plane * plane, _CONTRAST) - uniform_filter(plane, _CONTRAST) ** 2
@@ -99,8 +109,9 @@ def change_score(before: Floats, after: Floats, valid: Mask, bands: Sequence[str
     seen = [row for row, band in enumerate(bands) if band in VISIBLE] or list(range(len(bands)))
     bright = np.maximum(before[seen].mean(axis=0), after[seen].mean(axis=0)) / _BRIGHT
     green = np.maximum(greenness(before, bands), greenness(after, bands))
-    damped = difference / count * bright * np.clip(1.2 - green, 0.2, 1.0) ** 2 / (1.0 + busy.max(axis=0) / count / 6.0)
-    return np.where(valid, median_of_nine(np.where(land, damped, 0.0)), np.nan).astype(np.float32)
+    damped = local / count * bright * np.clip(1.2 - green, 0.2, 1.0) ** 2 / (1.0 + busy.max(axis=0) / count / 6.0)
+    score = np.where(valid, median_of_nine(np.where(land, damped, 0.0)), np.nan)
+    return Differences(score.astype(np.float32), np.where(valid, plain / count, np.nan).astype(np.float32))
 
 
 def median_of_nine(plane: Floats) -> Floats:

@@ -11,8 +11,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pipeline.change.chain import class_change, emissions
-from pipeline.change.fusion import fused_probability, pixel_ratio, vector_probability
-from pipeline.change.options import DEFAULTS, ChangeOptions, class_rates
+from pipeline.change.fusion import fused_probability, pixel_evidence, vector_probability
+from pipeline.change.options import DEFAULTS, SEASONAL, ChangeOptions, class_rates
 from pipeline.errors import TileTableError
 from pipeline.grid import TileGrid
 from pipeline.legend import TileState
@@ -100,10 +100,12 @@ def _compared(looks: pd.DataFrame, labels: list[str], evidence: Evidence, levels
     )
     classified = (left["code"].to_numpy() >= 0) & (right["code"].to_numpy() >= 0)
     by_class = np.where(classified, _class_change(looks, labels, options), np.nan)
-    pixels = pixel_ratio(_measured(table, evidence))
+    fields = [name for name in labels if name.removeprefix("p_") in SEASONAL]
+    seasonal = np.where(classified, left[fields].sum(axis=1).to_numpy(np.float64) * right[fields].sum(axis=1).to_numpy(np.float64), 0.0)
+    pixels = pixel_evidence(_measured(table, evidence), seasonal)
     fused = fused_probability(pixels, by_class, options.prior, options.land_prior)
     # Without a look at the pixels only a change of class can be told; without either nothing beyond the prior.
-    p_change = np.where(~np.isnan(pixels), fused, np.where(classified, by_class, options.prior))
+    p_change = np.where(~np.isnan(pixels.part), fused, np.where(classified, by_class, options.prior))
     table["p_change"] = p_change.astype(np.float32)
     table["change_vector"] = vector_probability(pixels, options.land_prior).astype(np.float32)
     table["change_class"] = by_class.astype(np.float32)

@@ -18,11 +18,11 @@ from pipeline.tiling import Block, blocks, cut, tile_fraction, tile_indices
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-COLUMNS = ("magnitude", "compared")
+COLUMNS = ("magnitude", "difference", "compared")
 # Scene classification layer: cloud shadow, medium and high cloud, thin cirrus (ESA's SCL table).
 _IS_CLOUD = np.isin(np.arange(256), (3, 8, 9, 10))
-# A tile counts as changed from 5 % of its ground on, so its 95th percentile decides.
-_PERCENTILE = 95.0
+# A tile counts as changed from 5 % of its ground on, so the 95th percentile decides; its class changes with most of it.
+_PART, _MOST = 95.0, 50.0
 # The match is estimated in 3 x 3 windows of 2 x 2 tiles, a tenth of a granule's file blocks, or in all of a small scene.
 _WINDOW, _WINDOWS, _SMALL = 2, 3, 16
 
@@ -44,16 +44,17 @@ def shared_bands(before: Scene, after: Scene) -> tuple[str, ...]:
 def evidence(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str] | None = None) -> pd.DataFrame:
     """The radiometric evidence of change in every tile that both scenes cover, by tile_id.
 
-    `magnitude` is the 95th percentile of `score.change_score` over the tile's pixels (about 1 where nothing changed,
-    0 upward); `compared` the share of the tile (0..1) measured and free of cloud at both dates. `bands` default to
-    `shared_bands`; without any, or without common ground, the table is empty.
+    `magnitude` is the 95th percentile of the damped score of `score.differences` over the tile's pixels (about 1 where
+    nothing changed, 0 upward), `difference` the median of the plain one; `compared` is the share of the tile (0..1)
+    measured and free of cloud at both dates. `bands` default to `shared_bands`; without any, or without common
+    ground, the table is empty.
 
     Raises:
         PipelineError: a file is damaged.
     """
     bands = shared_bands(before, after) if bands is None else tuple(bands)
     common = _common(before, after, grid)
-    if common is None or not bands:
+    if common is None or not bands or before.epsg != after.epsg:
         return pd.DataFrame({name: np.empty(0, np.float32) for name in COLUMNS}, index=pd.Index([], name="tile_id", dtype=object))
     left, right = replace(before, bounds=common), replace(after, bounds=common)
     matched = _match(left, right, grid, bands)
@@ -147,18 +148,21 @@ def _edge(strip: Strip | None, rows: slice) -> Strip | None:
 def _measure(around: tuple[Strip, int, int], bands: Sequence[str], matched: score.Match, grid: TileGrid) -> pd.DataFrame:
     """The evidence of a strip's tiles."""
     strip, above, below = around
-    scores = score.change_score(strip.before, strip.after, strip.valid, bands, matched)
-    inner = slice(above, len(scores) - below)
-    scores, valid = scores[inner], strip.valid[inner]
+    found = score.differences(strip.before, strip.after, strip.valid, bands, matched)
+    inner = slice(above, len(strip.valid) - below)
     size = grid.tile_size // 2
-    index = tile_indices(strip.origin, valid.shape, size)
-    compared = tile_fraction(valid, size)
-    pixels = cut(scores, size).reshape(len(index), -1)
-    magnitude = np.full(len(index), np.nan, np.float32)
-    some = compared > 0
-    full = compared == 1
-    magnitude[full] = np.percentile(pixels[full], _PERCENTILE, axis=1)
-    part = some & ~full
-    magnitude[part] = np.nanpercentile(pixels[part], _PERCENTILE, axis=1)
-    table = pd.DataFrame({"magnitude": magnitude, "compared": compared}, index=pd.Index(grid.tile_ids(index.tolist()), name="tile_id"))
-    return table[some]
+    index = tile_indices(strip.origin, strip.valid[inner].shape, size)
+    compared = tile_fraction(strip.valid[inner], size)
+    columns = {"magnitude": _percentile(found.score[inner], size, compared, _PART), "difference": _percentile(found.plain[inner], size, compared, _MOST)}
+    table = pd.DataFrame(columns | {"compared": compared}, index=pd.Index(grid.tile_ids(index.tolist()), name="tile_id"))
+    return table[compared > 0]
+
+
+def _percentile(plane: Floats, size: int, compared: Floats, percent: float) -> Floats:
+    """A percentile (n,) of every tile's measured pixels, NaN where it has none."""
+    pixels = cut(plane, size).reshape(len(compared), -1)
+    found = np.full(len(compared), np.nan, np.float32)
+    whole, part = compared == 1, (compared > 0) & (compared < 1)
+    found[whole] = np.percentile(pixels[whole], percent, axis=1)
+    found[part] = np.nanpercentile(pixels[part], percent, axis=1)
+    return found
