@@ -1,7 +1,7 @@
 """From a scene to patches: strips of pixels on the tile grid, cut into tiles."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ def _lanes(scene: Scene, bands: Sequence[str], stack: ExitStack) -> list[_Lane]:
     return lanes
 
 
-def blocks(scene: Scene, grid: TileGrid, bands: Sequence[str], tile_rows: int = 8) -> Iterator[Block]:
+def blocks(scene: Scene, grid: TileGrid, bands: Sequence[str], tile_rows: int = 8) -> Generator[Block, None, None]:
     """Full-width strips of `tile_rows` tiles from north to south that cover the scene.
 
     Files decode side by side, a bounded number of strips ahead of the consumer.

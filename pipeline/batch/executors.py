@@ -1,6 +1,7 @@
 """Who does the work of the scenes: this process, several processes, or a Dask cluster."""
 
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -13,6 +14,11 @@ from pipeline.batch.work import SceneRecord, SceneTask, describe, process
 _log = logging.getLogger(__name__)
 
 Work = Callable[[SceneTask], SceneRecord]
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Executor(Protocol):

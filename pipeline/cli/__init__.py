@@ -13,11 +13,15 @@ _VERBS: Final = {
     "scenes": "scenes",
     "atlas": "tables",
     "export": "tables",
+    "areas": "areas",
+    "sample": "areas",
+    "assess": "areas",
     "simulate": "scenes",
-    "train": "models",
+    "train": "train",
     "evaluate": "models",
     "classify": "models",
     "models": "models",
+    "bench": "bench",
 }
 
 

@@ -1,0 +1,241 @@
+"""Measures the main job beside its floor (decoding alone, inference alone) and the plain way, each side in a fresh process."""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.batch.executors import cores
+from pipeline.batch.work import ModelChoice, SceneRecord, classifier
+from pipeline.errors import CorruptScene, NotAScene
+from pipeline.grid import TileGrid, TileIndex
+from pipeline.models import store
+from pipeline.models.classifier import Classifier
+from pipeline.scenes.guard import environment, open_raster
+from pipeline.scenes.radiometry import encode, reflectance
+from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.scene import Scene
+from pipeline.tiles import read_table
+from pipeline.tiling import Block, blocks, patches
+
+# Tiles that are read one by one for the reference: enough to see a disagreement of one in a hundred.
+_SAMPLE = 400
+_ROWS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one process used: seconds on the clock and of all cores, largest memory in bytes, and its answers."""
+
+    wall: float
+    cpu: float
+    memory: int
+    answers: npt.NDArray[Any] | None = None
+    start: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Medians over the rounds. `agreement` are shares of equal top classes; seconds are those of the clock unless named CPU."""
+
+    tiles: int
+    cores: int
+    engine: str
+    decode: Side
+    inference: Side
+    main: Side
+    plain: Side | None
+    agreement: float | None
+    agreement_plain: float | None
+
+    @property
+    def floor(self) -> float:
+        """Seconds that decoding and inference need when every core always works."""
+        return (self.decode.cpu + self.inference.cpu) / self.cores
+
+    @property
+    def over_floor(self) -> float:
+        """The main job's clock over the floor."""
+        return self.main.wall / self.floor
+
+    @property
+    def cpu_over_floor(self) -> float:
+        """The main job's CPU seconds over the floor's: free of other programs' load, blind to idle cores."""
+        return self.main.cpu / (self.floor * self.cores)
+
+
+def bench(scene: Scene, model: ModelChoice, rounds: int = 1, plain: bool = True, stage: Callable[[str], None] = lambda _: None) -> Figures:
+    """Runs every side `rounds` times, interleaved, each in a process of its own.
+
+    Raises:
+        PipelineError: the scene or the model cannot be used.
+    """
+    sides: dict[str, list[Side]] = {}
+    works: dict[str, Callable[[Scene, ModelChoice, float], Side]] = {"decoding alone": _decode, "inference alone": _infer, "main job": _main}
+    if plain:
+        works["the plain way"] = _plain
+    for _ in range(rounds):
+        for name, work in works.items():
+            stage(name)
+            sides.setdefault(name, []).append(_apart(work, scene, model))
+    reference = None
+    if plain:
+        stage("reference, tile by tile")
+        reference = _apart(_tile_by_tile, scene, model).answers
+    middle = {name: sorted(found, key=lambda side: side.wall)[len(found) // 2] for name, found in sides.items()}
+    main, large = middle["main job"], middle.get("the plain way")
+    columns, rows = TileGrid(scene.epsg).covering(scene.bounds)
+    return Figures(
+        tiles=len(columns) * len(rows),
+        cores=cores(),
+        engine=store.choose_engine(store.card(model.name, model.folder), model.engine),
+        decode=middle["decoding alone"],
+        inference=middle["inference alone"],
+        main=main,
+        plain=large,
+        agreement=_agreement(main.answers, reference),
+        agreement_plain=_agreement(main.answers, large.answers if large else None),
+    )
+
+
+def _apart(work: Callable[[Scene, ModelChoice, float], Side], scene: Scene, model: ModelChoice) -> Side:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, scene, model, time.time()).result()
+
+
+def _side(began: float, cpu: float, answers: npt.NDArray[Any] | None = None, start: float | None = None) -> Side:
+    import resource  # not on Windows
+
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return Side(time.monotonic() - began, time.process_time() - cpu, memory, answers, start)
+
+
+def _agreement(found: npt.NDArray[Any] | None, reference: npt.NDArray[Any] | None) -> float | None:
+    """Share of equal classes among tiles (col, row, class) that both answered."""
+    if found is None or reference is None:
+        return None
+    known = {(col, row): code for col, row, code in found.tolist()}
+    both = [(known[col, row], code) for col, row, code in reference.tolist() if (col, row) in known]
+    return sum(one == other for one, other in both) / len(both) if both else None
+
+
+def _hrefs(scene: Scene, bands: Sequence[str]) -> list[str]:
+    quality = [scene.quality.href] if scene.quality is not None else []
+    return list(dict.fromkeys([scene.assets[band].href for band in bands] + quality))
+
+
+def _decode(scene: Scene, model: ModelChoice, _: float) -> Side:
+    """Every needed file once, by whole rows of its own blocks, one after the other."""
+    bands = store.card(model.name, model.folder).bands
+    began, cpu = time.monotonic(), time.process_time()
+    for href in _hrefs(scene, bands):
+        with environment(), open_raster(href) as dataset:
+            height = -(-_ROWS // dataset.block_shapes[0][0]) * dataset.block_shapes[0][0]
+            for top in range(0, dataset.height, height):
+                dataset.read(window=((top, min(top + height, dataset.height)), (0, dataset.width)))
+    return _side(began, cpu)
+
+
+def _seen(block: Block, scene: Scene, model: Classifier) -> Block:
+    card = model.card
+    assets = [scene.assets[band] for band in card.bands]
+    return replace(block, pixels=encode(block.pixels, assets, card.stretch, scene.level) if card.units == "code" else reflectance(block.pixels, assets))
+
+
+def _infer(scene: Scene, model: ModelChoice, _: float) -> Side:
+    """As many patches as the scene has tiles, cut from its middle."""
+    loaded = classifier(model)
+    grid = TileGrid(scene.epsg)
+    columns, rows = grid.covering(scene.bounds)
+    left, bottom, right, top = scene.bounds
+    part = replace(scene, bounds=(left, max(bottom, (bottom + top) / 2 - 8 * grid.edge), right, top))
+    with closing(blocks(part, grid, loaded.card.bands)) as strips:
+        for strip in strips:
+            cut = patches(_seen(strip, scene, loaded)).pixels
+    loaded.judge(cut[:128])
+    left_over = len(columns) * len(rows)
+    began, cpu = time.monotonic(), time.process_time()
+    while left_over > 0:
+        loaded.judge(cut[:left_over])
+        left_over -= len(cut)
+    return _side(began, cpu)
+
+
+def _main(scene: Scene, model: ModelChoice, spawned: float) -> Side:
+    """The main job as the command line runs it, into an empty folder."""
+    from pipeline.batch.run import RunOptions, Watcher, run
+
+    class Starts(Watcher):
+        at: float | None = None
+
+        def begin(self, scenes: Sequence[Scene]) -> None:  # noqa: ARG002 - the watcher's signature
+            self.at = time.time() - spawned
+
+    began, cpu, watcher = time.monotonic(), time.process_time(), Starts()
+    with tempfile.TemporaryDirectory() as place:
+        report = run([scene], RunOptions(Path(place) / "tiles", Path(place) / "maps", model), watcher=watcher)
+        side = _side(began, cpu, start=watcher.at)
+        _check(report.records[0])
+        table = read_table(report.folder / scene.id / "tiles.parquet")
+    probabilities = table[[name for name in table.columns if name.startswith("p_")]].to_numpy()
+    known = ~np.isnan(probabilities).any(axis=1)
+    index = table.loc[known, ["col", "row"]].to_numpy()
+    return replace(side, answers=np.column_stack([index, probabilities[known].argmax(axis=1)]))
+
+
+def _check(record: SceneRecord) -> None:
+    if record.status == "refused":
+        raise CorruptScene(f"{record.id}: {record.reason}")
+    if record.error is not None:
+        raise NotAScene(f"{record.id}: {record.reason}")
+
+
+def _plain(scene: Scene, model: ModelChoice, _: float) -> Side:
+    """Strips read one after the other, all patches kept, one large `model.predict` of the Keras model in float32."""
+    from pipeline.models.engines.keras import load_model
+
+    place = store.locate(model.name, model.folder)
+    loaded, card, grid = load_model(place / "model.keras"), store.card(model.name, model.folder), TileGrid(scene.epsg)
+    began, cpu = time.monotonic(), time.process_time()
+    columns, rows = grid.covering(scene.bounds)
+    assets = [scene.assets[band] for band in card.bands]
+    kept = []
+    with SceneReader(scene) as reader:
+        for top in range(rows.stop, rows.start, -16):
+            bottom = max(top - 16, rows.start)
+            bounds = (columns.start * grid.edge, bottom * grid.edge, columns.stop * grid.edge, top * grid.edge)
+            pixels, valid = reader.read(bounds, card.bands)
+            seen = encode(pixels, assets, card.stretch, scene.level) if card.units == "code" else reflectance(pixels, assets)
+            kept.append(patches(Block(TileIndex(columns.start, top - 1), seen, valid)))
+    probabilities = loaded.predict(np.concatenate([part.pixels for part in kept]), batch_size=64, verbose=0)
+    codes = np.asarray(probabilities).argmax(axis=1)
+    return _side(began, cpu, answers=np.column_stack([np.concatenate([part.index for part in kept]), codes]))
+
+
+def _tile_by_tile(scene: Scene, model: ModelChoice, _: float) -> Side:
+    """The reference: tiles drawn at random, each read by its own window and answered by the float32 Keras model."""
+    loaded = classifier(replace(model, engine="keras"))
+    grid = TileGrid(scene.epsg)
+    columns, rows = grid.covering(scene.bounds)
+    rng = np.random.default_rng(0)
+    drawn = rng.choice(len(columns) * len(rows), min(_SAMPLE, len(columns) * len(rows)), replace=False)
+    began, cpu = time.monotonic(), time.process_time()
+    answers = []
+    with SceneReader(scene) as reader:
+        # In order of place, or every tile would decode its file's blocks anew.
+        for at in np.sort(drawn).tolist():
+            tile = TileIndex(columns.start + at % len(columns), rows.stop - 1 - at // len(columns))
+            pixels, valid = reader.read(grid.bounds(tile), loaded.card.bands)
+            if valid.any():
+                one = patches(_seen(Block(tile, pixels, valid), scene, loaded)).pixels
+                answers.append((*tile, int(loaded.predict(one)[0].argmax())))
+    return _side(began, cpu, answers=np.array(answers, np.int64).reshape(-1, 3))

@@ -1,0 +1,121 @@
+"""What the main job costs on this machine, beside what it must cost."""
+
+import json
+import platform
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.console import explain_errors, verbosity
+
+if TYPE_CHECKING:
+    from pipeline.batch.bench import Figures, Side
+    from pipeline.scenes.scene import Scene
+
+
+@click.command()
+@click.option("--scene", type=click.Path(exists=True, path_type=Path), help="Folder or file whose first scene to measure on; else one is simulated.")
+@click.option("--model", default="eurosat-resnet50", show_default=True, help="Name of the trained model under saved_models/.")
+@click.option("--engine", default="auto", show_default=True, help="auto, openvino, openvino-int8, openvino-bf16, openvino-f32 or keras.")
+@click.option("--rounds", type=click.IntRange(1), default=1, show_default=True, help="How often each side runs; the median counts.")
+@click.option("--plain/--no-plain", default=True, show_default=True, help="Also run the plain way (TensorFlow, minutes for a granule).")
+@click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the figures as JSON.")
+@verbosity
+@explain_errors
+def bench(scene: Path | None, model: str, engine: str, rounds: int, plain: bool, out: Path | None) -> None:
+    """Measure the main job against decoding alone, inference alone and the plain way, all in one run."""
+    import logging
+
+    from pipeline.batch.bench import bench as measure
+    from pipeline.batch.work import ModelChoice
+
+    with tempfile.TemporaryDirectory() as place:
+        chosen = _scene(scene or _simulated(Path(place)), model)
+        note = logging.getLogger("pipeline").info
+        figures = measure(chosen, ModelChoice(model, engine=engine), rounds, plain, lambda name: note("measuring: %s", name))
+    click.echo(report(figures, chosen.id))
+    if out is not None:
+        out.write_text(json.dumps(as_json(figures), indent=1) + "\n", encoding="utf-8")
+
+
+def _simulated(folder: Path) -> Path:
+    from pipeline.simulate import simulate
+
+    simulate(folder)
+    return folder
+
+
+def _scene(folder: Path, model: str) -> "Scene":
+    from pipeline.errors import NotAScene
+    from pipeline.models import store
+    from pipeline.scenes.find import find_scenes
+    from pipeline.scenes.inspect import inspect_pixels
+    from pipeline.scenes.scene import ReadOptions, Scene
+
+    for found in find_scenes(folder, ReadOptions(required=store.card(model).bands)):
+        if isinstance(found, Scene):
+            return inspect_pixels(found)
+    raise NotAScene(f"{folder}: no usable scene in it; look with: python -m pipeline scenes {folder}")
+
+
+def _line(name: str, side: "Side", tiles: int) -> str:
+    return f"  {name:<34}{side.wall:>9.1f}{side.cpu:>9.1f}{side.memory / 1e9:>10.2f}{tiles / side.wall:>10,.0f}"
+
+
+def _goal(name: str, value: float | None, unit: str, goal: str, met: bool) -> str:
+    return f"  {name:<58}{'-' if value is None else f'{value:.2f}{unit}':>10}   goal {goal:<12}{'' if value is None else 'met' if met else 'NOT met'}"
+
+
+def report(figures: "Figures", scene: str) -> str:
+    """The figures as text, each beside its floor or goal."""
+    sides = [("decoding alone", figures.decode), ("inference alone", figures.inference), ("main job", figures.main)]
+    if figures.plain is not None:
+        sides.append(("plain way: strips + model.predict", figures.plain))
+    ratio = figures.plain.wall / figures.main.wall if figures.plain else None
+    cpu_ratio = figures.plain.cpu / figures.main.cpu if figures.plain else None
+    agreement, large = figures.agreement, figures.agreement_plain
+    start, memory = figures.main.start, figures.main.memory / 1e9
+    lines = [
+        f"{scene}: {figures.tiles:,} tiles, {figures.engine}, {figures.cores} cores of {processor()}",
+        f"\n  {'':<34}{'clock s':>9}{'CPU s':>9}{'peak GB':>10}{'tiles/s':>10}",
+        *(_line(name, side, figures.tiles) for name, side in sides),
+        f"  {'floor: their CPU s / cores':<34}{figures.floor:>9.1f}\n",
+        _goal("main job over the floor, clock", figures.over_floor, "", "<= 1.25", figures.over_floor <= 1.25),
+        _goal("main job over the floor, CPU seconds", figures.cpu_over_floor, "", "<= 1.25", figures.cpu_over_floor <= 1.25),
+        _goal("plain way over the main job, clock", ratio, "", ">= 2.5", (ratio or 0) >= 2.5),
+        _goal("plain way over the main job, CPU seconds", cpu_ratio, "", ">= 2.5", (cpu_ratio or 0) >= 2.5),
+        _goal("labels equal to the tile-by-tile float32 reference", agreement and 100 * agreement, " %", ">= 99.5 %", (agreement or 0) >= 0.995),
+        _goal("labels equal to the plain way's", large and 100 * large, " %", ">= 99.5 %", (large or 0) >= 0.995),
+        _goal("peak memory", memory, " GB", "< 1.2 GB", memory < 1.2),
+        _goal("from process start to the first block's reading", start, " s", "< 2 s", (start or 9) < 2),
+    ]
+    return "\n".join(lines)
+
+
+def as_json(figures: "Figures") -> dict[str, object]:
+    """The figures as plain values."""
+    sides = {name: getattr(figures, name) for name in ("decode", "inference", "main", "plain")}
+    return {
+        "processor": processor(),
+        "cores": figures.cores,
+        "tiles": figures.tiles,
+        "engine": figures.engine,
+        "floor_seconds": figures.floor,
+        "over_floor": figures.over_floor,
+        "cpu_over_floor": figures.cpu_over_floor,
+        "agreement": figures.agreement,
+        "agreement_plain": figures.agreement_plain,
+        "start_seconds": figures.main.start,
+        **{name: {"wall": side.wall, "cpu": side.cpu, "memory": side.memory} for name, side in sides.items() if side is not None},
+    }
+
+
+def processor() -> str:
+    """The processor's model name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
