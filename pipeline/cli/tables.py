@@ -9,17 +9,23 @@ from pipeline.cli.console import CHIPS, explain_errors, verbosity
 _FORMATS = {"gpkg": "GPKG", "geojson": "GeoJSON", "csv": None}
 
 
-def _model_folders(tiles: Path, model: str | None) -> list[Path]:
+MODEL = click.option("--model", help="Name of the model whose results to use, where TILES holds several.")
+
+
+def model_folder(tiles: Path, model: str | None) -> Path:
+    """The results of one model: TILES itself or its only (or chosen) sub-folder with a run.json."""
     found = [tiles] if (tiles / "run.json").is_file() else sorted(path.parent for path in tiles.glob("*/run.json"))
     chosen = [path for path in found if model is None or path.name == model]
     if not chosen:
         raise click.UsageError(f"{tiles}: holds no results{f' of {model}' if model else ''}; run the pipeline on a folder of scenes first")
-    return chosen
+    if len(chosen) > 1:
+        raise click.UsageError(f"{tiles} holds results of {', '.join(path.name for path in chosen)}; choose one with --model")
+    return chosen[0]
 
 
 @click.command()
 @click.argument("tiles", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--model", help="Name of the model whose results to show, where TILES holds several.")
+@MODEL
 @click.option("--maps", type=click.Path(path_type=Path), default=Path("maps"), show_default=True, help="Folder for atlas.html.")
 @CHIPS
 @verbosity
@@ -30,17 +36,15 @@ def atlas(tiles: Path, model: str | None, maps: Path, chips: str) -> None:
     from pipeline.atlas.page import AtlasOptions, render_atlas
     from pipeline.legend import EUROSAT
 
-    folders = _model_folders(tiles, model)
-    if len(folders) > 1:
-        raise click.UsageError(f"{tiles} holds results of {', '.join(path.name for path in folders)}; choose one with --model")
+    folder = model_folder(tiles, model)
     maps.mkdir(parents=True, exist_ok=True)
-    click.echo(render_atlas(collect(folders[0]), EUROSAT, maps / "atlas.html", AtlasOptions(chips=chips)).resolve())
+    click.echo(render_atlas(collect(folder), EUROSAT, maps / "atlas.html", AtlasOptions(chips=chips)).resolve())
 
 
 @click.command()
 @click.argument("tiles", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--model", help="Name of the model whose results to export, where TILES holds several.")
+@MODEL
 @click.option("--scene", help="Only this scene.")
 @verbosity
 @explain_errors
@@ -51,7 +55,4 @@ def export(tiles: Path, out: Path, model: str | None, scene: str | None) -> None
         raise click.UsageError(f"{out}: the format is told by the ending: .gpkg, .geojson or .csv")
     from pipeline.batch.export import export_tables
 
-    folders = _model_folders(tiles, model)
-    if len(folders) > 1:
-        raise click.UsageError(f"{tiles} holds results of {', '.join(path.name for path in folders)}; choose one with --model")
-    click.echo(f"{export_tables(folders[0], out, _FORMATS[kind], scene):,} tiles in {out}")
+    click.echo(f"{export_tables(model_folder(tiles, model), out, _FORMATS[kind], scene):,} tiles in {out}")

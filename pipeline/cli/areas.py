@@ -1,0 +1,111 @@
+"""Verbs about hectares: by class, date and region; a sample to label; what the labels say."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.cli.console import explain_errors, verbosity
+from pipeline.cli.tables import MODEL, model_folder
+from pipeline.errors import OutputError, TileTableError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DATE = click.option("--date", metavar="YYYY-MM-DD", help="The date to use; the latest where none is given.")
+
+
+def _tables(tiles: Path, model: str | None) -> list[Any]:
+    from pipeline.batch.run import scene_folders
+    from pipeline.tiles import read_table
+
+    return [read_table(folder / "tiles.parquet") for folder in scene_folders(model_folder(tiles, model))]
+
+
+def _at(tiles: Path, model: str | None, date: str | None) -> "pd.DataFrame":
+    """Every tile of one date, once."""
+    from pipeline.areas import places
+
+    found = places(_tables(tiles, model))
+    days = sorted({str(day) for day in found["date"]})
+    chosen = date or days[-1]
+    if chosen not in days:
+        raise TileTableError(f"{tiles}: has no date {chosen}; choose one of {', '.join(days)}")
+    return found[found["date"].astype(str) == chosen]
+
+
+def _write(frame: "pd.DataFrame", out: Path) -> None:
+    try:
+        frame.to_csv(out, index=False)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error}); choose another place") from error
+
+
+@click.command()
+@click.argument("tiles", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--regions", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Polygons with a field `name`, such as a GeoJSON.")
+@click.option("--csv", "out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the table as CSV.")
+@MODEL
+@verbosity
+@explain_errors
+def areas(tiles: Path, regions: Path | None, out: Path | None, model: str | None) -> None:
+    """Tell the hectares of every class by date and region, each place counted once."""
+    from pipeline.areas import mapped_areas, read_regions
+
+    found = mapped_areas(_tables(tiles, model), read_regions(regions) if regions else None)
+    for (date, region), rows in found.groupby(["date", "region"], sort=True):
+        click.echo(f"{date}  {region}")
+        for row in rows.sort_values("hectares", ascending=False).itertuples():
+            click.echo(f"  {row.label:<22}{row.hectares:>14,.0f} ha {row.share:>7.1%}")
+    if out is not None:
+        _write(found, out)
+
+
+@click.command()
+@click.argument("tiles", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--size", type=click.IntRange(1), default=300, show_default=True, help="Tiles to draw.")
+@click.option("--least", type=click.IntRange(2), default=20, show_default=True, help="Tiles of every class, where it has as many.")
+@click.option("--seed", type=int, default=0, show_default=True, help="The same seed draws the same tiles.")
+@DATE
+@MODEL
+@verbosity
+@explain_errors
+def sample(tiles: Path, out: Path, size: int, least: int, seed: int, date: str | None, model: str | None) -> None:
+    """Draw a stratified random sample of tiles into OUT (CSV) for a person to fill in the column `label`."""
+    from pipeline.areas import sample as draw
+
+    drawn = draw(_at(tiles, model, date), size, seed, least=least)
+    _write(drawn, out)
+    click.echo(f"{len(drawn)} tiles in {out}; fill in the column label, then: python -m pipeline assess {tiles} {out}")
+
+
+@click.command()
+@click.argument("tiles", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("labels", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the assessment as JSON.")
+@DATE
+@MODEL
+@verbosity
+@explain_errors
+def assess(tiles: Path, labels: Path, out: Path | None, date: str | None, model: str | None) -> None:
+    """Tell the map's accuracy and error-adjusted areas, with 95 % intervals, from the LABELS (CSV) of a stratified sample."""
+    import pandas as pd
+
+    from pipeline.areas import assess as judge
+
+    try:
+        given = pd.read_csv(labels, dtype=str)
+    except (OSError, ValueError) as error:
+        raise TileTableError(f"{labels}: no readable CSV ({error}); take the file that `sample` wrote") from error
+    found = judge(given, _at(tiles, model, date))
+    click.echo(f"accuracy {found.accuracy:.1%} +- {found.accuracy_ci:.1%} (95 %), {int(found.counts.to_numpy().sum())} labelled tiles")
+    click.echo(f"\n{'class':<22}{'mapped ha':>12}{'adjusted ha':>14}{'+-':>10}{'user':>8}{'producer':>10}{'tiles':>7}")
+    for row in found.classes.itertuples():
+        right = f"{row.users_accuracy:>8.0%}{row.producers_accuracy:>10.0%}"
+        click.echo(f"{row.Index:<22}{row.mapped_ha:>12,.0f}{row.adjusted_ha:>14,.0f}{row.adjusted_ci:>10,.0f}{right}{row.sampled:>7}")
+    if out is not None:
+        try:
+            out.write_text(found.to_json() + "\n", encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another place") from error

@@ -1,0 +1,69 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from pipeline.cli import main
+from pipeline.grid import TileGrid
+from pipeline.legend import EUROSAT
+from pipeline.tiles import TileAnswers, tile_table, write_table
+from tests.test_tiles import MOMENT
+
+
+@pytest.fixture
+def tiles(tmp_path):
+    """Results of one scene: 60 forest tiles, 40 lake tiles, 5 without data."""
+    index = np.stack([np.arange(105) % 15, np.arange(105) // 15], axis=1) + 1000
+    codes = np.array([1] * 60 + [9] * 40 + [-1] * 5, np.int8)
+    probabilities = np.full((105, 10), 0.01, np.float32)
+    probabilities[np.arange(100), codes[:100]] = 0.91
+    probabilities[100:] = np.nan
+    ones = np.ones(105, np.float32)
+    folder = tmp_path / "tiles" / "some-model" / "a-scene"
+    folder.mkdir(parents=True)
+    write_table(tile_table(TileAnswers(index, codes, probabilities, ones, ones), TileGrid(32632), EUROSAT, "a-scene", MOMENT), folder / "tiles.parquet", {})
+    (folder.parent / "run.json").write_text(json.dumps({"scenes": [{"id": "a-scene", "status": "done"}]}))
+    return tmp_path / "tiles"
+
+
+def invoke(*arguments):
+    answer = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert answer.exit_code == 0, answer.output
+    return answer.output
+
+
+def test_hectares_by_class_and_region(tiles, tmp_path):
+    assert "Forest                         2,458 ha   60.0%" in invoke("areas", tiles)
+    region = {"type": "Polygon", "coordinates": [[[-180, -80], [180, -80], [180, 84], [-180, 84], [-180, -80]]]}
+    regions = tmp_path / "regions.geojson"
+    regions.write_text(json.dumps({"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"name": "World"}, "geometry": region}]}))
+    assert "2024-06-01  World" in invoke("areas", tiles, "--regions", regions, "--csv", tmp_path / "areas.csv")
+    assert pd.read_csv(tmp_path / "areas.csv")["hectares"].sum() == pytest.approx(100 * 40.96)
+
+
+def test_a_sample_that_a_person_labelled_adjusts_the_areas(tiles, tmp_path):
+    out = tmp_path / "sample.csv"
+    invoke("sample", tiles, out, "--size", 40, "--least", 10)
+    drawn = pd.read_csv(out, dtype=str)
+    assert len(drawn) == 40 and drawn["label"].isna().all()
+    map_labels = drawn["tile_id"].map(lambda name: "Forest" if (int(name.split("_")[2]) - 1000) * 15 + int(name.split("_")[1]) - 1000 < 60 else "SeaLake")
+    drawn["label"] = map_labels.where(map_labels.index % 8 > 0, "Pasture")
+    drawn.to_csv(out, index=False)
+    text = invoke("assess", tiles, out, "--json", tmp_path / "assessment.json")
+    assert "40 labelled tiles" in text and "Pasture" in text
+    found = json.loads((tmp_path / "assessment.json").read_text())
+    assert 0.75 < found["accuracy"] < 1
+    assert sum(row["adjusted_ha"] for row in found["classes"]) == pytest.approx(100 * 40.96)
+
+
+def test_export_keeps_every_tile(tiles, tmp_path):
+    import geopandas as gpd
+
+    for name in ("tiles.gpkg", "tiles.geojson"):
+        invoke("export", tiles, tmp_path / name)
+        found = gpd.read_file(tmp_path / name)
+        assert len(found) == 105 and found.crs.to_epsg() == 4326 and found["tile_id"].is_unique
+    invoke("export", tiles, tmp_path / "tiles.csv")
+    assert len(pd.read_csv(tmp_path / "tiles.csv")) == 105
