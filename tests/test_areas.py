@@ -106,7 +106,7 @@ def test_ground_seen_on_the_grids_of_two_zones_counts_once():
     union = shapely.union_all(squares.to_crs(32632).to_numpy()).area / 10_000
     alone = sum(len(part) for part in both) * 40.96
     assert alone > 1.5 * union
-    assert areas.mapped_areas(both)["hectares"].sum() == pytest.approx(union, rel=0.03)
+    assert areas.mapped_areas(both)["hectares"].sum() == pytest.approx(union, rel=0.005)
     assert areas.mapped_areas(both[:1])["hectares"].sum() == pytest.approx(len(both[0]) * 40.96)
 
 

@@ -1,0 +1,137 @@
+"""The evidence of the pixels: made pictures with known changes, then real scenes with hand-drawn ones."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.ndimage import median_filter
+
+from pipeline.change import evidence, score
+from pipeline.change.measure import shared_bands
+from pipeline.grid import TileGrid
+from pipeline.scenes.find import find_scenes
+from tests.builders import write_tif
+
+EPSG, WEST, NORTH = 32632, 703 * 640, 7808 * 640
+ROWS, COLUMNS = 64 * 20, 64 * 6  # taller than a strip of 8 tiles
+BANDS = ("B02", "B03", "B04", "B08")
+CITY, GREEN, WATER = (0.12, 0.13, 0.15, 0.2), (0.05, 0.08, 0.05, 0.45), (0.06, 0.05, 0.03, 0.02)
+
+
+def ground(seed=1):
+    """Reflectance (band, y, x): a town with blocks and streets; trees in the north-east, a lake in the south-west."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[0:ROWS, 0:COLUMNS]
+    blocks = rng.random((ROWS // 8 + 1, COLUMNS // 8 + 1))[y // 8, x // 8] * 0.06 + rng.normal(0, 0.003, (ROWS, COLUMNS))
+    made = np.array(CITY)[:, None, None] + blocks
+    trees = (x > COLUMNS - 100) & (y < 256)
+    lake = (x < 128) & (y > ROWS - 256)
+    for place, colour in ((trees, GREEN), (lake, WATER)):
+        made[:, place] = np.array(colour)[:, None] + blocks[place] * 0.2
+    return made
+
+
+def scene(folder, reflectance, day):
+    """A folder scene of one stack with named bands."""
+    pixels = np.clip(np.rint(reflectance * 10_000), 1, None).astype(np.uint16)
+    write_tif(folder / f"S2A_MSIL2A_{day}T100000.tif", pixels, EPSG, WEST, NORTH, names=BANDS)
+    return next(iter(find_scenes(folder)))
+
+
+def by_tile(found):
+    """Columns of the evidence as (row from north, column) pictures of tiles."""
+    index = np.array([TileGrid.parse_id(name)[1] for name in found.index])
+    pictures = {}
+    for name in found:
+        pictures[name] = np.full((ROWS // 64, COLUMNS // 64), np.nan)
+        pictures[name][7807 - index[:, 1], index[:, 0] - 703] = found[name]
+    return pictures
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Evidence between a town and itself a year on: hazier, in another season, with four things that happened."""
+    folder = tmp_path_factory.mktemp("pair")
+    before = ground()
+    after = before * np.array([1.1, 1.05, 1.02, 0.9])[:, None, None] + np.array([0.03, 0.02, 0.01, 0.0])[:, None, None]
+    rng = np.random.default_rng(9)
+    after += rng.normal(0, 0.004, after.shape)
+    after[:, 70:90, 70:90] = 0.32  # a hall of 200 m in tile (1, 1): 10 % of the tile
+    after[:, 700:701, 64:128] = 0.3  # a line one pixel wide: a train, in tile (10, 1)
+    after[:, :256, COLUMNS - 100 :] += np.array([0.02, 0.02, 0.04, -0.12])[:, None, None]  # trees turn in autumn
+    after[:, ROWS - 256 :, :128] += np.array([0.03, 0.05, 0.07, 0.02])[:, None, None]  # the lake is muddy
+    after[:, 510:514, 200:204] = 0.3  # a car park: 0.4 % of tile (7, 3), at the border of two strips
+    return evidence(scene(folder / "a", before, "20200601"), scene(folder / "b", after, "20210910"), TileGrid(EPSG))
+
+
+def test_what_was_built_stands_out_and_season_mud_and_lines_do_not(compared):
+    magnitude = by_tile(compared)["magnitude"]
+    assert len(compared) == ROWS * COLUMNS // 64**2
+    assert np.unravel_index(np.argmax(magnitude), magnitude.shape) == (1, 1)
+    rest = np.delete(magnitude.ravel(), 1 * 6 + 1)
+    assert magnitude[1, 1] > 3 * rest.max()
+    assert (compared["compared"] == 1).all()
+
+
+def test_strips_leave_no_seam(compared, tmp_path, monkeypatch):
+    import pipeline.change.measure as measure
+    from pipeline.tiling import blocks
+
+    monkeypatch.setattr(measure, "blocks", lambda one, grid, bands: blocks(one, grid, bands, tile_rows=3))
+    before = ground()
+    again = evidence(scene(tmp_path / "a", before, "20200601"), scene(tmp_path / "b", before[:, ::-1], "20210601"), TileGrid(EPSG))
+    monkeypatch.setattr(measure, "blocks", lambda one, grid, bands: blocks(one, grid, bands, tile_rows=20))
+    whole = evidence(scene(tmp_path / "a", before, "20200601"), scene(tmp_path / "b", before[:, ::-1], "20210601"), TileGrid(EPSG))
+    pd.testing.assert_frame_equal(again, whole, rtol=1e-3, atol=1e-4)
+
+
+def test_a_scene_differs_from_itself_by_nothing(tmp_path):
+    one = scene(tmp_path, ground(), "20200601")
+    found = evidence(one, one, TileGrid(EPSG))
+    assert found["magnitude"].max() < 1e-3
+    assert found["difference"].max() < 1e-3
+
+
+def test_holes_are_no_change(tmp_path):
+    before = ground()
+    after = before + np.random.default_rng(0).normal(0, 0.003, before.shape)
+    after[:, :100, :100] = 0
+    after[:, 130:190, 130:190] = 0
+    made = np.clip(np.rint(after * 10_000), 0, None).astype(np.uint16)
+    write_tif(tmp_path / "b" / "S2A_MSIL2A_20210601T100000.tif", made, EPSG, WEST, NORTH, names=BANDS)
+    found = evidence(scene(tmp_path / "a", before, "20200601"), next(iter(find_scenes(tmp_path / "b"))), TileGrid(EPSG))
+    pictures = by_tile(found)
+    assert np.isnan(pictures["magnitude"][0, 0])  # no row: nothing of the tile was measured twice
+    assert 0.1 < pictures["compared"][2, 2] < 0.2
+    assert np.nanmax(pictures["magnitude"]) < 1.5
+
+
+def test_scenes_without_common_ground_or_bands_give_no_evidence(tmp_path):
+    one = scene(tmp_path, ground(), "20200601")
+    left, bottom, right, top = one.bounds
+    away = replace(one, bounds=(left + 64_000, bottom, right + 64_000, top))
+    assert evidence(one, away, TileGrid(EPSG)).empty
+    assert evidence(one, replace(one, epsg=32633), TileGrid(EPSG)).empty
+    radar = replace(one, assets={"VV": one.assets["B02"]})
+    assert shared_bands(one, radar) == ()
+    assert evidence(one, radar, TileGrid(EPSG)).empty
+    assert shared_bands(one, replace(one, assets={"B04": one.assets["B04"], "B03": one.assets["B03"]})) == ("B03", "B04")
+
+
+def test_the_median_of_nine_is_exact():
+    plane = np.random.default_rng(4).random((37, 53)).astype(np.float32)
+    np.testing.assert_array_equal(score.median_of_nine(plane), median_filter(plane, 3, mode="nearest"))
+
+
+@pytest.mark.parametrize("city", ["bercy", "nantes"])
+def test_real_pairs_rank_changed_tiles_first(shared_data, city):
+    """Hand-drawn changes (OSCD): the tile with the largest marked share is among the first tenth."""
+    from benchmarks.change_oscd import marked
+
+    before, after = sorted(find_scenes(shared_data / "scenes" / "oscd" / city), key=lambda one: one.acquired)
+    found = evidence(before, after, TileGrid(before.epsg))
+    found = found[found["compared"] >= 0.5]
+    share = marked(shared_data / "scenes" / "oscd" / city, found.index)
+    place = found["magnitude"].rank(ascending=False)[share.idxmax()]
+    assert place <= max(1.0, 0.1 * len(found))

@@ -1,0 +1,205 @@
+"""From tile tables to claims."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.change import ChangeOptions, changes, from_to, scene_pairs, totals, transitions
+from pipeline.errors import TileTableError
+from tests.change.tables import COUNT, EPSG, INDEX, table, tile_id
+
+CONTRACT = {"tile_id", "before", "after", "from_label", "to_label", "p_change", "state"}
+SURE = 0.9999
+CHANGED = 11
+
+
+def pair(sure=SURE, **other):
+    after = np.zeros(COUNT, int)
+    after[CHANGED] = 7
+    return table("a", 0, sure=sure), table("b", after, days=366, sure=sure, **other)
+
+
+def evidence(magnitude=0.5, difference=0.7, at=CHANGED, strong=(4.0, 4.0)):
+    found = pd.DataFrame({"magnitude": magnitude, "difference": difference, "compared": 1.0}, index=[tile_id(n) for n in range(COUNT)])
+    found.loc[tile_id(at), ["magnitude", "difference"]] = strong
+    return found.astype(np.float32)
+
+
+def test_a_sure_change_is_claimed_and_the_rest_is_stable():
+    found = transitions(*pair(), evidence())
+    assert set(found.columns) >= CONTRACT
+    assert len(found) == COUNT
+    assert found.crs == EPSG
+    changed = found[found["state"] == "changed"]
+    assert changed["tile_id"].tolist() == [tile_id(CHANGED)]
+    assert changed[["before", "after", "from_label", "to_label"]].astype(str).to_numpy().tolist() == [["a", "b", "AnnualCrop", "Residential"]]
+    assert (found.loc[found["state"] != "changed", "state"] == "stable").all()
+    assert found["p_change"].between(0, 1).all()
+    bounds = found.geometry[changed.index[0]].bounds
+    assert bounds == tuple(value * 640.0 for value in (*INDEX[CHANGED], *(INDEX[CHANGED] + 1)))
+
+
+def test_a_scene_compared_with_itself_shows_no_change():
+    one = table("a", np.arange(COUNT) % 10)
+    found = transitions(one, one, evidence(0.0, 0.0, strong=(0.0, 0.0)))
+    assert (found["state"] == "stable").all()
+    assert found["p_change"].max() < 0.01
+    assert (found["from_label"].astype(str) == found["to_label"].astype(str)).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(0, 9), min_size=COUNT, max_size=COUNT), st.floats(0.3, 0.99))
+def test_swapping_the_dates_mirrors_the_table(classes, sure):
+    first, second = table("a", 0, sure=sure), table("b", np.array(classes), days=40, sure=sure)
+    there, back = transitions(first, second), transitions(second, first)
+    mirror = {"before": "after", "before_acquired": "after_acquired", "from_label": "to_label"}
+    turned = back.rename(columns=mirror | {new: old for old, new in mirror.items()})
+    pd.testing.assert_frame_equal(pd.DataFrame(there), pd.DataFrame(turned)[list(there.columns)])
+
+
+def test_differing_labels_alone_are_no_change():
+    found = transitions(*pair(sure=0.8))
+    row = found.set_index("tile_id").loc[tile_id(CHANGED)]
+    assert row["from_label"] != row["to_label"]
+    assert row["p_change"] < 0.5
+    assert row["state"] != "changed"
+
+
+def test_evidence_speaks_through_its_own_columns():
+    seen = transitions(*pair(), evidence()).set_index("tile_id").loc[tile_id(CHANGED)]
+    blind = transitions(*pair()).set_index("tile_id").loc[tile_id(CHANGED)]
+    quiet = transitions(*pair(), evidence(strong=(0.3, 0.4))).set_index("tile_id").loc[tile_id(CHANGED)]
+    assert seen["change_class"] == pytest.approx(blind["change_class"])
+    assert np.isnan(blind["change_vector"])
+    assert blind["p_change"] == pytest.approx(blind["change_class"])
+    assert quiet["change_vector"] < 0.05 < seen["change_vector"]
+    assert quiet["p_change"] < blind["p_change"] < seen["p_change"]
+
+
+def test_land_that_looks_different_within_its_class_raises_the_probability():
+    same = table("a", 7), table("b", 7, days=366)
+    row = transitions(*same, evidence()).set_index("tile_id")["p_change"]
+    assert row[tile_id(CHANGED)] > 0.3
+    assert row.drop(tile_id(CHANGED)).max() < 0.05
+
+
+def test_fields_look_different_every_month():
+    built = transitions(table("a", 7), table("b", 7, days=90), evidence()).set_index("tile_id")["p_change"][tile_id(CHANGED)]
+    field = transitions(table("a", 0), table("b", 0, days=90), evidence()).set_index("tile_id")["p_change"][tile_id(CHANGED)]
+    assert field < 0.5 * built
+
+
+def test_only_tiles_valid_at_both_dates_are_claimed():
+    states = {3: -1, 4: -2, CHANGED: -3}
+    found = transitions(*pair(states=states), evidence()).set_index("tile_id")
+    assert tile_id(3) not in found.index
+    assert tile_id(4) not in found.index
+    row = found.loc[tile_id(CHANGED)]
+    assert row["state"] == "undecided"
+    assert np.isnan(row["change_class"])
+    assert row["p_change"] == pytest.approx(row["change_vector"])
+
+
+def test_a_cloudy_date_is_spanned():
+    first, last = pair()
+    middle = table("cloudy", 0, days=100, sure=SURE, states={CHANGED: -2})
+    found = changes([last, middle, first])
+    row = found[found["tile_id"] == tile_id(CHANGED)]
+    assert row[["before", "after"]].astype(str).to_numpy().tolist() == [["a", "b"]]
+    assert len(found) == 2 * (COUNT - 1) + 1
+    assert scene_pairs([last, middle, first]).sort_values("tiles")["tiles"].tolist() == [1, COUNT - 1, COUNT - 1]
+
+
+def test_neighbouring_scenes_of_one_pass_are_one_date():
+    west, east = INDEX[INDEX[:, 0] < 704], INDEX[INDEX[:, 0] >= 702]
+    parts = [table("west", 0, index=west), table("east", 1, days=0.002, index=east, valid=0.7)]
+    found = changes([*parts, table("later", 0, days=366)])
+    assert len(found) == COUNT
+    owner = found.set_index("tile_id")["before"].astype(str)
+    assert owner[tile_id(3)] == "west"  # column 703 lies in both, fuller in the west
+    assert owner[tile_id(6)] == "east"
+    assert changes(parts).empty
+
+
+def test_tables_of_different_models_are_refused():
+    with pytest.raises(TileTableError, match="different classes"):
+        transitions(table("a", 0), table("b", 0).drop(columns="p_Forest"))
+    with pytest.raises(TileTableError, match="no tile table"):
+        changes([])
+
+
+def test_pairs_across_levels_are_marked_and_not_claimed():
+    found = changes(list(pair()), {("a", "b"): evidence()}, levels={"a": "L1C", "b": "L2A"})
+    assert found["cross_level"].all()
+    assert "changed" not in set(found["state"])
+    bold = changes(list(pair()), {("a", "b"): evidence()}, {"a": "L1C", "b": "L2A"}, ChangeOptions(claim_cross_level=True))
+    assert (bold["state"] == "changed").sum() == 1
+    assert not changes(list(pair()), levels={"a": "L2A", "b": "L2A"})["cross_level"].any()
+
+
+def test_season_is_told():
+    assert set(transitions(table("a", 0), table("b", 0, days=366 + 90))["season_days"]) == {90}
+    assert set(transitions(table("a", 0, days=210), table("b", 0, days=220))["season_days"]) == {10}
+
+
+def test_claims_keep_to_the_expected_share_of_false_ones():
+    rng = np.random.default_rng(0)
+    index = np.array([(col, row) for row in range(40) for col in range(60)])
+    sure = rng.dirichlet(np.full(10, 0.08), len(index)).astype(np.float32)
+    before = np.where(rng.random(len(index)) < 0.7, sure.argmax(axis=1), rng.integers(0, 10, len(index)))
+    first = table("a", before, index=index, sure=SURE)
+    second = table("b", sure.argmax(axis=1), days=366, index=index, sure=sure)
+    for bound in (0.01, 0.04):
+        options = ChangeOptions(prior=0.1, max_false_share=bound)
+        found = transitions(first, second, options=options)
+        p = found["p_change"].to_numpy(float)
+        claimed = (found["state"] == "changed").to_numpy()
+        assert 0 < claimed.sum() < (p >= 0.5).sum()
+        assert (1 - p[claimed]).mean() <= bound
+        assert p[claimed].min() >= p[~claimed].max()
+        told = totals(found).iloc[0]
+        assert told["expected_false"] == pytest.approx((1 - p[claimed]).sum())
+        assert told["expected_missed"] == pytest.approx(p[~claimed].sum())
+
+
+def test_a_minimum_mapping_unit_leaves_single_tiles_undecided():
+    after = np.zeros(COUNT, int)
+    after[[0, 1, 8, 20]] = 7  # three touch, one by its corner; one stands alone
+    tables = table("a", 0, sure=SURE), table("b", after, days=366, sure=SURE)
+    strong = evidence(strong=(4, 4))
+    strong.iloc[[0, 1, 8, 20]] = [4, 4, 1]
+    states = {unit: transitions(*tables, strong, ChangeOptions(min_mapping_unit=unit)).set_index("tile_id")["state"] for unit in (1, 3, 4)}
+    claimed = {unit: sorted(state.index[state == "changed"]) for unit, state in states.items()}
+    assert claimed[1] == sorted(tile_id(at) for at in (0, 1, 8, 20))
+    assert claimed[3] == sorted(tile_id(at) for at in (0, 1, 8))
+    assert claimed[4] == []
+    assert states[3][tile_id(20)] == "undecided"
+
+
+def test_totals_and_matrix_count_hectares():
+    found = changes(list(pair()), {("a", "b"): evidence()})
+    told = totals(found)
+    assert told[["tiles", "changed", "stable", "labels_differ"]].to_numpy().tolist() == [[COUNT, 1, COUNT - 1, 1]]
+    assert told["changed_ha"].tolist() == pytest.approx([40.96])
+    matrix = from_to(found)
+    assert matrix.loc["AnnualCrop", "Residential"] == pytest.approx(40.96)
+    assert matrix.to_numpy().sum() == pytest.approx(40.96)
+    assert from_to(found, ("changed", "stable")).to_numpy().sum() == pytest.approx(40.96 * COUNT)
+
+
+def test_tiles_of_two_zones_come_in_degrees():
+    tables = [table(f"{epsg}-{days}", 0, days=days, epsg=epsg) for epsg in (32632, 32633) for days in (0, 366)]
+    found = changes(tables)
+    assert found.crs == 4326
+    assert len(found) == 2 * COUNT
+    assert found.geometry.bounds["miny"].between(44, 46).all()
+
+
+def test_no_common_tile_gives_an_empty_table():
+    found = transitions(table("a", 0), table("b", 0, days=9, index=INDEX + 50))
+    assert found.empty
+    assert set(found.columns) >= CONTRACT
+    assert totals(found).empty
+    assert from_to(found).empty
