@@ -159,6 +159,11 @@ def file_asset(header: Header, index: int, options: ReadOptions) -> Asset:
     return Asset(header.href, index, scale, offset, header.nodata if header.nodata is not None else 0.0)
 
 
+def offsets_in_dn(assets: Mapping[str, Asset]) -> dict[str, float]:
+    """What is added to DN before scaling, by band, as the passport tells it."""
+    return {band: round(asset.offset / asset.scale, 6) for band, asset in assets.items() if band in BY_NAME}
+
+
 def _place(
     assets: Mapping[str, Asset], quality: Asset | None, options: ReadOptions
 ) -> tuple[dict[str, tuple[Asset, Place]], Asset | None, list[str]]:

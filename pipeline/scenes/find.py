@@ -76,9 +76,12 @@ def _folder(files: Files, options: ReadOptions) -> Iterator[Scene | Refusal]:
         except PipelineError as error:
             yield _refusal(error, name, files)
             continue
+        if claimed and not claimed & left:
+            continue  # it describes a product that was found already
         home = _parent(name)
         left -= claimed | {other for other in left if _parent(other) == home and safe.GRANULE_XML.match(PurePosixPath(other).name)}
-        yield from _attempt(partial(stac.item_scene, item, name, files, options), name, files)
+        if not any(key.startswith("atlas:") for key in item["properties"]):  # the pipeline's own results are no inputs
+            yield from _attempt(partial(stac.item_scene, item, name, files, options), name, files)
     for xml in sorted(name for name in left if safe.GRANULE_XML.match(PurePosixPath(name).name)):
         home = _parent(xml)
         granule = files.below(home)

@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from pipeline.bands import BY_NAME
 from pipeline.errors import PipelineError
-from pipeline.scenes.build import Found, build_scene, file_asset
+from pipeline.scenes.build import Found, build_scene, file_asset, offsets_in_dn
 from pipeline.scenes.files import Files
 from pipeline.scenes.header import read_header
 from pipeline.scenes.names import facts, split_band
@@ -40,7 +40,8 @@ def loose_scene(folder: str, stem: str, bands: Mapping[str, str], files: Files, 
     parts = [stem, *reversed(PurePosixPath(folder).parts)]
     named = [facts(part) for part in parts if part]
     level = next((fact.level for fact in named if fact.level), None)
-    sources = dict(ASSUMED)
+    baseline = next((fact.baseline for fact in named if fact.baseline), None)
+    sources = dict(ASSUMED) | ({"baseline": "name"} if baseline else {})
     if level:
         sources["level"] = "name"
     else:
@@ -57,7 +58,7 @@ def loose_scene(folder: str, stem: str, bands: Mapping[str, str], files: Files, 
             where=where,
             layout="bands",
             assets=assets,
-            radiometry=Radiometry(None, 10_000.0, {band: round(asset.offset / asset.scale, 6) for band, asset in assets.items() if band in BY_NAME}, sources),
+            radiometry=Radiometry(baseline, 10_000.0, offsets_in_dn(assets), sources),
             acquired=next((fact.acquired for fact in named if fact.acquired), None),
             level=level,
             platform=next((fact.platform for fact in named if fact.platform), None),

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from pipeline.bands import BY_NAME, NAMES
 from pipeline.errors import AmbiguousRadiometry, NotAScene
 from pipeline.scenes import guard
-from pipeline.scenes.build import Found, build_scene, file_asset
+from pipeline.scenes.build import Found, build_scene, file_asset, offsets_in_dn
 from pipeline.scenes.files import Files
 from pipeline.scenes.folder import ASSUMED
 from pipeline.scenes.header import Header, read_header
@@ -27,7 +27,8 @@ def raster_scene(name: str, files: Files, options: ReadOptions) -> Scene:
     header = read_header(files.href(name))
     bands = _bands(header, options, where)
     named = [facts(part) for part in (path.stem, *reversed(path.parent.parts))]
-    sources = dict(ASSUMED)
+    baseline = next((fact.baseline for fact in named if fact.baseline), None)
+    sources = dict(ASSUMED) | ({"baseline": "name"} if baseline else {})
     level = next((fact.level for fact in named if fact.level), None)
     if level:
         sources["level"] = "name"
@@ -48,9 +49,7 @@ def raster_scene(name: str, files: Files, options: ReadOptions) -> Scene:
             where=where,
             layout="raster",
             assets=assets,
-            radiometry=Radiometry(
-                None, round(1.0 / scales.pop(), 6) if len(scales) == 1 else None, {band: asset.offset / asset.scale for band, asset in assets.items()}, sources
-            ),
+            radiometry=Radiometry(baseline, round(1.0 / scales.pop(), 6) if len(scales) == 1 else None, offsets_in_dn(assets), sources),
             acquired=next((fact.acquired for fact in named if fact.acquired), None),
             level=level,
             platform=next((fact.platform for fact in named if fact.platform), None),

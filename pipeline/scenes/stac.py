@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from math import isfinite
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from pipeline.bands import BY_NAME
 from pipeline.errors import CorruptScene, UnsafeInput
@@ -57,8 +58,10 @@ def item_files(item: Mapping[str, Any], name: str, files: Files) -> dict[str, st
             continue
         remote = _REMOTE.match(href)
         path = home / PurePosixPath(href.split("?")[0]).name if remote else _within(home, href, f"{files.root.name}/{name}")
-        if path.as_posix() in files.sizes:
-            found[key] = path.as_posix()
+        for spelling in (path.as_posix(), unquote(path.as_posix())):
+            if spelling in files.sizes:
+                found[key] = spelling
+                break
     return found
 
 

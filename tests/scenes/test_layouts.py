@@ -315,3 +315,38 @@ def test_real_metadata(shared_data):
         facts = safe.granule_facts(granule, root.name)
         assert f"T{facts.tile}" in root.name and facts.sensed >= product.start and 10 in facts.corners
         assert product.strips
+
+
+def test_item_beside_a_product_describes_no_second_scene(tmp_path):
+    tree = write_safe(tmp_path)
+    assets = {band: (f"./{tree.name}/{Safe().image(band)}", [{"name": band, "raster:scale": 1e-4, "raster:offset": -0.1}]) for band in BANDS}
+    write_item(tmp_path / "item.json", assets)
+    (scene,) = scenes(tmp_path)
+    assert scene.layout == "SAFE"
+
+
+def test_own_results_are_no_inputs(tmp_path):
+    band_folder(tmp_path / "20210703")
+    out = tmp_path / "tiles" / "fake" / "x"
+    write_tif(out / "truecolour.tif", np.full((3, 200, 330), 90, np.uint8), photometric="RGB")
+    write_item(out / "scene.json", {"truecolour": {"href": "./truecolour.tif", "bands": []}}, **{"atlas:fingerprint": "1"})
+    (scene,) = scenes(tmp_path)
+    assert scene.layout == "bands"
+
+
+def test_escaped_addresses(tmp_path):
+    for band, value in surface().items():
+        write_tif(tmp_path / f"{band} 10 m.tif", stored(value))
+    write_item(tmp_path / "item.json", {band: (f"./{band}%2010%20m.tif", [{"name": band, "raster:scale": 1e-4, "raster:offset": 0}]) for band in BANDS})
+    (scene,) = scenes(tmp_path)
+    assert scene.layout == "STAC" and np.array_equal(codes(scene)[0], truth(surface()))
+
+
+@pytest.mark.parametrize("offset", [0, -1000])
+def test_loose_files_in_a_folder_named_like_the_product(tmp_path, offset):
+    """The baseline in the name says that the product had an offset; the pixels say whether it is still there."""
+    band_folder(tmp_path / "S2B_MSIL2A_20230614T100609_N0509_R022_T32TPR_20230614T130000", offset=offset)
+    (scene,) = scenes(tmp_path)
+    looked = inspect_pixels(scene)
+    assert (scene.level, looked.radiometry.baseline, looked.radiometry.offsets["B04"]) == (Level.L2A, "05.09", offset)
+    assert np.array_equal(codes(scene)[0], truth(surface()))
