@@ -21,7 +21,7 @@ from pyproj import Transformer
 
 from pipeline.atlas.chips import chip_sheets
 from pipeline.atlas.collect import OUTSIDE, AtlasInput, SceneTiles
-from pipeline.atlas.imagery import within_budget
+from pipeline.atlas.imagery import affordable_gsd, sharper, within_budget
 from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Payload, build_payload
 from pipeline.errors import OutputError
 from pipeline.grid import TileGrid
@@ -257,7 +257,9 @@ def _scene(scene: SceneTiles, legend: Legend) -> dict[str, Any]:
 
 def _quicklooks(scenes: tuple[SceneTiles, ...], payload: Payload, options: AtlasOptions, texts: dict[str, str]) -> list[dict[str, Any]]:
     shown = [scene for scene in scenes if scene.quicklook is not None]
-    fitted = within_budget([scene.quicklook for scene in shown if scene.quicklook is not None], options.quicklook_budget)
+    gsd = affordable_gsd([scene.codes.size * TileGrid(scene.epsg).edge ** 2 for scene in shown], options.quicklook_budget)
+    pictures = [sharper(scene.truecolour, gsd) if scene.truecolour and gsd else scene.quicklook for scene in shown]
+    fitted = within_budget([picture for picture in pictures if picture is not None], options.quicklook_budget)
     described = []
     for number, (scene, picture) in enumerate(zip(shown, fitted, strict=True)):
         element = f"atlas-quicklook-{number}"

@@ -7,7 +7,7 @@
 
   /**
    * source: {codes: Uint16Array by tile, shift: see downsample, lut, hatch: Uint32Array colours by code (ABGR, 0 = clear),
-   * label(tile, withName) -> {title, note, ink} or null}. Replace its members and call repaint().
+   * label(tile, withName) -> {title, note, ink, halo} or null}. Replace its members and call repaint().
    */
   L.AtlasCanvas = L.Renderer.extend({
     options: { padding: 0.12 },
@@ -151,11 +151,18 @@
         const copy = Math.round((this._view.x + width / 2) / this._view.world - Atlas.projection.mercatorX(place[1]));
         items.push([(Atlas.projection.mercatorX(place[1]) + copy) * this._view.world - this._view.x, Atlas.projection.mercatorY(place[0]) * this._view.world - this._view.y, label]);
       }
+      context.lineWidth = 3;
+      context.lineJoin = "round";
+      const write = (text, x, y, label) => {
+        if (label.halo) { context.strokeStyle = label.halo; context.strokeText(text, x, y); }
+        context.fillStyle = label.ink;
+        context.fillText(text, x, y);
+      };
       context.font = "600 " + (named ? 12 : 11) + family;
-      for (const [x, y, label] of items) { context.fillStyle = label.ink; context.fillText(label.title, x, y - (named && label.note ? 7 : 0)); }
+      for (const [x, y, label] of items) write(label.title, x, y - (named && label.note ? 7 : 0), label);
       if (!named) return;
       context.font = "11" + family;
-      for (const [x, y, label] of items) { context.fillStyle = label.ink; context.fillText(label.note, x, y + 9); }
+      for (const [x, y, label] of items) write(label.note, x, y + 9, label);
     },
   });
 })();

@@ -260,8 +260,9 @@
       const { state, data } = this, date = this.dateOf(side), code = data.classes[date][tile];
       if (code >= this.classes.length) return null;
       const entry = this.classes[code], percent = data.confidence[date][tile] & Atlas.PERCENT;
-      const ink = state.opacity < 0.5 ? "#1b1f24" : entry.ink;
-      if (state.mode !== "change") return { title: named ? entry.short : entry.letters, note: percent + " %", ink };
+      // On a faint class the picture beneath decides what can be read, so the letters bring their own ground.
+      const faint = state.opacity < 0.6 && state.mode !== "change", ink = faint ? "#ffffff" : entry.ink, halo = faint ? "rgba(0, 0, 0, .75)" : null;
+      if (state.mode !== "change") return { title: named ? entry.short : entry.letters, note: percent + " %", ink, halo };
       if (!this.isChanged(tile)) return null;
       const from = this.classes[data.classes[state.before][tile]], chance = data.change(state.before, state.after).percent[tile];
       return { title: from === entry ? entry.letters : from.letters + " → " + entry.letters, note: chance + " %", ink: entry.ink };
