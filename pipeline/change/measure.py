@@ -53,16 +53,16 @@ def evidence(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str] |
         PipelineError: a file is damaged.
     """
     bands = shared_bands(before, after) if bands is None else tuple(bands)
-    common = _common(before, after, grid)
+    common = common_bounds(before, after, grid)
     if common is None or not bands or before.epsg != after.epsg:
         return pd.DataFrame({name: np.empty(0, np.float32) for name in COLUMNS}, index=pd.Index([], name="tile_id", dtype=object))
     left, right = replace(before, bounds=common), replace(after, bounds=common)
-    matched = _match(left, right, grid, bands)
-    parts = [_measure(strip, bands, matched, grid) for strip in _with_surroundings(_strips(left, right, grid, bands))]
+    matched = match_scenes(left, right, grid, bands)
+    parts = [_measure(strip, bands, matched, grid) for strip in _with_surroundings(strips(left, right, grid, bands))]
     return pd.concat(parts)
 
 
-def _common(before: Scene, after: Scene, grid: TileGrid) -> Bounds | None:
+def common_bounds(before: Scene, after: Scene, grid: TileGrid) -> Bounds | None:
     """The bounds of the tiles that both scenes touch."""
     columns, rows = grid.covering(before.bounds)
     others, lines = grid.covering(after.bounds)
@@ -73,7 +73,7 @@ def _common(before: Scene, after: Scene, grid: TileGrid) -> Bounds | None:
     return west * grid.edge, south * grid.edge, east * grid.edge, north * grid.edge
 
 
-def _strips(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str]) -> Iterator[Strip]:
+def strips(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str]) -> Iterator[Strip]:
     """Strips of both dates from north to south."""
     for one, two in zip(blocks(before, grid, bands), blocks(after, grid, bands), strict=True):
         first, seen = _halved(one, before, bands)
@@ -97,12 +97,12 @@ def _at_20_m(pixels: npt.NDArray[np.generic], valid: Mask, scene: Scene, bands: 
     return out, whole
 
 
-def _match(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str]) -> score.Match:
+def match_scenes(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str]) -> score.Match:
     """The match of two scenes of common bounds, from windows spread evenly over them."""
     earlier_land: list[Floats] = []
     later_land: list[Floats] = []
     for bounds in _windows(before.bounds, grid):
-        for strip in _strips(replace(before, bounds=bounds), replace(after, bounds=bounds), grid, bands):
+        for strip in strips(replace(before, bounds=bounds), replace(after, bounds=bounds), grid, bands):
             land = score.dry_land(strip.before, strip.after, strip.valid, bands)
             earlier_land.append(strip.before[:, land])
             later_land.append(strip.after[:, land])
@@ -122,11 +122,11 @@ def _windows(bounds: Bounds, grid: TileGrid) -> list[Bounds]:
     return [(west * grid.edge, south * grid.edge, east * grid.edge, north * grid.edge) for south, north in places[1] for west, east in places[0]]
 
 
-def _with_surroundings(strips: Iterator[Strip]) -> Iterator[tuple[Strip, int, int]]:
+def _with_surroundings(bare: Iterator[Strip]) -> Iterator[tuple[Strip, int, int]]:
     """Every strip with the rows around it that its scores reach into, and how many those are above and below."""
     above: Strip | None = None
-    strip = next(strips)
-    for below in chain(strips, (None,)):
+    strip = next(bare)
+    for below in chain(bare, (None,)):
         parts = [above, strip, _edge(below, slice(0, score.REACH))]
         kept = [part for part in parts if part is not None]
         joined = Strip(
