@@ -1,17 +1,30 @@
 """Comparing the dates of a run: pairs of scenes, the evidence in their pixels, the table of changes."""
 
+import hashlib
+import json
+import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline import __version__
 from pipeline.batch import outputs
-from pipeline.change import changes, scene_pairs
+from pipeline.change import changes, evidence, scene_pairs
+from pipeline.errors import OutputError, PipelineError
+from pipeline.grid import TileGrid
+from pipeline.scenes.inspect import inspect_pixels
 from pipeline.scenes.scene import Scene
 from pipeline.tiles import read_table, write_table
 
 CHANGES = "changes.parquet"
+# Hidden folder of what was measured between two scenes, so that a new date costs only its own comparison.
+EVIDENCE = ".evidence"
+# Part of every key: raise it when the meaning of the evidence changes.
+_SCHEMA = 1
+
+_log = logging.getLogger(__name__)
 
 
 def write_changes(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], None]) -> Path | None:
@@ -27,7 +40,49 @@ def write_changes(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], 
     if pairs.empty:
         path.unlink(missing_ok=True)
         return None
-    stage("comparing dates")
-    found = changes(tables, levels={scene.id: str(scene.level) for scene in scenes})
-    write_table(found, path, {"software": f"landcover-atlas {__version__}", "scenes": sorted(scene.id for scene in scenes)})
+    by_id = {scene.id: scene for scene in scenes}
+    measured = {}
+    for number, (before, after) in enumerate(zip(pairs["before"], pairs["after"], strict=True), start=1):
+        stage(f"comparing dates, {number} of {len(pairs)}")
+        found = _evidence(by_id[before], by_id[after], folder)
+        if found is not None:
+            measured[before, after] = found
+    stage("weighing changes")
+    table = changes(tables, measured, {scene.id: str(scene.level) for scene in scenes})
+    write_table(table, path, {"software": f"landcover-atlas {__version__}", "scenes": sorted(by_id)})
     return path
+
+
+def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:
+    """What the pixels of two scenes say, from an earlier run where neither has changed; None where they cannot be compared.
+
+    Raises:
+        OutputError: the evidence cannot be kept.
+    """
+    path = folder / EVIDENCE / f"{before.id}--{after.id}.{_key(before, after, folder)}.parquet"
+    with suppress(OSError, ValueError):
+        return pd.read_parquet(path)
+    try:
+        found = evidence(inspect_pixels(before), inspect_pixels(after), TileGrid(before.epsg))
+    except PipelineError as error:
+        _log.warning("%s and %s: compared by their classes alone, the pixels cannot be read: %s", before.id, after.id, error)
+        return None
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(exist_ok=True)
+        for stale in path.parent.glob(f"{before.id}--{after.id}.*"):
+            stale.unlink()
+        found.to_parquet(part, compression="zstd")
+        part.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); free space or choose another --tiles folder") from error
+    return found
+
+
+def _key(before: Scene, after: Scene, folder: Path) -> str:
+    """What the evidence depends on: both scenes' fingerprints, which hold their bytes and how they are read."""
+    items = [json.loads((folder / scene.id / outputs.ITEM).read_text(encoding="utf-8")) for scene in (before, after)]
+    marks = [item["properties"]["atlas:fingerprint"] for item in items]
+    return hashlib.sha256(json.dumps([_SCHEMA, __version__, marks]).encode()).hexdigest()[:16]

@@ -14,10 +14,10 @@ from pipeline import __version__
 from pipeline.atlas.collect import collect
 from pipeline.atlas.page import AtlasOptions, render_atlas
 from pipeline.batch import outputs
-from pipeline.batch.changes import write_changes
+from pipeline.batch.changes import EVIDENCE, write_changes
 from pipeline.batch.executors import Executor, Serial
 from pipeline.batch.files import digest, only_run, sweep, write_text
-from pipeline.batch.work import ModelChoice, SceneRecord, SceneTask, classifier, process, refused, verified_card
+from pipeline.batch.work import DIGESTS, ModelChoice, SceneRecord, SceneTask, classifier, process, refused, verified_card
 from pipeline.classify import ClassifiedBlock, ClassifyOptions
 from pipeline.errors import OutputError
 from pipeline.grid import TileGrid
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Where a run writes and how it classifies."""
+    """Where a run writes and how it classifies; `inputs` is the folder searched for scenes, which outputs must stay out of."""
 
     tiles: Path = Path("tiles")
     maps: Path = Path("maps")
@@ -41,6 +41,7 @@ class RunOptions:
     page: AtlasOptions = field(default_factory=AtlasOptions)
     keep_chips: bool = False
     force: bool = False
+    inputs: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +107,8 @@ def run(found: Iterable[Scene | Refusal], options: RunOptions, executor: Executo
     with ExitStack() as stack:
         stack.enter_context(only_run(folder))
         stack.enter_context(only_run(options.maps))
-        sweep(folder)
-        sweep(options.maps)
+        for place in (folder, folder / DIGESTS, folder / EVIDENCE, options.maps):
+            sweep(place)
         records = [refused(entry) for entry in inputs if isinstance(entry, Refusal)]
         for record in records:
             watcher.scene(record)
@@ -138,9 +139,11 @@ def _watched(watcher: Watcher) -> Callable[[SceneTask], SceneRecord]:
 
 
 def _keep_apart(scenes: Sequence[Scene], options: RunOptions) -> None:
-    """Refuses to write into a folder that holds the inputs themselves."""
+    """Refuses outputs that lie among the inputs, where the next run would take them for scenes."""
     inputs = {path.resolve() for scene in scenes for path in scene.files}
     for target in (options.tiles.resolve(), options.maps.resolve()):
+        if options.inputs is not None and options.inputs.is_dir() and target.is_relative_to(options.inputs.resolve()):
+            raise OutputError(f"{target}: the outputs would lie inside the folder of scenes ({options.inputs}); choose another --tiles or --maps folder")
         inside = next((path for path in inputs if path.is_relative_to(target)), None)
         if inside is not None:
             raise OutputError(f"{target}: the outputs would lie among the scenes ({inside.name} is inside); choose another --tiles or --maps folder")

@@ -91,6 +91,7 @@ def run(scenes: Path | None, demo: bool, **options: Any) -> None:  # noqa: ANN40
                 page=AtlasOptions(chips=options["chips"]),
                 keep_chips=options["keep_chips"],
                 force=options["force"],
+                inputs=scenes,
             ),
             _executor(options["workers"], options["scheduler"]),
             watcher,

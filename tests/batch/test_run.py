@@ -40,7 +40,9 @@ def scenes(tmp_path):
 
 
 def folder_bytes(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "run.json" and not any(part.startswith(".") for part in path.relative_to(folder).parts)}
+    """All that a run promises to make the same again: not its report, which tells seconds, and not hidden helpers."""
+    files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "run.json"}
+    return {str(name): path.read_bytes() for name, path in files.items() if not any(part.startswith(".") for part in name.parts)}
 
 
 def test_outputs_follow_the_contract(options, scenes):
@@ -178,3 +180,26 @@ def test_a_scene_that_left_the_folder_leaves_the_page(options, scenes):
     run(scenes[:1], options)
     assert "scene-1" not in (options.maps / "atlas.html").read_text()
     assert (options.tiles / "fake" / "scene-1" / "tiles.parquet").exists()
+
+def test_evidence_of_a_pair_is_measured_once(options, scenes, monkeypatch):
+    from dataclasses import replace
+    from datetime import timedelta
+
+    from pipeline.batch import changes as changes_module
+
+    asked = []
+
+    def counted(before, after, grid):
+        asked.append((before.id, after.id))
+        return measure(before, after, grid)
+
+    measure = changes_module.evidence
+    monkeypatch.setattr(changes_module, "evidence", counted)
+    dates = [replace(scenes[0], id=f"date-{n}", acquired=scenes[0].acquired + timedelta(days=10 * n)) for n in range(3)]
+    run(dates[:2], options)
+    first = gpd.read_parquet(options.tiles / "fake" / "changes.parquet")
+    run(dates[:2], options)
+    assert asked == [("date-0", "date-1")]
+    run(dates, options)
+    assert asked == [("date-0", "date-1"), ("date-1", "date-2")]
+    assert (first["state"] != "changed").all() and first["change_vector"].notna().any()
