@@ -80,13 +80,17 @@ class TileChanges:
 
 @dataclass(frozen=True, slots=True)
 class AtlasInput:
-    """All that the page shows: scenes in order of date and id, refusals, changes, the model's summary and its class labels."""
+    """All that the page shows: scenes in order of date and id, refusals, changes, the model's summary and its class labels.
+
+    `assessment` is what `assess` found on a labelled sample (`assessment.json` of the model's folder), where there is one.
+    """
 
     labels: tuple[str, ...]
     scenes: tuple[SceneTiles, ...]
     refusals: tuple[Refusal, ...]
     changes: tuple[TileChanges, ...]
     model: Mapping[str, Any]
+    assessment: Mapping[str, Any] | None = None
 
 
 def collect(model_folder: Path) -> AtlasInput:
@@ -117,7 +121,7 @@ def collect(model_folder: Path) -> AtlasInput:
     )
     model = next((scene.metadata["model"] for scene in scenes if isinstance(scene.metadata.get("model"), Mapping)), {"name": model_folder.name})
     days = {scene.id: scene.day for scene in scenes}
-    return AtlasInput(labels, tuple(scenes), refusals, _read_changes(model_folder / "changes.parquet", days), model)
+    return AtlasInput(labels, tuple(scenes), refusals, _read_changes(model_folder / "changes.parquet", days), model, _read_assessment(model_folder / "assessment.json"))
 
 
 def _run_entries(path: Path) -> list[dict[str, Any]]:
@@ -128,6 +132,18 @@ def _run_entries(path: Path) -> list[dict[str, Any]]:
         return list(report["scenes"] if isinstance(report, dict) else report)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise TileTableError(f"{path}: not a run report ({error}); run the pipeline again") from error
+
+
+def _read_assessment(path: Path) -> Mapping[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if missing := {"accuracy", "accuracy_ci", "classes"} - set(found):
+            raise ValueError(f"lacks {', '.join(sorted(missing))}")
+    except (OSError, ValueError, TypeError) as error:
+        raise TileTableError(f"{path}: not an assessment ({error}); run `assess --json` again or remove the file") from error
+    return found
 
 
 def _class_labels(path: Path) -> tuple[str, ...]:

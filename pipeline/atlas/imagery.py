@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import atan, degrees, sinh
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy.typing as npt
 import rasterio
 from affine import Affine
 from PIL import Image
-from pyproj import Transformer
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.transform import array_bounds
@@ -19,7 +19,7 @@ from scipy.ndimage import binary_opening, distance_transform_edt
 
 from pipeline.errors import TileTableError
 
-WEB_MERCATOR = 3857
+EARTH_RADIUS = 6378137
 WEBP_QUALITY = 60
 # Red, green, blue codes that show as black and as white. EuroSAT's codes carry the air's blue haze and keep land dark
 # (percentiles 1 and 95 of its pictures: 23-193, 43-164, 64-159); one fixed curve keeps dates comparable by eye.
@@ -35,7 +35,7 @@ LatLonBounds = tuple[tuple[float, float], tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Quicklook:
-    """A WebP with alpha in EPSG:3857 and its place, ((south, west), (north, east)) in degrees."""
+    """A WebP with alpha in EPSG:3857 and its place, ((south, west), (north, east)) in degrees; east of 180 goes on counting."""
 
     webp: bytes
     bounds: LatLonBounds
@@ -64,7 +64,9 @@ def quicklook(rgb: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_], transfor
     Pixels keep about their size on the ground; the alpha channel is 0 where nothing is valid.
     """
     height, width = valid.shape
-    source, target = CRS.from_epsg(epsg), CRS.from_epsg(WEB_MERCATOR)
+    # EPSG:3857 about the zone's own meridian: the same picture, and no seam at longitude 180.
+    meridian = epsg % 100 * 6 - 183
+    source, target = CRS.from_epsg(epsg), CRS.from_proj4(f"+proj=merc +a={EARTH_RADIUS} +b={EARTH_RADIUS} +lon_0={meridian} +units=m +nadgrids=@null +no_defs")
     bands = np.concatenate([brightened(rgb), np.where(valid, 255, 0).astype(np.uint8)[None]])
     place, columns, rows = calculate_default_transform(source, target, width, height, *array_bounds(height, width, transform))
     warped = np.zeros((4, rows, columns), np.uint8)
@@ -82,9 +84,9 @@ def quicklook(rgb: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_], transfor
             resampling=Resampling.nearest if band == 3 else Resampling.bilinear,
         )
     west, south, east, north = array_bounds(rows, columns, place)
-    to_degrees = Transformer.from_crs(WEB_MERCATOR, 4326, always_xy=True)
-    (west, east), (south, north) = to_degrees.transform([west, east], [south, north])
-    return Quicklook(_webp(_bled(np.moveaxis(warped, 0, -1))), ((round(south, 7), round(west, 7)), (round(north, 7), round(east, 7))))
+    longitudes = [round(meridian + degrees(x / EARTH_RADIUS), 7) for x in (west, east)]
+    latitudes = [round(degrees(atan(sinh(y / EARTH_RADIUS))), 7) for y in (south, north)]
+    return Quicklook(_webp(_bled(np.moveaxis(warped, 0, -1))), ((latitudes[0], longitudes[0]), (latitudes[1], longitudes[1])))
 
 
 def sharper(truecolour: Path, gsd: float) -> Quicklook:

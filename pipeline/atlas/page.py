@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 # In the order in which they run: each file adds to the global `Atlas`.
 SCRIPTS = (
-    "projection", "grid", "data", "canvas", "dom", "chips", "tile", "sankey", "change", "classes", "confidence", "places", "background", "about",
+    "projection", "grid", "data", "canvas", "dom", "chips", "tile", "sankey", "change", "classes", "confidence", "places", "background", "about", "labelling",
     "timeline", "swipe", "outlines", "permalink", "exporting", "keyboard", "page",
 )  # fmt: skip
 MIN_CONTRAST = 4.5
@@ -61,7 +61,7 @@ BASEMAPS: tuple[dict[str, Any], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class AtlasOptions:
-    """What the page holds besides the tiles; budgets in bytes."""
+    """What the page holds besides the tiles; budgets in bytes. `mode` is what it opens on: map, swipe or change."""
 
     title: str | None = None
     chips: str = "auto"
@@ -69,6 +69,7 @@ class AtlasOptions:
     quicklook_budget: int = 3_000_000
     change_prior: float = 0.02
     online_basemaps: bool = True
+    mode: str = "map"
 
 
 class _Inline(Element):
@@ -181,7 +182,9 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         ],
         "scenes": [_scene(scene, legend) for scene in collected.scenes],
         "refusals": [{"id": refusal.id, "error": refusal.error, "reason": refusal.reason} for refusal in collected.refusals],
+        "assessment": json.loads(json.dumps(collected.assessment)) if collected.assessment else None,
         "model": json.loads(json.dumps(collected.model, default=str)),
+        "mode": options.mode if len(dates) > 1 else "map",
         "changePrior": options.change_prior,
         "attribution": ATTRIBUTION,
         "basemaps": list(BASEMAPS) if options.online_basemaps else [],
@@ -208,8 +211,8 @@ def _plane_bounds(epsg: int, plane: Mapping[str, Any]) -> list[list[float]]:
     edge = TileGrid(epsg).edge
     right, bottom = plane["ulx"] + plane["cols"] * edge, plane["uly"] - plane["rows"] * edge
     west, south, east, north = Transformer.from_crs(epsg, 4326, always_xy=True).transform_bounds(plane["ulx"], bottom, right, plane["uly"])
-    if west > east:  # across longitude 180
-        east += 360.0
+    if west > east:  # across longitude 180: count on from the zone's own side, as the page does
+        west, east = (west - 360.0, east) if epsg % 100 <= 30 else (west, east + 360.0)
     return [[round(south, 6), round(west, 6)], [round(north, 6), round(east, 6)]]
 
 

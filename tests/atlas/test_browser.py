@@ -222,7 +222,7 @@ def test_change_says_what_the_table_says_and_isolates(opened, tables, collected)
     assert sums[0] == pytest.approx(40.96 * changed.sum())
     assert sums[1] == pytest.approx(40.96 * (1 - change.p_change[changed] / 100).sum(), rel=1e-6)
     assert f"Of {sums[0]:,.0f}".replace(",", "\u202f") in opened.page.inner_text(".change")
-    opened.page.query_selector_all(".flows button")[0].click()
+    opened.page.click(".flows button >> nth=0")
     opened.frame()
     pair = opened.js("() => atlas.state.pair")
     codes = [tables[at]["code"].to_numpy() for at in (1, 2)]
@@ -243,9 +243,8 @@ def test_pairs_without_a_table_are_estimated_and_say_so(opened):
 
 
 def test_the_timeline_and_its_keys_choose_dates(opened):
-    stops = opened.page.query_selector_all(".stop")
-    assert len(stops) == 3
-    stops[0].click()
+    assert opened.page.locator(".stop").count() == 3
+    opened.page.click(".stop >> nth=0")
     opened.frame()
     assert opened.js("() => atlas.state.after") == 0
     opened.page.keyboard.press(".")
@@ -432,3 +431,45 @@ def test_places_are_listed_and_reached(browser, two_zones):
     assert found.js("() => atlas.state.after") == 1
     assert found.errors == []
     found.context.close()
+
+
+def test_a_sample_is_labelled_by_keyboard_without_the_maps_answers(opened, tables, tmp_path):
+    sample = tmp_path / "sample.csv"
+    chosen = tables[2].iloc[[45, 200, 333]]
+    lines = [f"{row.Index},{row.lon:.6f},{row.lat:.6f}," for row in chosen.itertuples()]
+    sample.write_text("tile_id,longitude,latitude,label\r\n" + "\r\n".join(lines) + "\r\n")
+    opened.page.set_input_files('[aria-label="CSV file of a sample"]', str(sample))
+    opened.page.wait_for_function("() => atlas.state.labelling")
+    opened.frame()
+    assert opened.page.inner_text(".labelling .remark") == "0 of 3 labelled"
+    assert not opened.page.is_visible(".card")
+    assert not opened.page.is_visible(".legend")
+    assert not opened.js("() => atlas.layers.after.source.lut.some(Boolean)")
+    x, y = opened.point(chosen.iloc[0].lat, chosen.iloc[0].lon)
+    assert abs(x - (360 + 1006 / 2)) < 3
+    assert abs(y - 400) < 3
+    opened.page.keyboard.press("2")
+    opened.page.keyboard.press("Space")
+    opened.page.keyboard.press("0")
+    opened.frame()
+    with opened.page.expect_download() as started:
+        opened.page.click("text=save CSV")
+    rows = [line.split(",") for line in started.value.path().read_text().splitlines()]
+    assert rows[0] == ["tile_id", "longitude", "latitude", "label"]
+    assert [row[3] for row in rows[1:]] == ["Forest", "", "SeaLake"]
+    assert [row[0] for row in rows[1:]] == list(chosen.index)
+    opened.page.click("text=leave")
+    opened.frame()
+    assert opened.page.is_visible(".legend")
+
+
+def test_a_control_keeps_the_focus_when_its_panel_is_redrawn(opened):
+    opened.page.focus('[aria-label="Show Forest"]')
+    opened.page.keyboard.press("Space")
+    opened.frame()
+    assert opened.js("() => document.activeElement.getAttribute('aria-label')") == "Show Forest"
+    assert opened.page.get_attribute('[aria-label="Show Forest"]', "aria-checked") == "false"
+    opened.page.focus(".stop >> nth=0")
+    opened.page.keyboard.press("Enter")
+    opened.frame()
+    assert opened.js("() => [document.activeElement.dataset.key, atlas.state.after]") == ["d0", 0]

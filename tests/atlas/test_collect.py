@@ -123,3 +123,13 @@ def test_the_run_report_says_which_scenes_belong(tmp_path):
     found = collect(tmp_path)
     assert [scene.id for scene in found.scenes] == ["a"]
     assert found.refusals[0].reason == "c: no raster"
+
+
+def test_an_assessment_is_taken_along_and_a_damaged_one_refused(tmp_path):
+    worlds.write_scene(tmp_path, "a", worlds.days(1)[0], 32632, 10, 50, worlds.softmax(worlds.logits((6, 4))))
+    assert collect(tmp_path).assessment is None
+    (tmp_path / "assessment.json").write_text('{"accuracy": 0.9, "accuracy_ci": 0.02, "classes": []}')
+    assert collect(tmp_path).assessment["accuracy"] == 0.9
+    (tmp_path / "assessment.json").write_text('{"accuracy": 0.9}')
+    with pytest.raises(TileTableError, match="accuracy_ci"):
+        collect(tmp_path)

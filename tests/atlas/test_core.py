@@ -229,3 +229,9 @@ def test_a_coarser_level_shows_what_is_there_beside_nothing(engine):
     codes[5] = 3 << 7 | 60
     found = engine(f"Array.from(Atlas.downsample(strip, strip.coarser(2), 2, new Uint16Array({codes}), 7, 255 << 7))")
     assert found == [3 << 7 | 60, 255 << 7, 255 << 7, 255 << 7]
+
+
+def test_ids_lead_back_to_tiles(engine):
+    for tile in (0, 71, 2799, 2800, 6399):
+        assert engine(f"grid.byId(grid.id({tile}))") == tile
+    assert engine("[grid.byId('32632_1_1'), grid.byId('nonsense')]") == [-1, -1]

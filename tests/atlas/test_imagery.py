@@ -103,3 +103,13 @@ def test_a_damaged_true_colour_raster_is_refused(tmp_path):
     bad.write_bytes(b"II*\x00broken")
     with pytest.raises(TileTableError, match="run the pipeline on its scene again"):
         sharper(bad, 20.0)
+
+
+def test_a_scene_across_longitude_180_is_one_picture_of_its_own_size():
+    rgb, valid = np.full((3, 60, 90), 80, np.uint8), np.ones((60, 90), bool)
+    x, y = Transformer.from_crs(4326, 32601, always_xy=True).transform(-180.0, 65.0)
+    look = quicklook(rgb, valid, Affine(80, 0, x - 45 * 80, 0, -80, y), 32601)
+    (_, west), (_, east) = look.bounds
+    assert west < -180 < east
+    assert east - west < 0.3
+    assert picture(look.webp).shape[1] < 200

@@ -30,6 +30,14 @@
     return parts.join(" · ");
   }
 
+  /** What a person's labels of a random sample say (Olofsson et al. 2014). */
+  function assessed(found) {
+    const rows = found.classes.map((row) => el("tr", {}, el("th", { scope: "row" }, row.label), el("td", {}, number(row.mapped_ha)), el("td", {}, row.adjusted_ha == null ? "–" : number(row.adjusted_ha) + " ± " + number(row.adjusted_ci))));
+    return el("div", {}, el("h3", {}, "Checked on a random sample"),
+      el("p", { class: "note" }, "Accuracy " + percent(found.accuracy) + " ± " + percent(found.accuracy_ci) + " (95 % interval). Adjusted hectares correct the counts for the map's errors."),
+      el("table", { class: "assessment" }, el("thead", {}, el("tr", {}, el("th"), el("th", { scope: "col" }, "counted ha"), el("th", { scope: "col" }, "adjusted ha"))), el("tbody", {}, rows)));
+  }
+
   Atlas.aboutPanel = function (page) {
     const { meta } = page, { model } = meta, part = section("About this map", "about"), found = accuracies(model.metrics, []);
     const side = number(meta.tile), area = number(page.data.hectares, 2);
@@ -45,6 +53,7 @@
         model.temperature ? fact("Calibration", "temperature " + Number(model.temperature).toFixed(2)) : null,
         fact("Made by", meta.software || "landcover-atlas")),
       found.some(({ spatial }) => spatial) ? el("p", { class: "note" }, "Unseen places lie apart from all places that the model was trained on; their figures tell more about a new scene than those among neighbours do.") : "",
+      meta.assessment ? assessed(meta.assessment) : "",
       el("details", { open: meta.refusals.length > 0 }, el("summary", {}, meta.scenes.length + (meta.scenes.length === 1 ? " scene" : " scenes") + (refusals.length ? ", " + refusals.length + " refused" : "")), refusals.length ? el("ul", { class: "scene-list" }, refusals) : "", el("ul", { class: "scene-list" }, scenes)),
       el("p", { class: "note" }, meta.attribution + ". Classes after EuroSAT (Helber et al. 2019). Land and border lines: Natural Earth, public domain. Map: Leaflet (BSD-2)."),
     );

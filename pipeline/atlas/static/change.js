@@ -1,7 +1,7 @@
 /* Change between two dates: how much, how sure, from what to what. */
 (function () {
   "use strict";
-  const { el, clear, link, section, swatch, number, hectares, share, day } = Atlas;
+  const { el, link, section, swatch, number, hectares, share, day } = Atlas;
   const TOP = 6;
 
   Atlas.changePanel = function (page) {
@@ -55,14 +55,14 @@
       const { state } = page, count = classes.length;
       part.root.hidden = state.mode !== "change";
       if (part.root.hidden) return;
-      if (!data.details) { clear(part.body, el("p", { class: "note" }, "Reading …")); return; }
+      if (!data.details) { Atlas.redraw(part.body, el("p", { class: "note" }, "Reading …")); return; }
       const sums = data.transitions(state.before, state.after, state.threshold, page.countMask()), flows = [];
       let most = 0;
       sums.matrix.forEach((value, at) => { if (value) { most = Math.max(most, value); flows.push([value, Math.floor(at / count), at % count]); } });
       flows.sort((a, b) => b[0] - a[0] || a[1] - b[1] || a[2] - b[2]);
       const moves = flows.filter(([, from, to]) => from !== to);
       part.remark.textContent = day(meta.dates[state.before]) + " → " + day(meta.dates[state.after]);
-      clear(part.body, summary(sums),
+      Atlas.redraw(part.body, summary(sums),
         el("p", { class: "note" }, "Coloured tiles changed, in the colour of their later class; hatched ones are undecided, veiled ones stable. ", verdict(sums)),
         moves.length ? Atlas.sankey(moves, classes, state.pair, pick) : null,
         flows.length ? [flowList(flows), el("h3", {}, "From, to", el("span", { class: "remark" }, "rows before, columns after, ha")), matrixTable(sums.matrix, most)] : null,

@@ -1,7 +1,7 @@
 /* Classes: legend, filter, areas, shares and trend in one table; tile states below. */
 (function () {
   "use strict";
-  const { el, svg, clear, link, section, number, share, day } = Atlas;
+  const { el, svg, link, section, number, share, day } = Atlas;
 
   function trend(values, current) {
     const top = Math.max(...values), bottom = Math.min(...values), span = top - bottom || 1;
@@ -42,8 +42,14 @@
       Atlas.csv("land-cover-areas.csv", [["class"].concat(meta.dates.map((d) => d + " ha")), ...classes.map((c, k) => line(c.label, k)), ...states.map(([code, name]) => line(name.toLowerCase(), code))]);
     }
 
+    let drawn = "";
     const drawTable = () => {
-      const { state } = page, inside = page.countMask(), compare = state.mode !== "map";
+      const { state } = page;
+      part.root.hidden = state.labelling;
+      const key = [state.mode, state.before, state.after, state.threshold, state.shown, state.states, state.countView && map.getBounds().toBBoxString()].join();
+      if (key === drawn) return; // a control that is rebuilt between press and release loses the click
+      drawn = key;
+      const inside = page.countMask(), compare = state.mode !== "map";
       const areas = data.areas(state.after, state.threshold, inside), before = compare ? data.areas(state.before, state.threshold, inside) : null;
       const alike = compare ? [] : datesLike(state.after), series = alike.length > 2 ? alike.map((d) => data.areas(d, state.threshold)) : null;
       let total = 0, most = 0;
@@ -53,7 +59,7 @@
       const head = el("tr", {}, el("th", { scope: "col" }, el("span", { class: "unseen" }, "Shown")), el("th", { scope: "col" }, el("span", { class: "unseen" }, "Class")), series ? el("th", { scope: "col" }, "trend") : null, el("th", { scope: "col", class: "figure" }, "ha"), el("th", { scope: "col", class: "figure" }, before ? "change" : "share"));
       const without = states.filter(([code]) => areas[code]).map(([code, name]) => el("span", { class: "state" }, el("i", { class: "swatch state-" + code }), name + " " + number(areas[code] * data.hectares) + " ha"));
       const every = state.shown.every(Boolean);
-      clear(part.body,
+      Atlas.redraw(part.body,
         el("table", { class: "legend" }, el("thead", {}, head), el("tbody", {}, order.map((k) => row(k, areas, before, most, total, series, alike.indexOf(state.after))))),
         without.length ? el("p", { class: "states" }, without, link(state.states ? "hide" : "show", () => page.update({ states: !state.states }), "Draw tiles without a class")) : null,
         el("p", { class: "note" }, number(total * data.hectares / 100, total * data.hectares < 1000 ? 1 : 0) + " km² counted" + (inside ? " in this view" : "") + " · ",

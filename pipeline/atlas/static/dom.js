@@ -17,6 +17,15 @@
   const svg = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
   const clear = (element, ...children) => { element.replaceChildren(...children.flat(Infinity).filter((c) => c != null && c !== false)); return element; };
 
+  /** Like clear(), and the control that had the keyboard's focus has it again, known by its name. */
+  function redraw(element, ...children) {
+    const focused = element.contains(document.activeElement) ? nameOf(document.activeElement) : null;
+    clear(element, ...children);
+    if (focused) { const again = [...element.querySelectorAll("button, input")].find((control) => nameOf(control) === focused); if (again) again.focus(); }
+    return element;
+  }
+  const nameOf = (control) => control.getAttribute("data-key") || control.getAttribute("aria-label") || control.textContent;
+
   /** A button that looks like a link. */
   const link = (text, onclick, title) => el("button", { class: "link", type: "button", onclick, title }, text);
   /** A section of the panel: heading with a quiet remark at its right. */
@@ -72,5 +81,5 @@
     if (live) live.textContent = text;
   }
 
-  Object.assign(Atlas, { el, svg, clear, link, section, swatch, icon, toolButton, number, hectares, share, day, degrees, download, csv, announce });
+  Object.assign(Atlas, { el, svg, clear, redraw, link, section, swatch, icon, toolButton, number, hectares, share, day, degrees, download, csv, announce });
 })();

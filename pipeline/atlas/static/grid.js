@@ -86,6 +86,16 @@
       return at.plane.epsg + "_" + (Math.round(at.plane.ulx / this.tile) + at.col) + "_" + (Math.round(at.plane.uly / this.tile) - 1 - at.row);
     }
 
+    /** The tile that an id names, or -1. */
+    byId(id) {
+      const [epsg, col, row] = id.split("_").map(Number);
+      for (const plane of this.planes) {
+        const c = col - Math.round(plane.ulx / this.tile), r = Math.round(plane.uly / this.tile) - 1 - row;
+        if (plane.epsg === epsg && c >= 0 && r >= 0 && c < plane.cols && r < plane.rows) return plane.offset + r * plane.cols + c;
+      }
+      return -1;
+    }
+
     /** Centres of all tiles in the web map's unit square, x then y. */
     centres() {
       if (!this.centreCache) {

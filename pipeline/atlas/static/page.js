@@ -20,8 +20,8 @@
       this.grid = new Atlas.Grid(meta.planes, meta.tile);
       const last = meta.dates.length - 1;
       this.state = {
-        mode: "map", before: 0, after: last, threshold: 0, fade: false, opacity: 0.86, shown: meta.classes.map(() => true), states: true,
-        pair: null, base: "scene", countView: false, split: 0.5, blink: false, pinned: -1, theme: "auto",
+        mode: meta.mode, before: 0, after: last, threshold: 0, fade: false, opacity: 0.86, shown: meta.classes.map(() => true), states: true,
+        pair: null, base: "scene", countView: false, split: 0.5, blink: false, pinned: -1, theme: "auto", labelling: false,
       };
       this.state.before = this.previousDate(last);
       this.parts = [];
@@ -41,7 +41,7 @@
       this.data = new Atlas.TileData(this.meta, this.grid, this.classes.length, await Atlas.inflate(Atlas.base64(this.text("atlas-core"))));
       this.buildLayers();
       for (const make of [
-        Atlas.chips, Atlas.tilePanel, Atlas.changePanel, Atlas.classesPanel, Atlas.confidencePanel, Atlas.placesPanel, Atlas.backgroundPanel, Atlas.aboutPanel,
+        Atlas.chips, Atlas.tilePanel, Atlas.changePanel, Atlas.classesPanel, Atlas.confidencePanel, Atlas.placesPanel, Atlas.backgroundPanel, Atlas.aboutPanel, Atlas.labelling,
         Atlas.timeline, Atlas.swipe, Atlas.outlines, Atlas.permalink, Atlas.exporting, Atlas.keyboard,
       ]) {
         const part = make && make(this);
@@ -142,12 +142,14 @@
     /** Changes the mode; where two dates are needed, picks two that the view has, the latest ones unless it has those shown. */
     setMode(mode) {
       const { state } = this, here = this.datesInView(), changes = { mode, pair: null, blink: false };
+      if (state.labelling && mode !== "map") return;
       if (mode !== "map" && !(here.includes(state.before) && here.includes(state.after) && state.before < state.after)) {
         const after = here.includes(state.after) && state.after > here[0] ? state.after : here[here.length - 1];
         const earlier = here.filter((date) => date < after);
         if (earlier.length) Object.assign(changes, { after, before: earlier[earlier.length - 1] });
         else this.notice("The places in view were seen at one date only.");
       }
+      this.body.scrollTop = 0;
       this.update(changes);
     }
 
@@ -185,7 +187,7 @@
     drawClasses() {
       const { state } = this, lut = new Uint32Array(Atlas.CODES), hatch = new Uint32Array(Atlas.CODES);
       for (let c = 0; c < this.classes.length; c++) {
-        if (!state.shown[c]) continue;
+        if (!state.shown[c] || state.labelling) continue;
         for (let p = state.threshold; p <= 100; p++) lut[c << 7 | p] = pixel(this.colours[c], state.opacity * (state.fade ? 0.2 + 0.8 * Math.min(1, p / 100) ** 1.5 : 1));
       }
       this.paintStates(lut, hatch);
@@ -194,7 +196,7 @@
 
     /** Tiles without a class: cloud and unclassified are hatched veils, no data only hatched. */
     paintStates(lut, hatch) {
-      if (!this.state.states) return;
+      if (!this.state.states || this.state.labelling) return;
       const { opacity } = this.state;
       lut[Atlas.CLOUD << 7] = pixel(WHITE, 0.75 * opacity); hatch[Atlas.CLOUD << 7] = pixel([150, 160, 170], opacity);
       lut[Atlas.UNCLASSIFIED << 7] = pixel(SLATE, 0.5 * opacity); hatch[Atlas.UNCLASSIFIED << 7] = pixel(WHITE, 0.6 * opacity);

@@ -22,21 +22,24 @@
     const swatchOf = (code) => code < classes.length ? swatch(classes[code].colour) : el("i", { class: "swatch state-" + code });
     const percent = (date, tile) => data.confidence[date][tile] & Atlas.PERCENT;
 
-    function changeOf(tile) {
+    /** What is known of a tile's change between the two dates shown; in Map between a date and the one before it. */
+    function changeOf(tile, date) {
       const { state } = page;
-      if (state.mode === "map" || !data.details) return null;
-      const change = data.change(state.before, state.after);
+      if (!data.details || meta.dates.length < 2) return null;
+      const after = state.mode === "map" ? date : state.after, before = state.mode === "map" ? page.previousDate(date) : state.before;
+      if (before >= after) return null;
+      const change = data.change(before, after);
       if (change.state[tile] === Atlas.UNKNOWN) return null;
-      return { verdict: ["stable", "undecided", "changed"][change.state[tile]], percent: change.percent[tile], pair: change.pairs.find((p) => tile >= p.plane.offset && tile < p.plane.offset + p.plane.rows * p.plane.cols), tile };
+      return { verdict: ["stable", "undecided", "changed"][change.state[tile]], percent: change.percent[tile], before, pair: change.pairs.find((p) => tile >= p.plane.offset && tile < p.plane.offset + p.plane.rows * p.plane.cols), tile };
     }
 
     function rows(date, tile) {
       const [latitude, longitude] = grid.centre(tile), { details } = data, found = [], code = data.classes[date][tile];
       const runner = details && details.runnerUp[date][tile];
       if (details && code < classes.length && runner < classes.length) found.push(["Runner-up", classes[runner].title + ", " + details.runnerUpConfidence[date][tile] + " %"]);
-      const change = changeOf(tile);
+      const change = changeOf(tile, date);
       if (change) {
-        found.push(["Change", change.verdict + ", chance " + change.percent + " %"]);
+        found.push(["Change since " + day(meta.dates[change.before]), change.verdict + ", " + change.percent + " %"]);
         const at = change.pair && change.tile - change.pair.plane.offset, kind = (values) => values && values[at] !== 255 ? values[at] + " %" : null;
         if (change.pair && kind(change.pair.vector)) found.push(["The land looks different", kind(change.pair.vector)]);
         if (change.pair && kind(change.pair.label)) found.push(["Its class changed", kind(change.pair.label)]);
@@ -61,18 +64,18 @@
     function card(tile, date) {
       if (tile < 0) {
         part.remark.textContent = "";
-        clear(part.body, el("p", { class: "note" }, (L.Browser.mobile ? "Tap a tile to read it." : "Point at the map to read a tile, click to keep it here.") + " Zoom in to see a label on every tile."));
+        Atlas.redraw(part.body, el("p", { class: "note" }, (L.Browser.mobile ? "Tap a tile to read it." : "Point at the map to read a tile, click to keep it here.") + " Zoom in to see a label on every tile."));
         return;
       }
       const code = data.classes[date][tile];
       part.remark.textContent = (page.state.pinned >= 0 ? "kept · " : "") + day(meta.dates[date]);
-      clear(part.body,
+      Atlas.redraw(part.body,
         el("p", { class: "answer" }, swatchOf(code), el("b", {}, nameOf(code)), code < classes.length ? el("span", {}, percent(date, tile) + " % confidence") : null),
         meta.dates.length < 2 && page.chips ? page.chips.picture(date, tile) : null, history(date, tile), rows(date, tile));
     }
 
     function tipText(tile, date) {
-      const code = data.classes[date][tile], change = page.state.mode === "change" ? changeOf(tile) : null, from = data.classes[page.state.before][tile];
+      const code = data.classes[date][tile], change = page.state.mode === "change" ? changeOf(tile, date) : null, from = data.classes[page.state.before][tile];
       const sure = code < classes.length ? el("span", {}, " " + percent(date, tile) + " %") : null;
       if (!change) return [swatchOf(code), el("b", {}, nameOf(code)), sure];
       if (from === code) return [swatchOf(code), el("b", {}, nameOf(code)), el("span", {}, " " + change.verdict + ", chance of change " + change.percent + " %")];
@@ -82,6 +85,7 @@
     const find = (latlng, date) => grid.at(latlng.lat, latlng.lng, (tile) => data.exists(date, tile));
     const hideTip = () => { tip.classList.remove("on"); };
     function hover(event) {
+      if (page.state.labelling) return;
       const began = performance.now(), date = dateAt(event.containerPoint), tile = find(event.latlng, date), size = map.getSize(), point = event.containerPoint;
       const key = tile + "," + date + "," + page.state.mode;
       hovered = tile;
@@ -111,15 +115,18 @@
     }
     map.on("mousemove", hover);
     map.on("mouseout", hideTip);
-    map.on("click", (event) => { const date = dateAt(event.containerPoint); pin(find(event.latlng, date), date); });
+    map.on("click", (event) => { if (page.state.labelling) return; const date = dateAt(event.containerPoint); pin(find(event.latlng, date), date); });
     page.pin = pin;
+    page.outlineTile = (tile) => ring(tile, tile >= 0);
     page.findTile = find;
 
     return {
       root: part.root,
-      draw: () => {
+      draw: (state) => {
         const kept = page.state.pinned >= 0, tile = kept ? page.state.pinned : hovered, date = page.dateOf("after");
         shown = null;
+        part.root.hidden = state.labelling;
+        if (state.labelling) { hideTip(); return; }
         ring(tile, kept);
         if (tile < 0) card(-1);
         else card(tile, data.exists(date, tile) ? date : meta.dates.findIndex((_, d) => data.exists(d, tile)));

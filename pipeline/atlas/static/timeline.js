@@ -1,7 +1,7 @@
 /* The timeline: dates at true spacing, play and blink; in Swipe and Change it holds two dates. */
 (function () {
   "use strict";
-  const { el, clear, day } = Atlas;
+  const { el, day } = Atlas;
   const LABEL_WIDTH = 78, PLAY_MS = 900, BLINK_MS = 700;
 
   Atlas.timeline = function (page) {
@@ -10,7 +10,7 @@
     container.append(root);
     L.DomEvent.disableClickPropagation(root);
     L.DomEvent.disableScrollPropagation(root);
-    let playing = 0, blinking = 0;
+    let playing = 0, blinking = 0, drawn = "";
 
     const play = () => {
       if (playing) { clearInterval(playing); playing = 0; page.update({}); return; }
@@ -42,10 +42,12 @@
         page.blinkPhase = false;
         blinking = state.blink ? setInterval(() => { page.blinkPhase = !page.blinkPhase; page.update({}); }, BLINK_MS) : 0;
       }
-      const focused = root.contains(document.activeElement) && document.activeElement.dataset.key;
+      const here = new Set(page.datesInView()), key = [state.mode, state.before, state.after, state.blink, playing, root.clientWidth, ...here].join();
+      if (key === drawn) return; // a control that is rebuilt between press and release loses the click
+      drawn = key;
       const time = dates.map((iso) => Date.parse(iso)), span = time[time.length - 1] - time[0], width = Math.max(180, root.clientWidth - 130);
       const two = state.mode !== "map", isBefore = (d) => two && d === state.before, isAfter = (d) => d === state.after;
-      const here = new Set(page.datesInView()), taken = [], wanted = dates.map((_, d) => d).sort((a, b) => (isAfter(b) || isBefore(b)) - (isAfter(a) || isBefore(a)) || a - b), labelled = new Set();
+      const taken = [], wanted = dates.map((_, d) => d).sort((a, b) => (isAfter(b) || isBefore(b)) - (isAfter(a) || isBefore(a)) || a - b), labelled = new Set();
       for (const d of wanted) {
         const x = width * (time[d] - time[0]) / span;
         if (isAfter(d) || isBefore(d) || taken.every((other) => Math.abs(other - x) > LABEL_WIDTH)) { labelled.add(d); taken.push(x); }
@@ -60,8 +62,7 @@
       const button = state.mode === "map"
         ? (dates.length > 2 ? el("button", { type: "button", class: "play", "data-key": "play", "aria-label": playing ? "Pause" : "Play", title: playing ? "Pause" : "Play", onclick: play }, playing ? "❚❚" : "►") : null)
         : state.mode === "swipe" ? el("button", { type: "button", class: "play", "data-key": "blink", "aria-label": "Blink between the two dates", title: "Blink between the two dates", "aria-pressed": String(state.blink), onclick: blink }, "◐") : null;
-      clear(root, button, el("div", { class: "axis" }, stops));
-      if (focused) { const again = root.querySelector('[data-key="' + focused + '"]'); if (again) again.focus(); }
+      Atlas.redraw(root, button, el("div", { class: "axis" }, stops));
     }
     map.on("resize", () => draw(page.state));
     if (meta.planes.length > 1) map.on("moveend", () => draw(page.state));
