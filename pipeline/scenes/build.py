@@ -9,7 +9,7 @@ from pathlib import Path
 from affine import Affine
 
 from pipeline.bands import BY_NAME, RGB
-from pipeline.errors import AmbiguousRadiometry, GeoreferenceError, IncompleteScene, PipelineError
+from pipeline.errors import AmbiguousRadiometry, CorruptScene, GeoreferenceError, IncompleteScene, PipelineError
 from pipeline.grid import Bounds
 from pipeline.scenes.guard import display_name, is_zipped
 from pipeline.scenes.header import COARSEST, GRID_GSD, Header, Place, check_gsd, locate, read_header
@@ -87,8 +87,10 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
     first = options.required[0]
     place = placed[first][1]
     bounds = _shared_bounds(found.where, place, {band: placed[band][1] for band in options.required})
-    if not place.on_grid:
-        warnings.append(f"pixels of {place.gsd:.1f} m in another grid: resampled (cubic) to 10 m in EPSG:{place.epsg}")
+    others = [band for band in options.required if not placed[band][1].on_grid]
+    if others:
+        gsd = placed[others[0]][1].gsd
+        warnings.append(f"{', '.join(others)}: pixels of {gsd:.1f} m in another grid, resampled (cubic) to 10 m in EPSG:{place.epsg}")
     return Scene(
         id=safe_id(found.id or f"{place.epsg}_{place.bounds[0]:.0f}_{place.bounds[3]:.0f}"),
         acquired=found.acquired or UNKNOWN_DATE,
@@ -118,8 +120,10 @@ def _picture_bands(found: Found, options: ReadOptions) -> tuple[dict[str, Asset]
             f"or {TCI_MAX[Level.L2A]:.0f} (L2A); say which with --tci-max"
         )
     scale = top / _TCI_STEPS * 1e-4
+    # Sen2Cor truncates where it makes codes, so a code stands for the middle of its step (measured intercept: -0.48 steps).
+    middle = 0.5 if found.level is Level.L2A and options.tci_max is None else 1.0
     chosen = found.assets if _has_picture_bands(found) else _true_colour(found)
-    assets = {band: replace(chosen[band], scale=scale, offset=-scale, nodata=None) for band in RGB}
+    assets = {band: replace(chosen[band], scale=scale, offset=-middle * scale, nodata=None) for band in RGB}
     source = "--tci-max" if options.tci_max else f"{found.level} true-colour pictures end at reflectance {top / 1e4:.4f}"
     sources = {**found.radiometry.sources, "scale": source}
     return assets, replace(found.radiometry, approximate=True, sources=sources, quantification=None, offsets={})
@@ -221,7 +225,10 @@ def _placed(header: Header, asset: Asset, options: ReadOptions) -> tuple[Place, 
 
 
 def _check_numbers(header: Header, asset: Asset) -> None:
-    """Refuses 8-bit numbers where 16-bit ones are expected: someone's stretch, of unknown scale."""
+    """Refuses scales and offsets that no reflectance has, and 8-bit numbers, which are someone's stretch of unknown scale."""
+    if not (1e-9 < asset.scale < 1e6 and abs(asset.offset) < 1e3):
+        why = f"its metadata turn numbers into reflectance by {asset.scale:g} x DN + {asset.offset:g}"
+        raise CorruptScene(f"{display_name(header.href)}: {why}; correct them")
     if header.dtypes[asset.index - 1] == "uint8" and asset.scale == _USUAL_SCALE and not asset.picture:
         raise AmbiguousRadiometry(f"{display_name(header.href)}: 8-bit numbers of unknown scale; use the 16-bit file, or a STAC Item that tells the scale")
 

@@ -17,6 +17,8 @@ from pipeline.scenes.scene import ReadOptions, Refusal, Scene
 
 log = logging.getLogger(__name__)
 
+# A STAC Item of a Sentinel-2 product has about 50 kB; larger JSON files are something else.
+_MAX_ITEM_BYTES = 4 << 20
 # Parts of products that look like rasters and are no scenes.
 _PRODUCT_PARTS = ("GRANULE", "DATASTRIP", "AUX_DATA", "HTML", "rep_info")
 _SIDE_FOLDERS = {"QI_DATA", "AUX_DATA", "HTML", "DATASTRIP", "rep_info", "qi", "auxiliary", "preview", "thumbnail"}
@@ -65,7 +67,7 @@ def _folder(files: Files, options: ReadOptions) -> Iterator[Scene | Refusal]:
         left -= {name for name in left if _parent(name) == home or any(_inside(name, f"{home}/{part}".strip("/")) for part in _PRODUCT_PARTS)}
         yield from _product(files, xml, options)
     for name in sorted(name for name in left if name.lower().endswith((".json", ".geojson"))):
-        if files.sizes[name] > guard.MAX_TEXT_BYTES or _side(name):
+        if files.sizes[name] > _MAX_ITEM_BYTES or _side(name):
             continue
         where = guard.printable(f"{files.root.name}/{name}")
         try:

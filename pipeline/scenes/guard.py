@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element, ParseError
 import defusedxml.ElementTree as safe_xml
 import rasterio
 from defusedxml import DefusedXmlException
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from pipeline.errors import CorruptScene, NotAScene, UnsafeInput
@@ -46,6 +47,8 @@ MAGIC_BYTES = 12
 _ZIP = "/vsizip/"
 # What a damaged file or zip member makes Python's own readers raise.
 READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, RuntimeError, NotImplementedError, ValueError, KeyError)
+# GDAL's errors reach Python as RasterioError, or raw where rasterio wraps a property and not an opening.
+RASTER_ERRORS = (RasterioError, CPLE_BaseError, ValueError, UnicodeError, OverflowError)
 # Python's warning filters belong to the process, so threads take turns while they are changed.
 _OPENING = threading.Lock()
 
@@ -119,7 +122,7 @@ def open_raster(href: str) -> rasterio.DatasetReader:
         with _OPENING, warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # its place may come from the product's metadata
             dataset = rasterio.open(path, driver=driver)
-    except (RasterioError, *READ_ERRORS) as error:
+    except (*RASTER_ERRORS, *READ_ERRORS) as error:
         raise CorruptScene(f"{name}: does not open ({one_line(error)}); download it again") from error
     try:
         _check_limits(dataset, name)

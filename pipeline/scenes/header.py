@@ -10,10 +10,11 @@ import shapely
 from affine import Affine
 from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
+from shapely import GEOSException
 from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
-from pipeline.errors import GeoreferenceError, ResolutionError
+from pipeline.errors import CorruptScene, GeoreferenceError, ResolutionError
 from pipeline.grid import Bounds, utm_epsg
 from pipeline.scenes import guard
 
@@ -70,21 +71,24 @@ def read_header(href: str) -> Header:
         NotAScene, UnsafeInput, CorruptScene: as `guard.open_raster`.
     """
     with guard.environment(), guard.open_raster(href) as dataset:
-        return Header(
-            href=href,
-            driver=dataset.driver,
-            width=dataset.width,
-            height=dataset.height,
-            dtypes=tuple(dataset.dtypes),
-            crs=crs_key(dataset.crs),
-            transform=dataset.transform,
-            nodata=dataset.nodata,
-            descriptions=tuple(dataset.descriptions),
-            colours=tuple(colour.name for colour in dataset.colorinterp),
-            scales=tuple(dataset.scales),
-            offsets=tuple(dataset.offsets),
-            tags={str(key): str(value) for key, value in dataset.tags().items()},
-        )
+        try:
+            return Header(
+                href=href,
+                driver=dataset.driver,
+                width=dataset.width,
+                height=dataset.height,
+                dtypes=tuple(dataset.dtypes),
+                crs=crs_key(dataset.crs),
+                transform=dataset.transform,
+                nodata=dataset.nodata,
+                descriptions=tuple(dataset.descriptions),
+                colours=tuple(colour.name for colour in dataset.colorinterp),
+                scales=tuple(dataset.scales),
+                offsets=tuple(dataset.offsets),
+                tags={str(key): str(value) for key, value in dataset.tags().items()},
+            )
+        except guard.RASTER_ERRORS as error:
+            raise CorruptScene(f"{guard.display_name(href)}: a damaged header ({guard.one_line(error)}); download it again") from error
 
 
 def crs_key(crs: rasterio.CRS | None) -> int | str | None:
@@ -150,7 +154,13 @@ def locate(header: Header, crs: int | str | None = None, transform: Affine | Non
         x, y = Transformer.from_crs(_WGS84, epsg, always_xy=True).transform(longitude, latitude)
         bounds = (_outward(-min(x), -1.0), _outward(-min(y), -1.0), _outward(max(x), 1.0), _outward(max(y), 1.0))
     gsd = _ground_gsd(crs, transform, float(middle_y[0]))
-    return Place(epsg, bounds, footprint(longitude, latitude), gsd, on_grid)
+    try:
+        outline = footprint(longitude, latitude)
+    except GEOSException:
+        outline = None
+    if outline is None or outline.is_empty or not outline.is_valid:
+        raise GeoreferenceError(f"{name}: its outline is no area on Earth; correct its georeferencing")
+    return Place(epsg, bounds, outline, gsd, on_grid)
 
 
 def _outward(value: float, sign: float) -> float:
@@ -196,7 +206,7 @@ def footprint(longitude: Floats, latitude: Floats) -> BaseGeometry:
         return outline
     moved = (translate(outline, shift) for shift in (-360.0, 0.0, 360.0))
     parts = [inside for part in moved if (inside := part.intersection(shapely.box(-180, -90, 180, 90))).area > 0]
-    return shapely.MultiPolygon(parts) if len(parts) > 1 else parts[0]
+    return shapely.union_all(parts)
 
 
 def check_gsd(gsd: float, native: float, name: str) -> None:

@@ -11,7 +11,6 @@ import numpy.typing as npt
 import rasterio
 from affine import Affine
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
@@ -182,7 +181,7 @@ class SceneReader:
     def _decode(self, asset: Asset, indexes: list[int], bounds: Bounds, *, nearest: bool) -> tuple[Pixels, Mask]:
         try:
             return self._layer(asset, nearest).read(indexes, bounds, asset.nodata or 0.0)
-        except (RasterioError, MemoryError, *guard.READ_ERRORS) as error:
+        except (MemoryError, *guard.RASTER_ERRORS, *guard.READ_ERRORS) as error:
             name = guard.display_name(asset.href)
             raise CorruptScene(f"{name}: does not decode ({guard.one_line(error)}); download it again") from error
 
@@ -205,7 +204,7 @@ class SceneReader:
     def _warped(self, dataset: rasterio.DatasetReader, asset: Asset, crs: int | str | None, transform: Affine, nearest: bool) -> _Layer:
         left, bottom, right, top = self.scene.bounds
         nodata = asset.nodata if asset.nodata is not None else 0.0
-        if nodata != 0 and dataset.dtypes[asset.index - 1] in ("uint8", "uint16", "int16"):
+        if nodata != 0 and not dataset.dtypes[asset.index - 1].startswith("float"):
             dataset, nodata = self._one_nodata(dataset, nodata), 0.0
         view = WarpedVRT(
             dataset,

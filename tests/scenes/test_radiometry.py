@@ -178,6 +178,34 @@ def test_nodata_tag_and_zero_both_mask_when_resampled(tmp_path):
     assert np.unique(pixels[:, valid]).tolist() == [1500] and valid.mean() > 0.5
 
 
+@pytest.mark.parametrize("tag", [65535, -9999, 1e10])
+def test_nodata_tags_of_any_value(tmp_path, tag):
+    """Tags outside the number type's range, as software of floats writes them, do no harm."""
+    import rasterio
+
+    for number, place in enumerate(({}, {"epsg": 4326, "transform": _degrees()})):
+        home = tmp_path / str(number)
+        for band in RGB:
+            path = write_tif(home / f"{band}.tif", np.full((200, 330), 700, np.int32), **place)
+            with rasterio.open(path, "r+") as image:
+                image.nodata = tag if tag < 2**31 else 2**31 - 1
+        (scene,) = scenes(home)
+        with SceneReader(scene) as reader:
+            pixels, valid = reader.read(scene.bounds, BANDS)
+        assert valid.mean() > 0.8 and np.unique(pixels[:, valid]).tolist() == [700]
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(-1e-4, 0.0), (float("nan"), 0.0), (1e-4, float("inf")), (1e9, 0.0)])
+def test_nonsense_scale_in_the_file(tmp_path, scale, offset):
+    import rasterio
+
+    for band in RGB:
+        path = write_tif(tmp_path / f"{band}.tif", np.full((200, 330), 700, np.uint16))
+        with rasterio.open(path, "r+") as image:
+            image.scales, image.offsets = (scale,), (offset,)
+    assert refusal(tmp_path).error == "CorruptScene"
+
+
 def test_saturated_is_not_outside_the_swath(tmp_path):
     """Bright targets that a clipping defect stored as DN 0 are cloud by SCL, not missing."""
     numbers = {band: stored(value, -1000) for band, value in surface().items()}
