@@ -7,13 +7,17 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
+from threading import Lock
 from typing import Protocol
+from uuid import uuid4
 
 from pipeline.batch.work import SceneRecord, SceneTask, describe, process
+from pipeline.errors import OutputError
 
 _log = logging.getLogger(__name__)
 
 Work = Callable[[SceneTask], SceneRecord]
+_PATIENCE = "15s"
 
 
 def cores() -> int:
@@ -84,23 +88,39 @@ class Processes:
         return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
 
 
+# A Dask worker with several threads would share one engine among them; a scene uses all of a worker's cores anyway.
+_ONE_SCENE = Lock()
+
+
+def _alone(work: Work, task: SceneTask) -> SceneRecord:
+    with _ONE_SCENE:
+        return work(task)
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
     """Scenes on an existing Dask cluster; workers need the same inputs, models and outputs folder under the same paths."""
 
     address: str
-    retries: int = 2
     work: Work = process
 
     def run(self, tasks: Sequence[SceneTask]) -> Iterator[SceneRecord]:
-        """One record per task, as they finish; a lost worker's scene runs again elsewhere."""
+        """One record per task, as they finish; a lost worker's scene runs again elsewhere, after several losses it is refused.
+
+        Raises:
+            OutputError: no scheduler answers.
+        """
         from distributed import Client, KilledWorker
         from distributed import as_completed as completed
 
-        with Client(self.address, set_as_default=False) as client:  # type: ignore[no-untyped-call]  # dask ships no types
+        try:
+            client = Client(self.address, set_as_default=False, timeout=_PATIENCE)  # type: ignore[no-untyped-call]  # dask ships no types
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{self.address}: no Dask scheduler answers there ({error}); start one with: dask scheduler") from error
+        with client:
             _log.info("Dask dashboard: %s", client.dashboard_link)
-            futures = {client.submit(self.work, task, retries=self.retries, pure=False): task for task in tasks}
-            for future in completed(futures):  # type: ignore[no-untyped-call]  # dask ships no types
+            futures = {client.submit(_alone, self.work, task, key=f"{task.scene.id}-{uuid4()}"): task for task in tasks}
+            for future in completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]  # dask ships no types
                 try:
                     yield future.result()
                 except KilledWorker:

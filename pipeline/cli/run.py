@@ -113,9 +113,9 @@ def _simulate(folder: Path) -> None:
 
 
 def _threads(workers: int) -> int | None:
-    import os
+    from pipeline.batch.executors import cores
 
-    return None if workers == 1 else max(1, (os.cpu_count() or 1) // workers)
+    return None if workers == 1 else max(1, cores() // workers)
 
 
 def _executor(workers: int, scheduler: str | None) -> "Executor | None":

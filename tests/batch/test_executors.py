@@ -6,8 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.batch.executors import Processes, Serial
+from pipeline.batch import work
+from pipeline.batch.executors import Cluster, Processes, Serial
+from pipeline.batch.run import run
 from pipeline.batch.work import ModelChoice, SceneTask, describe
+from pipeline.errors import OutputError
+from tests.batch.test_run import LEFT, TOP, folder_bytes, options, scenes  # noqa: F401 - fixtures
+from tests.fakes import FakeClassifier
 from tests.test_tiling import scene_on_disk
 
 
@@ -19,6 +24,19 @@ def die_on_the_second(task: SceneTask):
     if task.scene.id == "scene-1":
         os.kill(os.getpid(), signal.SIGKILL)
     return answer(task)
+
+
+def work_with_the_fake(task: SceneTask):
+    work.classifier = lambda choice: FakeClassifier()
+    return work.process(task)
+
+
+def die_once_midway(task: SceneTask):
+    """Scene 1's worker is killed the first time, when half of the scene's files are written."""
+    mark = task.folder.parent / "killed"
+    if task.scene.id == "scene-1" and not mark.exists():
+        work.write_table = lambda *_: (mark.touch(), os.kill(os.getpid(), signal.SIGKILL))
+    return work_with_the_fake(task)
 
 
 @pytest.fixture
@@ -38,3 +56,52 @@ def test_a_dead_worker_costs_its_own_scene_only(tasks):
     assert records["scene-1"].status == "refused"
     assert "died while it worked on scene-1" in records["scene-1"].reason
     assert all(record.status == "done" for name, record in records.items() if name != "scene-1")
+
+
+def outputs(options):  # noqa: F811
+    return folder_bytes(options.tiles) | {"atlas.html": (options.maps / "atlas.html").read_bytes()}
+
+
+def elsewhere(options, name):  # noqa: F811
+    return replace(options, tiles=options.tiles / name, maps=options.maps / name)
+
+
+def test_processes_write_the_same_bytes_as_one(options, scenes):  # noqa: F811
+    here, there = elsewhere(options, "one"), elsewhere(options, "two")
+    run(scenes, here)
+    assert run(scenes, there, Processes(2, work_with_the_fake)).exit_code == 0
+    assert outputs(there) == outputs(here)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    distributed = pytest.importorskip("distributed")
+    # Closing workers leave sockets to the garbage collector.
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as found:
+        yield found
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_cluster_that_loses_a_worker_midway_writes_the_same_bytes(options, scenes, cluster):  # noqa: F811
+    here, there = elsewhere(options, "local"), elsewhere(options, "cluster")
+    run(scenes, here)
+    report = run(scenes, there, Cluster(cluster.scheduler_address, die_once_midway))
+    assert (there.tiles / "killed").exists()
+    assert [record.status for record in report.records] == ["done"] * 3
+    (there.tiles / "killed").unlink()
+    assert outputs(there) == outputs(here)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_scene_that_kills_every_worker_is_refused_alone(tasks, cluster):
+    records = {record.id: record for record in Cluster(cluster.scheduler_address, die_on_the_second).run(tasks)}
+    assert {name: record.status for name, record in records.items()} == {"scene-0": "done", "scene-1": "refused", "scene-2": "done", "scene-3": "done"}
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_no_scheduler_is_an_output_error(tasks, monkeypatch):
+    from pipeline.batch import executors
+
+    monkeypatch.setattr(executors, "_PATIENCE", "1s")
+    with pytest.raises(OutputError, match="no Dask scheduler answers"):
+        list(Cluster("tcp://127.0.0.1:9", answer).run(tasks))
