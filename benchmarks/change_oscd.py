@@ -167,7 +167,7 @@ def fit(cities: list[City]) -> None:
         expected, drawn = p.sum() / len(SHIFTS), changed[~kept].sum() / len(SHIFTS)
         print(f"without {city}: intercept {intercept:.2f}, slope {slope:.2f}; there {expected:.1f} changed tiles expected, {drawn:.1f} drawn")
     intercept, slope, _ = line(np.ones(len(name), bool))
-    print(f"all: intercept {intercept:.2f}, slope {slope:.2f}, in use {WEIGHTS.intercept}, {WEIGHTS.slope}; {changed.sum()} of {len(changed)} shifted tiles changed")
+    print(f"all: intercept {intercept:.2f}, slope {slope:.2f}, in use {WEIGHTS.intercept}, {WEIGHTS.slope}; {changed.mean():.1%} of {len(changed)} changed")
 
 
 @click.command()

@@ -34,10 +34,10 @@ class ChangeOptions:
 
     prior: float = 0.02
     class_share: float = 0.4
-    confusable: float = 0.3
-    unsealing: float = 0.1
-    afforestation: float = 0.2
-    drying: float = 0.2
+    confusable: float = 0.4
+    unsealing: float = 0.2
+    afforestation: float = 0.4
+    drying: float = 0.4
     min_probability: float = 0.5
     max_false_share: float = 0.05
     max_stable: float = 0.1

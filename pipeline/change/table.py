@@ -188,18 +188,26 @@ def _season_days(before: pd.Series, after: pd.Series) -> npt.NDArray[np.int16]:
 def _states(table: pd.DataFrame, pair: npt.NDArray[np.int64], classified: npt.NDArray[np.bool_], options: ChangeOptions) -> npt.NDArray[np.object_]:
     """What is claimed of every row."""
     p = table["p_change"].to_numpy(np.float64)
-    claimed = classified & (p >= options.min_probability) & (options.claim_cross_level | ~table["cross_level"].to_numpy())
-    for one in np.unique(pair[claimed]):
-        rows = np.flatnonzero(claimed & (pair == one))
-        rows = rows[np.argsort(-p[rows], kind="stable")]
-        # Bayesian control of the false discovery rate: the mean of 1 - p over the claims is their expected false share.
-        share = np.cumsum(1.0 - p[rows]) / np.arange(1, len(rows) + 1)
-        claimed[rows[share > options.max_false_share]] = False
-        kept = rows[share <= options.max_false_share]
-        if options.min_mapping_unit > 1:
-            claimed[kept] = _group_sizes(table["tile_id"].to_numpy()[kept]) >= options.min_mapping_unit
+    claimed = np.zeros(len(p), np.bool_)
+    claimable = classified & (options.claim_cross_level | ~table["cross_level"].to_numpy())
+    for one in np.unique(pair):
+        rows = np.flatnonzero(claimable & (pair == one))
+        rows = rows[within_bound(p[rows], options)]
+        claimed[rows] = _group_sizes(table["tile_id"].to_numpy()[rows]) >= options.min_mapping_unit if options.min_mapping_unit > 1 else True
     stable = classified & (p <= options.max_stable)
     return np.where(claimed, "changed", np.where(stable, "stable", "undecided"))
+
+
+def within_bound(p: npt.NDArray[np.float64], options: ChangeOptions = DEFAULTS) -> npt.NDArray[np.bool_]:
+    """Which of n probabilities of change may be claimed: the largest set of the likeliest that keeps the bound.
+
+    The mean of 1 - p over the claims is their expected false share (Bayesian control of the false discovery rate).
+    """
+    order = np.argsort(-p, kind="stable")
+    share = np.cumsum(1.0 - p[order]) / np.arange(1, len(p) + 1)
+    claimed = np.zeros(len(p), np.bool_)
+    claimed[order] = (share <= options.max_false_share) & (p[order] >= options.min_probability)
+    return claimed
 
 
 def _group_sizes(tile_ids: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
