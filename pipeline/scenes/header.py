@@ -9,6 +9,7 @@ import rasterio
 import shapely
 from affine import Affine
 from pyproj import CRS, Transformer
+from pyproj.enums import TransformDirection
 from pyproj.exceptions import ProjError
 from shapely import GEOSException
 from shapely.affinity import translate
@@ -24,6 +25,8 @@ COARSEST = 1.5
 FINEST = 0.5
 # Shifts below 5 cm over the whole scene are rounding in the file's header, not another grid.
 _ALIGNMENT = 0.05
+# Units of the coordinate system; real places come back to the millimetre.
+_ROUND_TRIP = 1.0
 _WGS84 = 4326
 
 Floats = npt.NDArray[np.float64]
@@ -178,10 +181,15 @@ def _ring(left: float, bottom: float, right: float, top: float, points: int = 21
 
 def _degrees(crs: int | str, x: Floats, y: Floats, name: str) -> tuple[Floats, Floats]:
     try:
-        longitude, latitude = Transformer.from_crs(CRS.from_user_input(crs), _WGS84, always_xy=True).transform(x, y, errcheck=True)
+        system = CRS.from_user_input(crs)
+        there = Transformer.from_crs(system, _WGS84, always_xy=True)
+        longitude, latitude = there.transform(x, y, errcheck=True)
+        again = there.transform(longitude, latitude, direction=TransformDirection.INVERSE) if system.is_projected else (x, y)
     except ProjError as error:
         raise GeoreferenceError(f"{name}: its coordinate system leads to no place on Earth ({guard.one_line(error)}); assign the right one") from error
-    if not (np.isfinite(longitude).all() and np.isfinite(latitude).all() and np.abs(latitude).max() <= 90):
+    # Far outside its area a projection still gives degrees, but they do not lead back.
+    strayed = max(np.abs(again[0] - x).max(), np.abs(again[1] - y).max())
+    if not (np.isfinite(longitude).all() and np.abs(latitude).max() <= 90 and strayed <= _ROUND_TRIP):
         raise GeoreferenceError(f"{name}: its coordinates lie outside its coordinate system; assign the right one")
     return longitude, latitude
 

@@ -269,3 +269,18 @@ def test_optional_bands_that_do_not_read_are_left_out(tmp_path):
     (scene,) = scenes(tmp_path)
     assert set(scene.assets) == set(RGB)
     assert sum("left out" in text for text in scene.warnings) == 2
+
+
+def test_one_band_on_another_grid_is_told(tmp_path):
+    band_folder(tmp_path)
+    write_tif(tmp_path / "B02.tif", flat(), gsd=10.03)
+    (scene,) = scenes(tmp_path)
+    assert any(text.startswith("B02: pixels of 10.0 m in another grid") for text in scene.warnings)
+    with SceneReader(scene) as reader:
+        assert np.unique(reader.read(scene.bounds, ("B02",))[0]).tolist() == [700]
+
+
+@pytest.mark.parametrize("corner", [(4e7, NORTH), (WEST, -3e8), (-2e7, 9.9e6), (1e300, NORTH)])
+def test_coordinates_far_outside_their_system(tmp_path, corner):
+    bands_at(tmp_path, flat(), transform=from_origin(*corner, 10, 10))
+    assert refusal(tmp_path).error == "GeoreferenceError"
