@@ -121,7 +121,8 @@ def collect(model_folder: Path) -> AtlasInput:
     )
     model = next((scene.metadata["model"] for scene in scenes if isinstance(scene.metadata.get("model"), Mapping)), {"name": model_folder.name})
     days = {scene.id: scene.day for scene in scenes}
-    return AtlasInput(labels, tuple(scenes), refusals, _read_changes(model_folder / "changes.parquet", days), model, _read_assessment(model_folder / "assessment.json"))
+    changes = _read_changes(model_folder / "changes.parquet", days)
+    return AtlasInput(labels, tuple(scenes), refusals, changes, model, _read_assessment(model_folder / "assessment.json"))
 
 
 def _run_entries(path: Path) -> list[dict[str, Any]]:

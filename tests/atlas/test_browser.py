@@ -473,3 +473,19 @@ def test_a_control_keeps_the_focus_when_its_panel_is_redrawn(opened):
     opened.page.keyboard.press("Enter")
     opened.frame()
     assert opened.js("() => [document.activeElement.dataset.key, atlas.state.after]") == ["d0", 0]
+
+
+def test_a_place_across_longitude_180_is_one_map(browser, tmp_path):
+    x, y = Transformer.from_crs(4326, 32601, always_xy=True).transform(-180.0, 65.0)
+    shares = worlds.softmax(worlds.logits((30, 20)))
+    worlds.write_scene(tmp_path / "tiles", "edge", worlds.days(1)[0], 32601, int(x // 640) - 10, int(y // 640) + 15, shares)
+    found = Opened(browser, render_atlas(collect(tmp_path / "tiles"), EUROSAT, tmp_path / "atlas.html"))
+    assert found.js("() => atlas.map.getZoom()") > 8
+    assert abs(found.js("() => atlas.map.getCenter().lng") + 180) < 0.2
+    assert found.js("() => atlas.map.getBounds().contains(atlas.layers.after.pictures[0].getBounds())")
+    for longitude in (-180.1, -179.9, 179.9):
+        assert found.js(f"() => atlas.grid.at(65.0, {longitude})") >= 0
+    painted = found.js("() => Array.from(atlas.layers.after.canvas._over).filter((tile) => tile >= 0).length")
+    assert painted > 100_000
+    assert found.errors == []
+    found.context.close()

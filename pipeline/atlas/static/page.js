@@ -7,7 +7,7 @@
   const rgb = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
   /** A canvas pixel as one number (little-endian RGBA). */
   const pixel = ([red, green, blue], alpha) => (Math.round(alpha * 255) << 24 | blue << 16 | green << 8 | red) >>> 0;
-  const WHITE = [255, 255, 255], SLATE = [62, 68, 74], UNDECIDED_VEIL = [205, 200, 190], STABLE_VEIL = 0.62;
+  const WHITE = [255, 255, 255], SLATE = [62, 68, 74], GREY = [125, 134, 142], UNDECIDED_VEIL = [205, 200, 190], UNDECIDED_DARK = [104, 106, 108], STABLE_VEIL = 0.62;
   // Kinds of tiles in Change, in the low bits of their codes.
   const KIND = { stable: 0, undecided: 1, changed: 2, aside: 3 };
 
@@ -200,16 +200,16 @@
       const { opacity } = this.state;
       lut[Atlas.CLOUD << 7] = pixel(WHITE, 0.75 * opacity); hatch[Atlas.CLOUD << 7] = pixel([150, 160, 170], opacity);
       lut[Atlas.UNCLASSIFIED << 7] = pixel(SLATE, 0.5 * opacity); hatch[Atlas.UNCLASSIFIED << 7] = pixel(WHITE, 0.6 * opacity);
-      lut[Atlas.NO_DATA << 7] = pixel(SLATE, 0.1 * opacity); hatch[Atlas.NO_DATA << 7] = pixel(SLATE, 0.55 * opacity);
+      lut[Atlas.NO_DATA << 7] = pixel(GREY, 0.12 * opacity); hatch[Atlas.NO_DATA << 7] = pixel(GREY, 0.7 * opacity);
     }
 
     drawChange() {
       const { state } = this, count = this.classes.length, lut = new Uint32Array(Atlas.CODES), hatch = new Uint32Array(Atlas.CODES);
-      const veil = pixel(document.documentElement.dataset.theme === "dark" ? SLATE : WHITE, STABLE_VEIL);
+      const dark = document.documentElement.dataset.theme === "dark", veil = pixel(dark ? SLATE : WHITE, STABLE_VEIL);
       for (let c = 0; c < count; c++) {
         lut[c << 7 | KIND.stable] = lut[c << 7 | KIND.aside] = veil;
-        lut[c << 7 | KIND.undecided] = pixel(UNDECIDED_VEIL, 0.66);
-        hatch[c << 7 | KIND.undecided] = pixel(SLATE, 0.42);
+        lut[c << 7 | KIND.undecided] = pixel(dark ? UNDECIDED_DARK : UNDECIDED_VEIL, 0.66);
+        hatch[c << 7 | KIND.undecided] = pixel(dark ? WHITE : SLATE, 0.42);
         lut[c << 7 | KIND.changed] = pixel(this.colours[c], Math.max(state.opacity, 0.85));
       }
       this.paintStates(lut, hatch);
