@@ -107,6 +107,7 @@
       const { classList } = this.panel, next = classList.contains("sheet-max") ? "sheet-min" : classList.contains("sheet-min") ? "" : "sheet-max";
       classList.remove("sheet-min", "sheet-max");
       if (next) classList.add(next);
+      document.body.dataset.sheet = next;
     }
 
     addTheme() {

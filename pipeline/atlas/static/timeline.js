@@ -45,16 +45,17 @@
       const here = new Set(page.datesInView()), key = [state.mode, state.before, state.after, state.blink, playing, root.clientWidth, ...here].join();
       if (key === drawn) return; // a control that is rebuilt between press and release loses the click
       drawn = key;
-      const time = dates.map((iso) => Date.parse(iso)), span = time[time.length - 1] - time[0], width = Math.max(180, root.clientWidth - 130);
+      const time = dates.map((iso) => Date.parse(iso)), span = time[time.length - 1] - time[0], narrow = root.clientWidth < 450;
+      const width = Math.max(150, root.clientWidth - (narrow ? 80 : 100) - (state.mode === "change" ? 0 : 42));
       const two = state.mode !== "map", isBefore = (d) => two && d === state.before, isAfter = (d) => d === state.after;
+      // Two labels that would meet lean away from each other, the later one no further than the axis' margin allows.
+      const gap = two ? width * (time[state.after] - time[state.before]) / span : Infinity, lean = Math.max(0, LABEL_WIDTH + 8 - gap), right = Math.min(lean / 2, narrow ? 6 : 20);
+      const shift = (d) => (isBefore(d) ? right - lean : isAfter(d) ? right : 0);
       const taken = [], wanted = dates.map((_, d) => d).sort((a, b) => (isAfter(b) || isBefore(b)) - (isAfter(a) || isBefore(a)) || a - b), labelled = new Set();
       for (const d of wanted) {
-        const x = width * (time[d] - time[0]) / span;
+        const x = width * (time[d] - time[0]) / span + shift(d);
         if (isAfter(d) || isBefore(d) || taken.every((other) => Math.abs(other - x) > LABEL_WIDTH)) { labelled.add(d); taken.push(x); }
       }
-      // Two labels that would meet lean away from each other, the later one no further than the axis' margin allows.
-      const gap = two ? width * (time[state.after] - time[state.before]) / span : Infinity, lean = Math.max(0, LABEL_WIDTH + 8 - gap), right = Math.min(lean / 2, 28);
-      const shift = (d) => (isBefore(d) ? right - lean : isAfter(d) ? right : 0);
       const stops = dates.map((iso, d) => el("button", {
         type: "button", "data-key": "d" + d, class: "stop" + (isBefore(d) ? " before" : "") + (isAfter(d) ? (two ? " after" : " only") : "") + (labelled.has(d) ? " labelled" : "") + (here.has(d) ? "" : " elsewhere"),
         style: { left: 100 * (time[d] - time[0]) / span + "%" }, title: day(iso), "aria-label": day(iso) + (isBefore(d) ? ", before" : isAfter(d) ? (two ? ", after" : ", shown") : ""), "aria-pressed": String(isBefore(d) || isAfter(d)), onclick: () => choose(d),
