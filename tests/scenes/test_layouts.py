@@ -2,6 +2,7 @@
 
 import shutil
 import zipfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from pipeline.errors import NotAScene
 from pipeline.scenes.find import find_scenes
-from pipeline.scenes.inspect import inspect_pixels
+from pipeline.scenes.inspect import DARK, inspect_pixels, sample
 from pipeline.scenes.radiometry import Stretch
 from pipeline.scenes.reader import SceneReader
 from pipeline.scenes.scene import Level, ReadOptions, Scene
@@ -350,3 +351,18 @@ def test_loose_files_in_a_folder_named_like_the_product(tmp_path, offset):
     looked = inspect_pixels(scene)
     assert (scene.level, looked.radiometry.baseline, looked.radiometry.offsets["B04"]) == (Level.L2A, "05.09", offset)
     assert np.array_equal(codes(scene)[0], truth(surface()))
+
+
+def test_pixel_test_on_real_scenes(shared_data):
+    """An offset that metadata state and real pixels no longer hold is seen through, and left-in offsets never pass as none."""
+    checked = 0
+    for scene in find_scenes(shared_data / "scenes"):
+        if not isinstance(scene, Scene) or scene.radiometry.approximate:
+            continue
+        told = {band: replace(asset, offset=-0.1) for band, asset in scene.assets.items()}
+        claimed = replace(scene, assets=told, radiometry=replace(scene.radiometry, offsets=dict.fromkeys(told, -1000.0)))
+        assert "already shifted" in inspect_pixels(claimed).radiometry.verdict
+        darkest = np.percentile(sample(scene, list(BANDS)) * 1e-4, 1, axis=1).min()
+        assert darkest < DARK < darkest + 0.1
+        checked += 1
+    assert checked >= 12

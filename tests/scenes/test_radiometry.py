@@ -383,3 +383,30 @@ def test_overlay_of_another_radiometry_is_restated(tmp_path):
     (left,), (whole,) = scenes(tmp_path / "a"), scenes(tmp_path / "b")
     found, valid = codes(replace(left, overlays=(whole,)))
     assert valid.all() and np.array_equal(found, truth(surface()))
+
+
+def test_offset_is_decided_where_only_a_corner_was_seen(tmp_path):
+    """A swath edge far from the usual sample windows: the pixels there still have their say."""
+    for band in RGB:
+        numbers = np.zeros((2000, 2300), np.uint16)
+        numbers[:200, 1900:2230] = stored(surface()[band], -1000)
+        write_tif(tmp_path / f"{band}.tif", numbers)
+    (scene,) = scenes(tmp_path)
+    with pytest.raises(AmbiguousRadiometry):
+        inspect_pixels(scene)
+
+
+def test_overlays_are_looked_at_too(tmp_path):
+    """Both halves claim an offset that their pixels no longer hold."""
+    numbers = {band: stored(value) for band, value in surface().items()}
+    found = []
+    for name, columns in (("left", slice(0, 170)), ("right", slice(150, 330))):
+        for band, pixels in numbers.items():
+            part = np.zeros_like(pixels)
+            part[:, columns] = pixels[:, columns]
+            write_tif(tmp_path / name / f"{band}.tif", part)
+        assets = {band: (f"{band}.tif", [{"name": band, "raster:scale": 1e-4, "raster:offset": -0.1}]) for band in RGB}
+        write_item(tmp_path / name / "item.json", assets)
+        found += scenes(tmp_path / name)
+    found_codes, valid = codes(replace(found[0], overlays=(found[1],)))
+    assert valid.all() and np.array_equal(found_codes, truth(surface()))
