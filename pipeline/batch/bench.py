@@ -187,7 +187,7 @@ def _main(scene: Scene, model: ModelChoice, spawned: float) -> Side:
         _check(report.records[0])
         table = read_table(report.folder / scene.id / "tiles.parquet")
     probabilities = table[[name for name in table.columns if name.startswith("p_")]].to_numpy()
-    known = ~np.isnan(probabilities).any(axis=1)
+    known = table["code"].to_numpy() >= 0  # what the page shows as a class
     index = table.loc[known, ["col", "row"]].to_numpy()
     return replace(side, answers=np.column_stack([index, probabilities[known].argmax(axis=1)]))
 
@@ -222,20 +222,21 @@ def _plain(scene: Scene, model: ModelChoice, _: float) -> Side:
 
 
 def _tile_by_tile(scene: Scene, model: ModelChoice, _: float) -> Side:
-    """The reference: tiles drawn at random, each read by its own window and answered by the float32 Keras model."""
+    """The reference: tiles drawn at random, each read by its own window, answered by the float32 Keras model."""
     loaded = classifier(replace(model, engine="keras"))
     grid = TileGrid(scene.epsg)
     columns, rows = grid.covering(scene.bounds)
     rng = np.random.default_rng(0)
     drawn = rng.choice(len(columns) * len(rows), min(_SAMPLE, len(columns) * len(rows)), replace=False)
     began, cpu = time.monotonic(), time.process_time()
-    answers = []
+    index, cut = [], []
     with SceneReader(scene) as reader:
         # In order of place, or every tile would decode its file's blocks anew.
         for at in np.sort(drawn).tolist():
             tile = TileIndex(columns.start + at % len(columns), rows.stop - 1 - at // len(columns))
             pixels, valid = reader.read(grid.bounds(tile), loaded.card.bands)
             if valid.any():
-                one = patches(_seen(Block(tile, pixels, valid), scene, loaded)).pixels
-                answers.append((*tile, int(loaded.predict(one)[0].argmax())))
-    return _side(began, cpu, answers=np.array(answers, np.int64).reshape(-1, 3))
+                index.append(tile)
+                cut.append(patches(_seen(Block(tile, pixels, valid), scene, loaded)).pixels)
+    codes = loaded.predict(np.concatenate(cut)).argmax(axis=1)
+    return _side(began, cpu, answers=np.column_stack([np.array(index), codes]))

@@ -22,6 +22,7 @@ _VERBS: Final = {
     "classify": "models",
     "models": "models",
     "bench": "bench",
+    "search": "search",
 }
 
 

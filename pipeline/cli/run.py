@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.scenes.scene import Scene
 
 DEMO_SCENES = Path("demo-scenes")
+REMOTE_SCENES = Path("remote-scenes")
 
 
 def parse_bands(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -25,7 +26,7 @@ def parse_bands(_: click.Context, __: click.Parameter, value: str | None) -> tup
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("scenes", required=False, type=click.Path(path_type=Path))
+@click.argument("scenes", required=False)
 @click.option("--demo", is_flag=True, help=f"Simulate two dates of a made landscape in {DEMO_SCENES}/ and map them.")
 @click.option("--model", default="eurosat-resnet50", show_default=True, help="Name of the trained model under saved_models/.")
 @click.option("--engine", default="auto", show_default=True, type=click.Choice(["auto", "openvino", "keras"]), help="What runs the network.")
@@ -38,16 +39,15 @@ def parse_bands(_: click.Context, __: click.Parameter, value: str | None) -> tup
 @click.option("--min-valid", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Share of valid pixels that a tile needs.")
 @CHIPS
 @click.option("--keep-chips", is_flag=True, help="Also write every patch as a georeferenced TIFF.")
+@click.option("--allow-remote", is_flag=True, help=f"Fetch what STAC Items name by address; SCENES may be an Item's or GeoTIFF's, kept in {REMOTE_SCENES}/.")
 @click.option("--force", is_flag=True, help="Classify finished scenes again.")
 @verbosity
 @explain_errors
-def run(scenes: Path | None, demo: bool, **options: Any) -> None:  # noqa: ANN401 - the options of the command above
+def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401 - the options of the command above
     """Map the Sentinel-2 SCENES in a folder: tables and rasters into tiles/, one interactive page into maps/."""
     if demo == (scenes is not None):
         raise click.UsageError("give a folder of SCENES, or --demo")
-    folder = scenes or DEMO_SCENES
-    if not demo and not folder.exists():
-        raise click.UsageError(f"{folder}: there is no such folder")
+    folder = DEMO_SCENES if scenes is None else _local(scenes, options["allow_remote"], options["model"])
     from pipeline.atlas.page import AtlasOptions
     from pipeline.batch.run import RunOptions, tiles_in
     from pipeline.batch.run import Watcher as SilentWatcher
@@ -91,7 +91,7 @@ def run(scenes: Path | None, demo: bool, **options: Any) -> None:  # noqa: ANN40
                 page=AtlasOptions(chips=options["chips"]),
                 keep_chips=options["keep_chips"],
                 force=options["force"],
-                inputs=scenes,
+                inputs=folder,
             ),
             _executor(options["workers"], options["scheduler"]),
             watcher,
@@ -110,6 +110,27 @@ def _simulate(folder: Path) -> None:
 
     logging.getLogger("pipeline").info("simulating two dates in %s", folder)
     simulate(folder)
+
+
+def _local(scenes: str, allow_remote: bool, model: str) -> Path:
+    """The folder or file that SCENES means; what lies elsewhere is fetched only when the user says so."""
+    remote = "://" in scenes
+    if remote and not allow_remote:
+        raise click.UsageError(f"{scenes}: nothing is fetched from the network unless you say --allow-remote")
+    if not remote and not Path(scenes).exists():
+        raise click.UsageError(f"{scenes}: there is no such folder")
+    if not allow_remote:
+        return Path(scenes)
+    from pipeline.catalogue import fetch_address, fetch_missing
+    from pipeline.cli.search import counted
+    from pipeline.models import store
+
+    bands = store.card(model).bands
+    with counted(scenes) as progress:
+        if remote:
+            return fetch_address(scenes, REMOTE_SCENES, bands, progress)
+        fetch_missing(Path(scenes), bands, progress)
+    return Path(scenes)
 
 
 def _threads(workers: int) -> int | None:

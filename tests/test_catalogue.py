@@ -1,0 +1,246 @@
+"""A small STAC API and file server on the loopback device: searching, resuming, checking."""
+
+import hashlib
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from pipeline import catalogue
+from pipeline.catalogue import Query, download_item, fetch, file_name, search, wanted
+from pipeline.cli import main
+from pipeline.errors import CorruptScene, NotAScene, OutputError, UnsafeInput
+from pipeline.scenes.find import find_scenes
+from pipeline.scenes.scene import Scene
+from tests.test_tiling import scene_on_disk
+
+
+class Catalogue(ThreadingHTTPServer):
+    """Serves `files` by range and `items` two a page; `cut` is how many bytes a connection gives before it breaks."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.files: dict[str, bytes] = {}
+        self.items: list[dict] = []
+        self.cut: int | None = None
+        self.asked: list[tuple[str, str | None]] = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Catalogue
+
+    def log_message(self, *_):
+        pass
+
+    def answer(self, status, data, **headers):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        cut = self.server.cut
+        if cut is not None and len(data) > cut:
+            self.wfile.write(data[:cut])
+            self.close_connection = True
+        else:
+            self.wfile.write(data)
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.asked.append((self.path, json.dumps(body)))
+        start = body.get("token", 0)
+        page = {"type": "FeatureCollection", "features": self.server.items[start : start + 2], "links": []}
+        if start + 2 < len(self.server.items):
+            page["links"] = [{"rel": "next", "href": f"{self.server.url}/search", "method": "POST", "body": {"token": start + 2}, "merge": True}]
+        self.answer(200, json.dumps(page).encode())
+
+    def do_GET(self):
+        self.server.asked.append((self.path, self.headers.get("Range")))
+        if self.path == "/away":
+            self.send_response(302)
+            self.send_header("Location", "ftp://127.0.0.1/x.tif")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        data = self.server.files.get(self.path)
+        if data is None:
+            self.answer(404, b"")
+        elif wish := self.headers.get("Range"):
+            start = int(wish.removeprefix("bytes=").removesuffix("-"))
+            if start >= len(data):
+                self.answer(416, b"", Content_Range=f"bytes */{len(data)}")
+            else:
+                self.answer(206, data[start:], Content_Range=f"bytes {start}-{len(data) - 1}/{len(data)}")
+        else:
+            self.answer(200, data)
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setattr(catalogue.time, "sleep", lambda _: None)
+    made = Catalogue()
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+    thread.start()
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+def multihash(data: bytes) -> str:
+    return "1220" + hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture
+def stocked(server, tmp_path):
+    """Three Items of one place, the second cloudy, with one GeoTIFF a band."""
+    rng = np.random.default_rng(1)
+    for number, cloud in enumerate((5, 80, 12)):
+        assets = {}
+        for key, band in (("red", "B04"), ("green", "B03"), ("blue", "B02")):
+            made = scene_on_disk(tmp_path, rng.integers(300, 2500, (1, 130, 200), dtype=np.uint16), 640_000, 5_120_000, f"{number}-{band}")
+            data = made.files[0].read_bytes()
+            server.files[f"/{number}/{band}.tif"] = data
+            entry = {"name": band, "raster:scale": 1e-4, "raster:offset": 0, "nodata": 0}
+            assets[key] = {"href": f"{server.url}/{number}/{band}.tif", "roles": ["data"], "bands": [entry], "file:checksum": multihash(data)}
+            assets[f"{key}-jp2"] = {"href": f"s3://bucket/{number}/{band}.jp2", "roles": ["data"]}
+        assets["thumbnail"] = {"href": f"{server.url}/{number}/thumb.tif", "roles": ["thumbnail"]}
+        server.items.append(
+            {
+                "type": "Feature",
+                "stac_version": "1.1.0",
+                "id": f"S2A_32TPS_2024060{number + 1}_0_L1C",
+                "geometry": None,
+                "bbox": [11, 46, 12, 47],
+                "properties": {"datetime": f"2024-06-0{number + 1}T10:00:00Z", "eo:cloud_cover": cloud, "processing:level": "L1"},
+                "links": [],
+                "assets": assets,
+            }
+        )
+    return server
+
+
+QUERY = Query((11.0, 46.0, 12.0, 47.0), "2024-06-01/2024-06-30")
+BANDS = ("B04", "B03", "B02")
+
+
+def test_search_follows_pages_and_leaves_clouds_out(stocked):
+    assert [item["id"][10:18] for item in search(stocked.url, QUERY)] == ["20240601", "20240602", "20240603"]
+    assert [item["id"][10:18] for item in search(stocked.url, Query(QUERY.bbox, QUERY.dates, max_cloud=20))] == ["20240601", "20240603"]
+    assert len(list(search(stocked.url, Query(QUERY.bbox, QUERY.dates, limit=1)))) == 1
+    body = json.loads(stocked.asked[0][1])
+    assert body == {"bbox": [11, 46, 12, 47], "datetime": "2024-06-01T00:00:00Z/2024-06-30T23:59:59Z", "collections": ["sentinel-2-l2a"], "limit": 100}
+
+
+def test_the_command_downloads_scenes_that_run_takes(stocked, tmp_path):
+    command = ["search", "--bbox", "11,46,12,47", "--dates", "2024-06-01/2024-06-30", "--api", stocked.url]
+    command += ["--max-cloud", "20", "--download", str(tmp_path / "new")]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 0, result.output
+    assert "2 scenes, 2 in" in result.output
+    found = list(find_scenes(tmp_path / "new"))
+    assert [(type(scene), scene.acquired.day, scene.layout) for scene in found] == [(Scene, 1, "STAC"), (Scene, 3, "STAC")]
+    before = len(stocked.asked)
+    assert CliRunner().invoke(main, command).exit_code == 0
+    assert all(path == "/search" for path, _ in stocked.asked[before:])  # nothing is downloaded twice
+
+
+def test_a_cut_connection_goes_on_where_it_stopped(stocked, tmp_path):
+    data = stocked.files["/0/B04.tif"]
+    stocked.cut = len(data) // 3 + 1
+    seen = []
+    fetch(f"{stocked.url}/0/B04.tif", tmp_path / "x" / "B04.tif", multihash(data), seen.append)
+    assert (tmp_path / "x" / "B04.tif").read_bytes() == data
+    assert [wish for path, wish in stocked.asked] == [None, f"bytes={stocked.cut}-", f"bytes={2 * stocked.cut}-"]
+    assert sum(seen) == len(data)
+
+
+def test_a_second_call_goes_on_after_the_first_gave_up(stocked, tmp_path):
+    data = stocked.files["/0/B04.tif"]
+    stocked.cut = 1000
+    with pytest.raises((CorruptScene, NotAScene), match="run the same command again"):
+        fetch(f"{stocked.url}/0/B04.tif", tmp_path / "B04.tif", multihash(data))
+    assert [path.name for path in tmp_path.glob(".*.part")] == [".B04.tif.part"] and not (tmp_path / "B04.tif").exists()
+    stocked.cut = None
+    fetch(f"{stocked.url}/0/B04.tif", tmp_path / "B04.tif", multihash(data))
+    assert (tmp_path / "B04.tif").read_bytes() == data and stocked.asked[-1][1] == "bytes=4000-"
+
+
+def test_a_part_that_was_complete_is_only_renamed(stocked, tmp_path):
+    data = stocked.files["/0/B04.tif"]
+    (tmp_path / ".B04.tif.part").write_bytes(data)
+    fetch(f"{stocked.url}/0/B04.tif", tmp_path / "B04.tif", multihash(data))
+    assert (tmp_path / "B04.tif").read_bytes() == data
+
+
+def test_wrong_bytes_are_refused_and_not_kept(stocked, tmp_path):
+    with pytest.raises(CorruptScene, match="differ from the catalogue's checksum"):
+        fetch(f"{stocked.url}/0/B04.tif", tmp_path / "new" / "B04.tif", multihash(b"other"))
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize("href", ["file:///etc/passwd", "ftp://127.0.0.1/x.tif", "/vsicurl/http://127.0.0.1/x.tif"])
+def test_other_protocols_are_refused(href, tmp_path):
+    with pytest.raises(UnsafeInput, match="only http, https and s3"):
+        fetch(href, tmp_path / "x.tif")
+
+
+def test_a_redirect_to_another_protocol_is_not_followed(stocked, tmp_path):
+    with pytest.raises(NotAScene):
+        fetch(f"{stocked.url}/away", tmp_path / "x.tif")
+    assert not (tmp_path / "x.tif").exists()
+
+
+@pytest.mark.parametrize("href", ["http://a/", "http://a/..", "http://a/%2e%2e%2fx.tif", "http://a/.hidden", "http://a/x%0ay.tif"])
+def test_addresses_without_a_safe_name_are_refused(href):
+    with pytest.raises(UnsafeInput, match="no file name"):
+        file_name(href)
+
+
+def test_missing_bands_and_files_are_told(stocked, tmp_path):
+    item = stocked.items[0]
+    with pytest.raises(NotAScene, match="names no file for B08"):
+        wanted(item, (*BANDS, "B08"))
+    del stocked.files["/0/B03.tif"]
+    with pytest.raises(NotAScene, match="404"):
+        download_item(item, tmp_path, BANDS)
+    assert list(tmp_path.rglob("item.json")) == []
+    with pytest.raises(NotAScene, match="no usable answer"):
+        list(search(stocked.url + "/nowhere\n", QUERY))
+
+
+def test_what_does_not_fit_is_told_before_it_is_written(stocked, tmp_path, monkeypatch):
+    class Full:
+        free = 10
+
+    monkeypatch.setattr(catalogue.shutil, "disk_usage", lambda _: Full)
+    with pytest.raises(OutputError, match="do not fit"):
+        fetch(f"{stocked.url}/0/B04.tif", tmp_path / "B04.tif")
+
+
+def test_run_fetches_only_when_allowed(stocked, tmp_path, monkeypatch):
+    from pipeline.cli import run as command
+
+    monkeypatch.chdir(tmp_path)
+    address = f"{stocked.url}/item"
+    relative = json.loads(json.dumps(stocked.items[0]))
+    for asset in relative["assets"].values():
+        asset["href"] = asset["href"].removeprefix(stocked.url).removeprefix("/")
+    stocked.files["/item"] = json.dumps(relative).encode()
+    result = CliRunner().invoke(main, ["run", address])
+    assert result.exit_code == 2 and "--allow-remote" in result.output and stocked.asked == []
+    place = command._local(address, True, "eurosat-resnet50")
+    assert place.parent == Path("remote-scenes")
+    assert [type(scene) for scene in find_scenes(place)] == [Scene]
+    (place / "B04.tif").unlink()
+    assert command._local(str(place), True, "eurosat-resnet50") == place and (place / "B04.tif").exists()
+    raster = command._local(f"{stocked.url}/1/B02.tif", True, "eurosat-resnet50")
+    assert (raster / "B02.tif").read_bytes() == stocked.files["/1/B02.tif"]
