@@ -139,7 +139,7 @@ def write_safe(folder, product=Safe(), reflectance=None, scl=None, dn=None, tci=
     if product.product_xml:
         (root / f"MTD_MSI{product.level}.xml").write_text(product_xml(product, paths), encoding="utf-8")
     if product.granule_xml:
-        rows, columns = next(iter(numbers.values())).shape
+        rows, columns = next(iter(numbers.values())).shape if numbers else tci.shape[1:]
         (root / "GRANULE" / product.granule / "MTD_TL.xml").write_text(granule_xml(product, rows, columns), encoding="utf-8")
     for name, content in product.extra.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)

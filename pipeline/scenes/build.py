@@ -1,6 +1,5 @@
 """From what a layout found to a Scene: headers, place, resolution, the picture fallback."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,8 +15,6 @@ from pipeline.scenes.header import COARSEST, GRID_GSD, Header, Place, check_gsd,
 from pipeline.scenes.integrity import check_structure
 from pipeline.scenes.names import safe_id
 from pipeline.scenes.scene import UNKNOWN_DATE, Asset, Level, Pass, Radiometry, ReadOptions, Scene
-
-log = logging.getLogger(__name__)
 
 # TCI code 255: 3558 in L1C (ESA's product specification); 2500 in L2A (Sen2Cor 2.8's source, and the slope of TCI red
 # against B04 in two real products of 2020 and 2021 is 2498.4).
@@ -57,23 +54,9 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
     Raises:
         IncompleteScene, GeoreferenceError, ResolutionError, AmbiguousRadiometry, CorruptScene, UnsafeInput: it cannot be read.
     """
-    warnings = list(found.warnings)
+    assets, radiometry, notes = _chosen(found, options)
+    warnings = [*found.warnings, *notes]
     level = found.level
-    radiometry = found.radiometry
-    if _has_picture_bands(found) and set(options.required) <= set(RGB):
-        assets, radiometry = _picture_bands(found, options)
-        warnings.append(_APPROXIMATE)
-    elif missing := [band for band in options.required if band not in found.assets]:
-        if not set(options.required) <= set(RGB) or not _usable_picture(found, options):
-            names = ", ".join(f"{band} ({found.expected[band]})" if band in found.expected else band for band in missing)
-            raise IncompleteScene(f"{found.where}: lacks {names}; add the missing files or download the product again")
-        if any(band in found.assets for band in RGB):
-            warnings.append(f"{', '.join(missing)} missing: the true-colour picture (TCI) is used instead of the bands")
-        assets, radiometry = _picture_bands(found, options)
-        warnings.append(_APPROXIMATE)
-    else:
-        assets = {band: asset for band, asset in found.assets.items() if band in BY_NAME}
-    quality = found.assets.get("SCL")
     if level is None:
         level = Level.RGB if radiometry.approximate else Level.L2A
         radiometry = replace(radiometry, sources={**radiometry.sources, "level": "assumed: nothing tells it"})
@@ -81,7 +64,7 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
             warnings.append("processing level unknown, taken as L2A; a STAC Item beside the files can tell it")
     if found.acquired is None:
         warnings.append("acquisition date unknown; put it into the file name (YYYYMMDD) or a STAC Item beside the files")
-    placed, quality, dropped = _place(assets, quality, options)
+    placed, quality, dropped = _place(assets, found.assets.get("SCL"), options)
     warnings += dropped
     warnings += _side_files(found.files)
     first = options.required[0]
@@ -108,6 +91,25 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
         warnings=tuple(warnings),
         seen=found.seen,
     )
+
+
+def _chosen(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radiometry, list[str]]:
+    """The bands to read: the scene's own, or those of its true-colour picture as the last resort; with what to say of it.
+
+    A product that has some of the bands is incomplete; only loose files are completed by their picture.
+    """
+    if _has_picture_bands(found) and set(options.required) <= set(RGB):
+        return *_picture_bands(found, options), [_APPROXIMATE]
+    missing = [band for band in options.required if band not in found.assets]
+    if not missing:
+        return {band: asset for band, asset in found.assets.items() if band in BY_NAME}, found.radiometry, []
+    partial = any(band in found.assets for band in RGB)
+    product = found.layout in ("SAFE", "granule")
+    if not set(options.required) <= set(RGB) or (product and partial) or not _usable_picture(found, options):
+        names = ", ".join(f"{band} ({found.expected[band]})" if band in found.expected else band for band in missing)
+        raise IncompleteScene(f"{found.where}: lacks {names}; add the missing files or download the product again")
+    notes = [f"{', '.join(missing)} missing: the true-colour picture (TCI) is used instead of the bands"] if partial else []
+    return *_picture_bands(found, options), [*notes, _APPROXIMATE]
 
 
 def _picture_bands(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radiometry]:

@@ -204,6 +204,12 @@ def test_true_colour_of_unknown_level(tmp_path):
     assert np.unique(codes(scene)[0]).tolist() == [int(np.floor(1 + 254 * (89 * 2500 / 254) / 2750 + 0.5))]
 
 
+def test_product_of_a_picture_alone(tmp_path):
+    write_safe(tmp_path, dn={}, tci=np.full((3, 200, 330), 90, np.uint8))
+    (scene,) = scenes(tmp_path)
+    assert scene.radiometry.approximate and scene.level is Level.L2A
+
+
 def test_coarse_picture_is_no_stand_in(tmp_path):
     write_safe(tmp_path, reflectance={"B02": surface()["B02"]}, tci=None)
     write_jp2(tmp_path / Safe().name / Safe().image("TCI", 60), np.full((3, 33, 55), 9, np.uint8), gsd=60.0)
@@ -287,8 +293,10 @@ def test_input_that_holds_nothing(tmp_path):
     assert refusal(tmp_path / "note.txt").error == "NotAScene"
 
 
-def test_missing_band_is_named_with_its_file(tmp_path):
-    tree = write_safe(tmp_path)
+@pytest.mark.parametrize("picture", [False, True])
+def test_missing_band_is_named_with_its_file(tmp_path, picture):
+    """A product's own 10 m picture is no excuse for a lost band."""
+    tree = write_safe(tmp_path, tci=np.full((3, 200, 330), 90, np.uint8) if picture else None)
     (tree / Safe().image("B03")).unlink()
     refused = refusal(tmp_path)
     assert refused.error == "IncompleteScene" and "T32TPR_20230614T100609_B03_10m" in refused.reason
