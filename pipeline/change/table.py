@@ -107,7 +107,7 @@ def _compared(looks: pd.DataFrame, labels: list[str], evidence: Evidence, levels
     # Without a look at the pixels only a change of class can be told; without either nothing beyond the prior.
     p_change = np.where(~np.isnan(pixels.part), fused, np.where(classified, by_class, options.prior))
     table["p_change"] = p_change.astype(np.float32)
-    table["change_vector"] = vector_probability(pixels, options.land_prior).astype(np.float32)
+    table["change_vector"] = vector_probability(pixels, options.prior, options.land_prior).astype(np.float32)
     table["change_class"] = by_class.astype(np.float32)
     table["season_days"] = _season_days(table["before_acquired"], table["after_acquired"])
     level = pd.Series(dict(levels), dtype=object)

@@ -21,12 +21,12 @@ def fused(pixels, by_class):
 def test_no_measurement_is_no_evidence():
     nothing = pixel_evidence(pd.DataFrame(index=range(3)), np.zeros(3))
     assert np.isnan(nothing.part).all()
-    assert np.isnan(vector_probability(nothing, LAND)).all()
+    assert np.isnan(vector_probability(nothing, PRIOR, LAND)).all()
 
 
 def test_neutral_evidence_leaves_the_prior():
     neutral = seen(3.0, 5.0, compared=0.0)
-    assert vector_probability(neutral, LAND)[0] == pytest.approx(LAND)
+    assert vector_probability(neutral, PRIOR, LAND)[0] == pytest.approx(LAND)
     assert fused(neutral, PRIOR) == pytest.approx(LAND)
     assert fused(neutral, np.nan) == pytest.approx(LAND)
 
