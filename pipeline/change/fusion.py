@@ -67,10 +67,12 @@ def vector_probability(pixels: PixelEvidence, prior: float, land_prior: float) -
 def fused_probability(pixels: PixelEvidence, by_class: Array, prior: float, land_prior: float) -> Array:
     """Probability (n,) that the land changed: a part of the tile, or its class.
 
-    `by_class` is the probability of a change of class under the `prior` of one, from the classes alone, NaN where
-    they are unknown. Three stories compete: nothing changed, a part changed and the class stayed, the class changed;
-    each has its prior and its evidence.
+    `by_class` is the probability of a change of class under the `prior` of one, from the classes alone. Three stories
+    compete: nothing changed, a part changed and the class stayed, the class changed; each has its prior and its
+    evidence. Where the classes are unknown (NaN) the third is not told, for season and haze change whole tiles too.
     """
-    told = np.clip(np.where(np.isnan(by_class), prior, by_class), 0.0, 1.0 - 1e-9)
-    odds = ((land_prior - prior) * np.exp(pixels.part) + (1.0 - prior) * told / (1.0 - told) * np.exp(pixels.whole)) / (1.0 - land_prior)
-    return np.asarray(odds / (1.0 + odds))
+    known = ~np.isnan(by_class)
+    part = np.exp(pixels.part) * np.where(known, land_prior - prior, land_prior)
+    told = np.clip(np.where(known, by_class, 0.0), 0.0, 1.0 - 1e-9)
+    whole = np.exp(pixels.whole) * (1.0 - prior) * told / (1.0 - told)
+    return np.asarray((part + whole) / (1.0 - land_prior + part + whole))
