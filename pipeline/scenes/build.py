@@ -184,9 +184,9 @@ def _place(
             if not is_zipped(asset.href):  # the reader walks zip members when they are unpacked anyway
                 check_structure(asset.href)
             places[asset.href] = _placed(headers[asset.href], asset, options)
-        if asset.index > headers[asset.href].count:
-            found = headers[asset.href].count
-            raise IncompleteScene(f"{display_name(asset.href)}: has {found} band(s), band {asset.index} is asked for; correct its description")
+        found, asked = headers[asset.href].count, max(asset.index, len(asset.flags))
+        if asked > found:
+            raise IncompleteScene(f"{display_name(asset.href)}: has {found} band(s), band {asked} is asked for; correct its description")
         place, borrowed = places[asset.href]
         crs = (asset.crs or options.assume_crs) if borrowed else None
         return replace(asset, gsd=round(place.gsd, 2), crs=crs, transform=asset.transform if borrowed else None), place

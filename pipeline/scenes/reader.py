@@ -24,6 +24,7 @@ from pipeline.scenes.scene import Asset, Level, Scene
 # Saturated or defective, cloud of medium and high probability, snow or ice (ESA's SCL table).
 _BRIGHT_CLASSES = (1, 8, 9, 11)
 _CEILING = 32_767
+_UNCLASSIFIED = 7
 
 Pixels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -146,8 +147,13 @@ class SceneReader:
         if quality is None:
             return None
         with guard.environment():
-            classes, _ = self._decode(quality, [quality.index], bounds, nearest=True)
-        found: npt.NDArray[np.uint8] = classes[0].astype(np.uint8)
+            indexes = list(range(1, len(quality.flags) + 1)) or [quality.index]
+            classes, inside = self._decode(quality, indexes, bounds, nearest=True)
+        if not quality.flags:
+            return np.asarray(classes[0], np.uint8)
+        found = np.where(inside, _UNCLASSIFIED, 0).astype(np.uint8)
+        for mask, code in zip(classes, quality.flags, strict=True):
+            found[mask == 1] = code
         return found
 
     def _read(self, assets: Sequence[Asset], bounds: Bounds) -> tuple[Pixels, Mask]:

@@ -23,6 +23,8 @@ T = TypeVar("T")
 _MANIFEST = "manifest.safe"
 _NOT_BANDS = {"QI_DATA", "AUX_DATA", "HTML", "qi", "auxiliary", "preview"}
 # sentinelhub-py's rule: newer baselines than those known are read by their XML, with a word.
+# L1C's mask since baseline 04.00: opaque cloud, cirrus, snow or ice (eoreader's table of its bands), as SCL codes.
+_L1C_MASK, _L1C_FLAGS = "QI_DATA/MSK_CLASSI_B00.jp2", (9, 10, 11)
 NEWEST_BASELINE = (5, 12)
 OFFSETS_SINCE = (4, 0)
 
@@ -188,6 +190,8 @@ def granule_scene(files: Files, product: Product | None, product_xml: tuple[File
             transform=(float(size), 0.0, corner[0], 0.0, -float(size), corner[1]) if size and corner else None,
             checksum=entry.checksum,
         )
+    if level is Level.L1C and _L1C_MASK in files.sizes:
+        assets["SCL"] = Asset(files.href(_L1C_MASK), nodata=None, flags=_L1C_FLAGS)
     tile = granule.tile or _first(fact.tile for fact in [facts(files.root.name), *named])
     platform = (product.platform if product else None) or _first(fact.platform for fact in named)
     start = product.start if product and product.start else _first(fact.acquired for fact in named)

@@ -31,7 +31,8 @@ class Asset:
     `gsd` is the pixel size in metres as stored. `picture` marks a band of an 8-bit picture, whose DN 0 is no data
     only where all its bands are 0; `alpha` is the file's opacity band, if any. `crs` (EPSG code or WKT) and
     `transform` stand in for georeferencing that the file lacks. `checksum` is what the product's manifest says
-    of the file, such as `MD5:ec12...`.
+    of the file, such as `MD5:ec12...`. `flags` are the scene classes (codes of the SCL) that a mask file's bands,
+    from the first, mark with 1; empty where the file holds the codes themselves.
     """
 
     href: str
@@ -45,6 +46,7 @@ class Asset:
     crs: int | str | None = None
     transform: tuple[float, float, float, float, float, float] | None = None
     checksum: str | None = None
+    flags: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

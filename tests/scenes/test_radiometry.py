@@ -410,3 +410,25 @@ def test_overlays_are_looked_at_too(tmp_path):
         found += scenes(tmp_path / name)
     found_codes, valid = codes(replace(found[0], overlays=(found[1],)))
     assert valid.all() and np.array_equal(found_codes, truth(surface()))
+
+
+@pytest.mark.parametrize("state", ["whole", "damaged", "one band"])
+def test_cloud_mask_of_l1c(tmp_path, state):
+    """Since baseline 04.00 L1C products carry opaque cloud, cirrus and snow as three bands of 60 m."""
+    product = Safe(level="L1C")
+    write_safe(tmp_path, product, surface(240, 360))
+    mask = np.zeros((3, 40, 60), np.uint8)
+    mask[0, :10], mask[1, 10:20], mask[2, 20:30] = 1, 1, 1
+    path = tmp_path / product.name / "GRANULE" / product.granule / "QI_DATA" / "MSK_CLASSI_B00.jp2"
+    write_jp2(path, mask if state != "one band" else mask[:1], gsd=60.0)
+    if state == "damaged":
+        path.write_bytes(path.read_bytes()[:200])
+    (scene,) = scenes(tmp_path)
+    if state != "whole":
+        assert scene.quality is None and any("cloud mask is left out" in text for text in scene.warnings)
+        return
+    with SceneReader(scene) as reader:
+        found = reader.read_quality(scene.bounds)
+        beyond = reader.read_quality((scene.bounds[0] - 640, scene.bounds[1], scene.bounds[0], scene.bounds[3]))
+    assert found[::60, 0].tolist() == [9, 10, 11, 7] and not beyond.any()
+    assert np.array_equal(codes(scene)[0], truth(surface(240, 360)))
