@@ -143,7 +143,7 @@ def render_atlas(collected: AtlasInput, legend: Legend, out: Path, options: Atla
 
 
 def _compose(meta: Mapping[str, Any], texts: Mapping[str, str]) -> str:
-    m = folium.Map(tiles=None, control_scale=False, font_size="12px", min_zoom=3, max_zoom=16, zoom_snap=0.25, wheel_px_per_zoom_level=90, world_copy_jump=True)
+    m = folium.Map(tiles=None, control_scale=False, font_size="12px", min_zoom=3, max_zoom=16, zoom_snap=0.25, wheel_px_per_zoom_level=90)
     m.default_js, m.default_css = [], []
     figure: Any = m.get_root()
     # folium draws ids at random; fixed ones make equal inputs give equal pages.
@@ -151,13 +151,13 @@ def _compose(meta: Mapping[str, Any], texts: Mapping[str, str]) -> str:
     figure.title = _escaped(str(meta["title"]))
     images = " ".join(dict.fromkeys(entry["host"] for entry in meta["basemaps"]))
     policy = f"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob: {images}; base-uri 'none'; form-action 'none'"
-    figure.header.add_child(_Inline(f'meta http-equiv="Content-Security-Policy" content="{policy.strip()}"', ""), name="policy")
+    figure.header.add_child(Element(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'), name="policy")
     m.fit_bounds(meta["bounds"])
     for number, child in enumerate(m._children.values()):
         child._id = f"part_{number}"
     LandCoverAtlas(meta, texts).add_to(m)
     html: str = figure.render()
-    return html.replace("</meta>", "").replace("<html>", '<html lang="en">', 1)
+    return html.replace("<html>", '<html lang="en">', 1)
 
 
 def _escaped(text: str) -> str:
@@ -182,6 +182,7 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         ],
         "scenes": [_scene(scene, legend) for scene in collected.scenes],
         "refusals": [{"id": refusal.id, "error": refusal.error, "reason": refusal.reason} for refusal in collected.refusals],
+        "software": next((str(scene.metadata["software"]) for scene in collected.scenes if "software" in scene.metadata), None),
         "assessment": json.loads(json.dumps(collected.assessment)) if collected.assessment else None,
         "model": json.loads(json.dumps(collected.model, default=str)),
         "mode": options.mode if len(dates) > 1 else "map",

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pyproj import Transformer
 
-from pipeline.atlas.collect import CHANGE_STATES, OUTSIDE, PERCENT_UNKNOWN, SceneTiles, TileChanges
+from pipeline.atlas.collect import OUTSIDE, PERCENT_UNKNOWN, SceneTiles, TileChanges
 from pipeline.grid import TileGrid
 from pipeline.legend import TileState
 
@@ -261,6 +261,6 @@ def _pair(change: TileChanges, number: int, plane: Plane, dates: tuple[date, ...
         return out
 
     kinds = [None if values is None else spread(values) for values in (change.vector, change.label)]
-    state = spread(change.state)
-    state[(state != PERCENT_UNKNOWN) & (state >= len(CHANGE_STATES))] = PERCENT_UNKNOWN
-    return Pair(dates.index(change.before), dates.index(change.after), number, spread(change.p_change), state, *kinds)
+    p_change, state = spread(change.p_change), spread(change.state)
+    state[p_change == PERCENT_UNKNOWN] = PERCENT_UNKNOWN
+    return Pair(dates.index(change.before), dates.index(change.after), number, p_change, state, *kinds)

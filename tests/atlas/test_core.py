@@ -187,7 +187,7 @@ def test_transitions_sum_what_the_states_say(engine, tiles):
 def test_the_estimate_never_calls_doubt_change(engine, tiles):
     """Two answers of 95 % that differ are no change with 2 % expected, two of 99.9 % are."""
     rate = """(function (sure, second) {
-        const s = Atlas.largestAgreement([[1, sure], [2, second]], [[3, sure], [4, second]]);
+        const s = Atlas.largestAgreement(1, sure, 2, second, 3, sure, 4, second);
         return 0.02 * (1 - s) / 9 / (0.02 * (1 - s) / 9 + 0.98 * s);
     })"""
     assert engine(f"{rate}(0.95, 0.03)") < 0.2
@@ -199,7 +199,7 @@ def test_the_largest_agreement_bounds_every_pair_of_distributions(engine):
     shares = generator.dirichlet(np.full(6, 0.4), (400, 2))
     order = np.argsort(-shares, axis=2)[:, :, :2]
     best = [[[[int(c), float(pair[side][c])] for c in order[k, side]] for side in (0, 1)] for k, pair in enumerate(shares)]
-    bounds = np.array(engine(f"{json.dumps(best)}.map(([a, b]) => Atlas.largestAgreement(a, b))"))
+    bounds = np.array(engine(f"{json.dumps(best)}.map((both) => Atlas.largestAgreement(...both.flat(2)))"))
     agreement = (shares[:, 0] * shares[:, 1]).sum(axis=1)
     assert (bounds >= agreement - 1e-12).all()
     assert (bounds <= 1).all()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
 
-from pipeline.atlas.collect import OUTSIDE, SceneTiles
+from pipeline.atlas.collect import OUTSIDE, SceneTiles, TileChanges
 from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, OUTSIDE_BYTE, STATE_BYTES, build_payload, class_bytes, find_planes
 from pipeline.legend import TileState
 
@@ -125,3 +125,23 @@ def test_the_core_reads_back(collected):
         assert (plane[~known] >= MAX_CLASSES).all()
         at += plane.size
     assert sum(plane.rows * plane.cols for plane in payload.planes) == payload.size
+
+
+def test_changes_lie_on_their_tiles_and_doubtful_rows_are_unknown():
+    one, two = scene("a"), scene("b", day=2)
+    change = TileChanges(
+        epsg=32632,
+        before=one.day,
+        after=two.day,
+        index=np.array([[10, 50], [12, 46], [11, 48], [99, 99]]),
+        p_change=np.array([10, 90, 255, 50], np.uint8),
+        state=np.array([0, 2, 1, 1], np.uint8),
+    )
+    (pair,) = build_payload([one, two], (change,)).pairs
+    assert (pair.before, pair.after, pair.plane) == (0, 1, 0)
+    assert pair.p_change[0, 0] == 10
+    assert pair.p_change[4, 2] == 90
+    assert pair.state[4, 2] == 2
+    assert (pair.state == 255).sum() == 13
+    elsewhere = replace(change, epsg=32633)
+    assert build_payload([one, two], (elsewhere,)).pairs == ()

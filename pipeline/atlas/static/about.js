@@ -49,6 +49,7 @@
       el("p", { class: "note" }, "Confidence is the model's calibrated probability for the class: of tiles with 80 %, about 80 in 100 should be right where the land is like that of the training data. Places unlike it are left unclassified where the model notices."),
       el("dl", { class: "facts" },
         fact("Model", (model.name || "unknown") + (model.architecture ? ", " + model.architecture : "")),
+        Object.entries(model.trained_on || {}).filter(([, value]) => typeof value === "string" || typeof value === "number").slice(0, 4).map(([name, value]) => fact("Training: " + name.replace(/_/g, " "), String(value))),
         found.map(({ name, value }) => fact(name, percent(value))),
         model.temperature ? fact("Calibration", "temperature " + Number(model.temperature).toFixed(2)) : null,
         fact("Made by", meta.software || "landcover-atlas")),

@@ -153,15 +153,15 @@
      * p_change < 0.1; else undecided.
      */
     estimate(before, after, change) {
-      const k = this.classCount, q = this.meta.changePrior, details = this.details;
+      const k = this.classCount, q = this.meta.changePrior, { runnerUp, runnerUpConfidence } = this.details;
       const ca = this.classes[before], cb = this.classes[after], pa = this.confidence[before], pb = this.confidence[after];
       for (let i = 0; i < ca.length; i++) {
         const a = ca[i], b = cb[i];
         if (a >= k || b >= k || change.state[i] !== UNKNOWN) continue;
         change.estimated = true;
         const s = largestAgreement(
-          [[a, (pa[i] & PERCENT) / 100], [details.runnerUp[before][i], details.runnerUpConfidence[before][i] / 100]],
-          [[b, (pb[i] & PERCENT) / 100], [details.runnerUp[after][i], details.runnerUpConfidence[after][i] / 100]],
+          a, (pa[i] & PERCENT) / 100, runnerUp[before][i], runnerUpConfidence[before][i] / 100,
+          b, (pb[i] & PERCENT) / 100, runnerUp[after][i], runnerUpConfidence[after][i] / 100,
         );
         const moved = q * (1 - s) / (k - 1), p = moved / (moved + (1 - q) * s);
         change.percent[i] = Math.round(100 * p);
@@ -198,21 +198,19 @@
   }
 
   /**
-   * The largest sum of products of two class distributions of which the two best classes are known: [class, share] each,
-   * best first. What a date does not name is spread so that it helps most, no class beyond the second's share.
+   * The largest sum of products of two class distributions of which the two best classes are known: a and c with shares
+   * a1 >= a2 before, b and d with b1 >= b2 after. What a date does not name is spread so that it helps most, no class
+   * beyond the second's share. Flat arguments, because it runs once a tile.
    */
-  function largestAgreement(before, after) {
-    let sum = 0;
-    const onlyBefore = [], onlyAfter = after.filter(([c]) => before.every(([d]) => d !== c)).map(([, p]) => p);
-    for (const [c, p] of before) {
-      const same = after.find(([d]) => d === c);
-      if (same) sum += p * same[1];
-      else onlyBefore.push(p);
-    }
-    const restBefore = Math.max(0, 1 - before[0][1] - before[1][1]), restAfter = Math.max(0, 1 - after[0][1] - after[1][1]);
-    const mostBefore = Math.min(restBefore, before[1][1]), mostAfter = Math.min(restAfter, after[1][1]);
-    const help = (named, most, rest) => (named[0] || 0) * most + (named[1] || 0) * (rest - most);
-    sum += help(onlyBefore, mostAfter, restAfter) + help(onlyAfter, mostBefore, restBefore);
+  function largestAgreement(a, a1, c, a2, b, b1, d, b2) {
+    let sum = 0, before1 = 0, before2 = 0, after1 = 0, after2 = 0; // shares of classes that only one date names, larger first
+    if (a === b) sum += a1 * b1; else if (a === d) sum += a1 * b2; else before1 = a1;
+    if (c === b) sum += a2 * b1; else if (c === d) sum += a2 * b2; else if (before1) before2 = a2; else before1 = a2;
+    if (b !== a && b !== c) after1 = b1;
+    if (d !== a && d !== c) { if (after1) after2 = b2; else after1 = b2; }
+    const restBefore = Math.max(0, 1 - a1 - a2), restAfter = Math.max(0, 1 - b1 - b2);
+    const mostBefore = Math.min(restBefore, a2), mostAfter = Math.min(restAfter, b2);
+    sum += before1 * mostAfter + before2 * (restAfter - mostAfter) + after1 * mostBefore + after2 * (restBefore - mostBefore);
     return Math.min(1, sum + Math.min(mostBefore * restAfter, mostAfter * restBefore));
   }
 

@@ -64,7 +64,6 @@
 
     buildShell() {
       const { meta } = this;
-      document.documentElement.lang = "en";
       this.tabs = el("div", { class: "tabs", role: "group", "aria-label": "Mode" });
       const modes = meta.dates.length > 1 ? [["map", "Map"], ["swipe", "Swipe"], ["change", "Change"]] : [];
       for (const [mode, name] of modes) this.tabs.append(el("button", { type: "button", "data-mode": mode, onclick: () => this.setMode(mode) }, name));
