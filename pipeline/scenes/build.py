@@ -59,7 +59,7 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
     level = found.level
     if level is None:
         level = Level.RGB if radiometry.approximate else Level.L2A
-        radiometry = replace(radiometry, sources={**radiometry.sources, "level": "assumed: nothing tells it"})
+        radiometry = replace(radiometry, sources={**radiometry.sources, "level": "assumed (nothing tells it)"})
         if not radiometry.approximate:
             warnings.append("processing level unknown, taken as L2A; a STAC Item beside the files can tell it")
     if found.acquired is None:

@@ -161,7 +161,7 @@ def _rasters(names: list[str], files: Files, options: ReadOptions) -> Iterator[S
         try:
             yield raster.raster_scene(name, files, options)
         except NotAScene as error:
-            log.info("%s", error)
+            log.debug("%s", error)
         except PipelineError as error:
             yield _refusal(error, name, files)
 

@@ -12,7 +12,7 @@ from pipeline.scenes.names import facts, split_band
 from pipeline.scenes.scene import Asset, Level, Radiometry, ReadOptions, Scene
 
 # In a STAC-less folder the usual scale is Sentinel-2's 10,000 and the pixels must confirm the offset.
-ASSUMED = {"quantification": "assumed: Sentinel-2's usual value", "offset": "assumed: none; the pixel test must agree"}
+ASSUMED = {"quantification": "assumed (Sentinel-2's usual value)", "offset": "assumed none (the pixel test must agree)"}
 
 
 def groups(names: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]:

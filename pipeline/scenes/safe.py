@@ -240,7 +240,7 @@ def _radiometry(product: Product | None, options: ReadOptions, where: str) -> tu
     sources = {}
     if quantification is None:
         quantification = 10_000.0
-        sources["quantification"] = "assumed: Sentinel-2's usual value"
+        sources["quantification"] = "assumed (Sentinel-2's usual value)"
     elif product:
         sources["quantification"] = product.source
     bands = [band.name for band in BANDS]

@@ -114,7 +114,7 @@ def item_scene(item: Mapping[str, Any], name: str, files: Files, options: ReadOp
         offsets = dict.fromkeys(offsets, options.offset)
         told = True
     origin = "--offset" if options.offset is not None else PurePosixPath(name).name
-    sources = {"offset": origin if told else "assumed: the Item does not tell"}
+    sources = {"offset": origin if told else "assumed none (the Item does not tell)"}
     level = _level(item)
     if level:
         sources["level"] = PurePosixPath(name).name
