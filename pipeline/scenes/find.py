@@ -150,11 +150,10 @@ def _rasters(names: list[str], files: Files, options: ReadOptions) -> Iterator[S
         except guard.READ_ERRORS as error:
             shown = guard.printable(name)
             yield _refusal(CorruptScene(f"{shown}: does not read ({guard.one_line(error)}); check its permissions or get it again"), name, files)
-    grouped = loose.groups(good)
-    claimed = set()
-    for (home, stem), bands in sorted(grouped.items()):
-        claimed |= {name for name in good if loose.groups([name]) and next(iter(loose.groups([name]))) == (home, stem)}
-        yield from _attempt(partial(loose.loose_scene, home, stem, bands, files, options), f"{home}/{stem}", files)
+    claimed: set[str] = set()
+    for (home, stem), group in sorted(loose.groups(good).items()):
+        claimed |= group.members
+        yield from _attempt(partial(loose.loose_scene, home, stem, group.bands, files, options), f"{home}/{stem}", files)
     for name in good:
         if name in claimed:
             continue

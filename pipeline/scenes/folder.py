@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from pipeline.bands import BY_NAME
 from pipeline.errors import PipelineError
@@ -15,20 +16,29 @@ from pipeline.scenes.scene import Asset, Level, Radiometry, ReadOptions, Scene
 ASSUMED = {"quantification": "assumed (Sentinel-2's usual value)", "offset": "assumed none (the pixel test must agree)"}
 
 
-def groups(names: Iterable[str]) -> dict[tuple[str, str], dict[str, str]]:
-    """Band files by folder and common stem: band (or TCI, SCL) to the file with the finest pixels."""
-    found: dict[tuple[str, str], dict[str, tuple[int, str]]] = {}
+class Group(NamedTuple):
+    """Band files of one scene: band (or TCI, SCL) to the file with the finest pixels, and all `members`, coarser copies included."""
+
+    bands: dict[str, str]
+    members: set[str]
+
+
+def groups(names: Iterable[str]) -> dict[tuple[str, str], Group]:
+    """Band files by their folder and the stem that they share."""
+    found: dict[tuple[str, str], Group] = {}
+    sizes: dict[str, int] = {}
     for name in sorted(names):
         path = PurePosixPath(name)
         rest, band, size = split_band(path.stem)
         if band is None:
             continue
         folder = path.parent.parent if path.parent.name in ("R10m", "R20m", "R60m") else path.parent
-        size = size or (int(path.parent.name[1:3]) if folder != path.parent else BY_NAME[band].gsd if band in BY_NAME else 10)
-        bands = found.setdefault((folder.as_posix(), rest), {})
-        if band not in bands or size < bands[band][0]:
-            bands[band] = size, name
-    return {key: {band: name for band, (_, name) in bands.items()} for key, bands in found.items()}
+        sizes[name] = size or (int(path.parent.name[1:3]) if folder != path.parent else BY_NAME[band].gsd if band in BY_NAME else 10)
+        group = found.setdefault((folder.as_posix(), rest), Group({}, set()))
+        group.members.add(name)
+        if band not in group.bands or sizes[name] < sizes[group.bands[band]]:
+            group.bands[band] = name
+    return found
 
 
 def loose_scene(folder: str, stem: str, bands: Mapping[str, str], files: Files, options: ReadOptions) -> Scene:

@@ -76,13 +76,6 @@ def sniff(head: bytes, name: str) -> str:
     raise NotAScene(f"{name}: neither GeoTIFF nor JPEG 2000 by its first bytes; remove it or convert it")
 
 
-def is_raster(path: Path) -> bool:
-    """Whether the first bytes of a local file are a GeoTIFF's or JPEG 2000's."""
-    with path.open("rb") as stream:
-        head = stream.read(MAGIC_BYTES)
-    return any(head.startswith(magic) for magic in _MAGIC)
-
-
 def zip_href(archive: Path, member: str) -> str:
     """GDAL's path of a zip's member; the braces take any file name, such as `X.SAFE (1).zip`."""
     return f"{_ZIP}{{{archive}}}/{member}"

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from math import isfinite
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 from xml.etree.ElementTree import Element
 
@@ -174,22 +174,11 @@ def granule_scene(files: Files, product: Product | None, product_xml: tuple[File
     images = _images(files)
     if not images:
         raise IncompleteScene(f"{where}: holds metadata but no band images; download the whole product")
-    assets = {}
-    listed = product.listed if product else {}
     home = product_xml[0].root / _parent(product_xml[1]) if product_xml else files.root
-    for band, (name, size) in images.items():
-        corner = granule.corners.get(size or 0)
-        entry = listed.get((files.root / name).relative_to(home).as_posix(), Listed(None, None))
-        if entry.size is not None and entry.size != files.sizes[name]:
-            raise CorruptScene(f"{where}: {PurePosixPath(name).name} has {files.sizes[name]} bytes, the manifest says {entry.size}; download it again")
-        assets[band] = Asset(
-            files.href(name),
-            scale=scale,
-            offset=offsets.get(band, 0.0) * scale,
-            crs=granule.epsg,
-            transform=(float(size), 0.0, corner[0], 0.0, -float(size), corner[1]) if size and corner else None,
-            checksum=entry.checksum,
-        )
+    assets = {
+        band: replace(asset, scale=scale, offset=offsets.get(band, 0.0) * scale)
+        for band, asset in _assets(files, images, granule, product.listed if product else {}, home, where).items()
+    }
     if level is Level.L1C and _L1C_MASK in files.sizes:
         assets["SCL"] = Asset(files.href(_L1C_MASK), nodata=None, flags=_L1C_FLAGS)
     tile = granule.tile or _first(fact.tile for fact in [facts(files.root.name), *named])
@@ -219,6 +208,25 @@ def granule_scene(files: Files, product: Product | None, product_xml: tuple[File
         ),
         options,
     )
+
+
+def _assets(
+    files: Files, images: Mapping[str, tuple[str, int | None]], granule: Granule, listed: Mapping[str, Listed], home: Path, where: str
+) -> dict[str, Asset]:
+    """Each image with the place that the granule's XML gives it and the checksum that the manifest states.
+
+    Raises:
+        CorruptScene: a file's size is not the manifest's.
+    """
+    assets = {}
+    for band, (name, size) in images.items():
+        corner = granule.corners.get(size or 0)
+        entry = listed.get((files.root / name).relative_to(home).as_posix(), Listed(None, None))
+        if entry.size is not None and entry.size != files.sizes[name]:
+            raise CorruptScene(f"{where}: {PurePosixPath(name).name} has {files.sizes[name]} bytes, the manifest says {entry.size}; download it again")
+        place = (float(size), 0.0, corner[0], 0.0, -float(size), corner[1]) if size and corner else None
+        assets[band] = Asset(files.href(name), crs=granule.epsg, transform=place, checksum=entry.checksum)
+    return assets
 
 
 def _expected(product: Product | None) -> dict[str, str]:

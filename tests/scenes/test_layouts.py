@@ -1,6 +1,8 @@
 """Every layout is found once, with its date, level and radiometry, and gives the same pixels."""
 
 import shutil
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -374,3 +376,10 @@ def test_pixel_test_on_real_scenes(shared_data):
         assert darkest < DARK < darkest + 0.1
         checked += 1
     assert checked >= 12
+
+
+def test_finding_scenes_imports_nothing_heavy():
+    heavy = ("geopandas", "pandas", "pystac", "tensorflow", "keras", "openvino", "scipy", "matplotlib")
+    code = f"import sys, pipeline.scenes.find; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert done.stdout.strip() == "[]"
