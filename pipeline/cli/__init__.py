@@ -16,6 +16,7 @@ _VERBS: Final = {
     "areas": "areas",
     "sample": "areas",
     "assess": "areas",
+    "change": "change",
     "simulate": "scenes",
     "train": "train",
     "evaluate": "models",

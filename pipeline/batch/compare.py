@@ -1,0 +1,95 @@
+"""Two finished runs or scenes against each other: the table of changes, the matrix in hectares, the page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline import __version__
+from pipeline.atlas.collect import AtlasInput, collect, read_changes
+from pipeline.atlas.page import AtlasOptions, render_atlas
+from pipeline.batch import outputs
+from pipeline.batch.changes import CHANGES, EVIDENCE
+from pipeline.batch.files import write_text
+from pipeline.batch.run import PAGE, RUN_REPORT, scene_folders
+from pipeline.change import ChangeOptions, changes, from_to, totals
+from pipeline.errors import OutputError, TileTableError
+from pipeline.legend import Legend
+from pipeline.tiles import read_metadata, read_table, write_table
+
+MATRIX = "from-to.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Where a comparison was written, and its totals (one row a pair of days, see `pipeline.change.totals`)."""
+
+    table: Path
+    matrix: Path
+    page: Path
+    totals: pd.DataFrame
+
+
+def find_scenes(name: str, tiles: Path) -> list[Path]:
+    """The scene folders that a name means: a run's or scene's own folder, or a scene or model below `tiles`.
+
+    Raises:
+        TileTableError: there is no such result.
+    """
+    places = [Path(name), tiles / name, *(path / name for path in sorted(tiles.glob("*")))]
+    for place in places:
+        if (place / outputs.TABLE).is_file():
+            return [place]
+        if (place / RUN_REPORT).is_file() and (found := scene_folders(place)):
+            return found
+    known = sorted(path.parent.name for path in tiles.glob(f"*/*/{outputs.TABLE}"))
+    raise TileTableError(f"{name}: neither a run nor a scene with results; name a folder of results, or one of {', '.join(known) or 'none yet'}")
+
+
+def compare(before: Sequence[Path], after: Sequence[Path], out: Path, legend: Legend, options: ChangeOptions = ChangeOptions()) -> Comparison:
+    """Writes `changes.parquet`, `from-to.csv` and a page that opens on Change into `out`.
+
+    What the pixels say is taken from the run that saw both scenes; without such a run the classes alone decide.
+
+    Raises:
+        TileTableError: a table is damaged, or no place lies in both.
+        OutputError: `out` cannot be written.
+    """
+    folders = [*before, *(folder for folder in after if folder not in before)]
+    tables = [read_table(folder / outputs.TABLE) for folder in folders]
+    levels = {folder.name: str(read_metadata(folder / outputs.TABLE).get("level")) for folder in folders}
+    found = changes(tables, _kept_evidence(folders), levels, options)
+    one, other = ({folder.name for folder in side} for side in (before, after))
+    first, second = found["before"].astype(str), found["after"].astype(str)
+    found = found[(first.isin(one) & second.isin(other)) | (first.isin(other) & second.isin(one))]
+    if found.empty:
+        raise TileTableError(f"{before[0].name} and {after[0].name}: no tile carries an answer in both; compare scenes of one place")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be made ({error.strerror}); choose another --out folder") from error
+    write_table(found.reset_index(drop=True), out / CHANGES, {"software": f"landcover-atlas {__version__}", "scenes": sorted(levels)})
+    write_text(out / MATRIX, from_to(found).to_csv())
+    page = render_atlas(_seen(folders, out / CHANGES), legend, out / PAGE, AtlasOptions(mode="change"))
+    return Comparison(out / CHANGES, out / MATRIX, page, totals(found))
+
+
+def _kept_evidence(folders: Sequence[Path]) -> dict[tuple[str, str], pd.DataFrame]:
+    names = {folder.name for folder in folders}
+    kept = {}
+    for path in sorted({path for folder in folders for path in (folder.parent / EVIDENCE).glob("*--*.parquet")}):
+        before, _, rest = path.name.partition("--")
+        after = rest.rsplit(".", 2)[0]
+        if {before, after} <= names:
+            kept[before, after] = pd.read_parquet(path)
+    return kept
+
+
+def _seen(folders: Sequence[Path], table: Path) -> AtlasInput:
+    """What the page shows of these scenes, whichever runs they come from."""
+    runs = [collect(parent) for parent in dict.fromkeys(folder.parent for folder in folders)]
+    names = {folder.name for folder in folders}
+    scenes = {scene.id: scene for run in runs for scene in run.scenes if scene.id in names}
+    ordered = tuple(sorted(scenes.values(), key=lambda scene: (scene.day, scene.id)))
+    return replace(runs[0], scenes=ordered, refusals=(), changes=read_changes(table, {scene.id: scene.day for scene in ordered}))

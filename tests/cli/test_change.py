@@ -1,0 +1,55 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import geopandas as gpd
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from pipeline.batch.run import run
+from pipeline.cli import main
+from tests.batch.test_run import options, scenes  # noqa: F401 - fixtures
+
+
+@pytest.fixture
+def two_runs(options, scenes, tmp_path):  # noqa: F811 - fixtures
+    """One place in two runs, a year apart."""
+    later = replace(scenes[0], id="scene-later", acquired=scenes[0].acquired + timedelta(days=365))
+    other = replace(options, tiles=tmp_path / "tiles-later", maps=tmp_path / "maps-later")
+    run(scenes[:1], options)
+    run([later], other)
+    return options.tiles, other.tiles
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(main, ["change", *(str(argument) for argument in arguments)])
+
+
+def test_two_runs_become_a_table_a_matrix_and_a_page(two_runs, tmp_path):
+    first, second = two_runs
+    answer = invoke(first / "fake", second / "fake", "--out", tmp_path / "out")
+    assert answer.exit_code == 0, answer.output
+    assert "2024-06-01 to 2025-06-01" in answer.output and "expected to be false" in answer.output
+    table = gpd.read_parquet(tmp_path / "out" / "changes.parquet")
+    assert set(table["before"]) == {"scene-0"} and set(table["after"]) == {"scene-later"}
+    assert (table["state"] != "changed").all()  # the same pixels twice
+    assert pd.read_csv(tmp_path / "out" / "from-to.csv", index_col=0).to_numpy().sum() == 0
+    assert '"mode": "change"' in (tmp_path / "out" / "atlas.html").read_text()
+
+
+def test_two_scenes_by_name(options, scenes, tmp_path):  # noqa: F811 - fixtures
+    later = replace(scenes[0], id="scene-later", acquired=scenes[0].acquired + timedelta(days=365))
+    run([scenes[0], later, scenes[2]], options)
+    answer = invoke("scene-0", "scene-later", "--tiles", options.tiles, "--out", tmp_path / "out")
+    assert answer.exit_code == 0, answer.output
+    page = (tmp_path / "out" / "atlas.html").read_text()
+    assert "scene-later" in page and "scene-2" not in page
+
+
+def test_what_cannot_be_compared_is_told(two_runs, tmp_path):
+    first, _ = two_runs
+    answer = invoke("scene-0", "unheard-of", "--tiles", first, "--out", tmp_path / "out")
+    assert answer.exit_code == 1 and "unheard-of: neither a run nor a scene" in answer.output and "scene-0" in answer.output
+    answer = invoke("scene-0", "scene-0", "--tiles", first, "--out", tmp_path / "out")
+    assert answer.exit_code == 1 and "no tile carries an answer in both" in answer.output
+    assert not (tmp_path / "out").exists()
