@@ -121,7 +121,7 @@ def collect(model_folder: Path) -> AtlasInput:
     )
     model = next((scene.metadata["model"] for scene in scenes if isinstance(scene.metadata.get("model"), Mapping)), {"name": model_folder.name})
     days = {scene.id: scene.day for scene in scenes}
-    changes = _read_changes(model_folder / "changes.parquet", days)
+    changes = read_changes(model_folder / "changes.parquet", days)
     return AtlasInput(labels, tuple(scenes), refusals, changes, model, _read_assessment(model_folder / "assessment.json"))
 
 
@@ -238,7 +238,7 @@ def _read_quicklook(path: Path, item: Mapping[str, Any]) -> Quicklook | None:
     return Quicklook(path.read_bytes(), ((float(south), float(west)), (float(north), float(east))))
 
 
-def _read_changes(path: Path, days: Mapping[str, date]) -> tuple[TileChanges, ...]:
+def read_changes(path: Path, days: Mapping[str, date]) -> tuple[TileChanges, ...]:
     """The table of changes by zone and pair of days; `before` and `after` name scenes, `days` tells when they were."""
     if not path.is_file():
         return ()

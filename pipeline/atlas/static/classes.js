@@ -56,7 +56,7 @@
       classes.forEach((_, k) => { total += areas[k]; most = Math.max(most, areas[k]); });
       const order = classes.map((_, k) => k).sort((a, b) => areas[b] - areas[a] || a - b);
       part.remark.textContent = compare ? day(meta.dates[state.before]) + " → " + day(meta.dates[state.after]) : day(meta.dates[state.after]);
-      const head = el("tr", {}, el("th", { scope: "col" }, el("span", { class: "unseen" }, "Shown")), el("th", { scope: "col" }, el("span", { class: "unseen" }, "Class")), series ? el("th", { scope: "col" }, "trend") : null, el("th", { scope: "col", class: "figure" }, "ha"), el("th", { scope: "col", class: "figure" }, before ? "change" : "share"));
+      const head = el("tr", {}, el("th", { scope: "col" }, el("span", { class: "unseen" }, "Shown")), el("th", { scope: "col" }, el("span", { class: "unseen" }, "Class")), series ? el("th", { scope: "col" }, "trend") : null, el("th", { scope: "col", class: "figure" }, "ha"), el("th", { scope: "col", class: "figure", title: before ? "Difference of the two counts; Change tells what of it can be believed" : null }, before ? "difference" : "share"));
       const without = states.filter(([code]) => areas[code]).map(([code, name]) => el("span", { class: "state" }, el("i", { class: "swatch state-" + code }), name + " " + number(areas[code] * data.hectares) + " ha"));
       const every = state.shown.every(Boolean);
       Atlas.redraw(part.body,

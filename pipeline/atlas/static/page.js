@@ -142,7 +142,7 @@
     /** Changes the mode; where two dates are needed, picks two that the view has, the latest ones unless it has those shown. */
     setMode(mode) {
       const { state } = this, here = this.datesInView(), changes = { mode, pair: null, blink: false };
-      if (state.labelling && mode !== "map") return;
+      if (state.labelling && mode !== "map") { this.notice("Leave the labelling first."); return; }
       if (mode !== "map" && !(here.includes(state.before) && here.includes(state.after) && state.before < state.after)) {
         const after = here.includes(state.after) && state.after > here[0] ? state.after : here[here.length - 1];
         const earlier = here.filter((date) => date < after);
