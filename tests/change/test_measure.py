@@ -111,6 +111,37 @@ def test_holes_are_no_change(tmp_path):
     assert np.nanmax(pictures["magnitude"]) < 1.5
 
 
+def test_cloud_is_not_compared(tmp_path, monkeypatch):
+    """Medium cloud over the second date's north-west tile and half of the next: neither looks changed."""
+    import pipeline.change.measure as measure
+    from pipeline.tiling import blocks
+
+    before = ground()
+    after = before + np.random.default_rng(0).normal(0, 0.003, before.shape)
+    after[:, :64, :96] = 0.6
+    first, second = scene(tmp_path / "a", before, "20200601"), scene(tmp_path / "b", after, "20210601")
+
+    def overcast(one, grid, bands):
+        for block in blocks(one, grid, bands):
+            quality = np.full(block.valid.shape, 5, np.uint8)
+            if one.acquired == second.acquired and block.origin.row == 7807:
+                quality[:64, :96] = 8
+            yield replace(block, quality=quality)
+
+    monkeypatch.setattr(measure, "blocks", overcast)
+    pictures = by_tile(evidence(first, second, TileGrid(EPSG)))
+    assert np.isnan(pictures["magnitude"][0, 0])
+    assert pictures["compared"][0, 1] == pytest.approx(0.5)
+    assert np.nanmax(pictures["magnitude"]) < 1.5
+
+
+def test_open_sea_gives_no_change(tmp_path):
+    sea = np.broadcast_to(np.array(WATER)[:, None, None], (4, ROWS, COLUMNS)) + np.random.default_rng(3).normal(0, 0.002, (4, ROWS, COLUMNS))
+    found = evidence(scene(tmp_path / "a", sea, "20200601"), scene(tmp_path / "b", sea + 0.02, "20210601"), TileGrid(EPSG))
+    assert len(found) == ROWS * COLUMNS // 64**2
+    assert (found[["magnitude", "difference"]] == 0).all().all()
+
+
 def test_scenes_without_common_ground_or_bands_give_no_evidence(tmp_path):
     one = scene(tmp_path, ground(), "20200601")
     left, bottom, right, top = one.bounds

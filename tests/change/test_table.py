@@ -197,6 +197,12 @@ def test_tiles_of_two_zones_come_in_degrees():
     assert found.geometry.bounds["miny"].between(44, 46).all()
 
 
+def test_nothing_but_cloud_gives_an_empty_table():
+    cloudy = [table(name, 0, days=days, states=dict.fromkeys(range(COUNT), -2)) for name, days in (("a", 0), ("b", 9))]
+    assert changes(cloudy).empty
+    assert scene_pairs(cloudy).empty
+
+
 def test_no_common_tile_gives_an_empty_table():
     found = transitions(table("a", 0), table("b", 0, days=9, index=INDEX + 50))
     assert found.empty
