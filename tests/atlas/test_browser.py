@@ -26,12 +26,13 @@ class Opened:
     def __init__(self, browser, path: Path, hash_: str = "", **context):
         self.context = browser.new_context(**({"viewport": {"width": 1366, "height": 800}} | context))
         self.page = self.context.new_page()
+        self.page.set_default_timeout(90_000)  # a busy machine is slow, not wrong
         self.errors, self.requests = [], []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(path.as_uri() + hash_)
-        self.page.wait_for_function("() => window.atlasComplete === true", timeout=30_000)
+        self.page.wait_for_function("() => window.atlasComplete === true")
 
     def js(self, code: str):
         return self.page.evaluate(code)
@@ -257,8 +258,8 @@ def test_the_timeline_and_its_keys_choose_dates(opened):
 
 def test_play_walks_through_the_dates(opened):
     opened.page.click('[aria-label="Play"]')
-    opened.page.wait_for_function("() => atlas.state.after === 0", timeout=5000)
-    opened.page.wait_for_function("() => atlas.state.after === 1", timeout=5000)
+    opened.page.wait_for_function("() => atlas.state.after === 0")
+    opened.page.wait_for_function("() => atlas.state.after === 1")
     opened.page.click('[aria-label="Pause"]')
     opened.frame()
     assert opened.page.locator('[aria-label="Play"]').count() == 1
@@ -299,7 +300,7 @@ def test_an_unreachable_online_map_falls_back_with_a_notice(browser, page):
     found = Opened(browser, page)
     found.context.set_offline(True)
     found.page.click("[data-base=light]")
-    found.page.wait_for_function("() => atlas.state.base === 'scene'", timeout=15_000)
+    found.page.wait_for_function("() => atlas.state.base === 'scene'")
     assert "cannot be reached" in found.page.inner_text(".notice")
     assert all("basemaps.cartocdn.com" in url for url in found.requests if url.startswith("http"))
     found.context.close()
@@ -427,7 +428,7 @@ def test_places_are_listed_and_reached(browser, two_zones):
     names = [element.inner_text() for element in found.page.query_selector_all(".place-list button")]
     assert len(names) == 2
     found.page.click(".place-list button >> text=lisbon")
-    found.page.wait_for_function("() => atlas.map.getCenter().lng < -5", timeout=5000)
+    found.page.wait_for_function("() => atlas.map.getCenter().lng < -5")
     assert found.js("() => atlas.state.after") == 1
     assert found.errors == []
     found.context.close()
