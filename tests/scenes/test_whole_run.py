@@ -218,7 +218,7 @@ def test_markup_in_names_stays_text(tmp_path, mapped):
         page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(report.page.as_uri())
-        page.wait_for_function("() => window.atlasReady === true", timeout=30_000)
+        page.wait_for_function("() => window.atlasReady === true", timeout=120_000)
         title = page.title()
         for x in range(300, 1300, 90):
             page.mouse.move(x, 400)
