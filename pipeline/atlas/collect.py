@@ -23,6 +23,7 @@ from pipeline.tiles import read_metadata
 log = logging.getLogger(__name__)
 
 OUTSIDE = -128
+ASSESSMENT = "assessment.json"
 PERCENT_UNKNOWN = 255
 CHANGE_STATES = ("stable", "undecided", "changed")
 
@@ -122,7 +123,7 @@ def collect(model_folder: Path) -> AtlasInput:
     model = next((scene.metadata["model"] for scene in scenes if isinstance(scene.metadata.get("model"), Mapping)), {"name": model_folder.name})
     days = {scene.id: scene.day for scene in scenes}
     changes = read_changes(model_folder / "changes.parquet", days)
-    return AtlasInput(labels, tuple(scenes), refusals, changes, model, _read_assessment(model_folder / "assessment.json"))
+    return AtlasInput(labels, tuple(scenes), refusals, changes, model, _read_assessment(model_folder / ASSESSMENT))
 
 
 def _run_entries(path: Path) -> list[dict[str, Any]]:
@@ -143,7 +144,7 @@ def _read_assessment(path: Path) -> Mapping[str, Any] | None:
         if missing := {"accuracy", "accuracy_ci", "classes"} - set(found):
             raise ValueError(f"lacks {', '.join(sorted(missing))}")
     except (OSError, ValueError, TypeError) as error:
-        raise TileTableError(f"{path}: not an assessment ({error}); run `assess --json` again or remove the file") from error
+        raise TileTableError(f"{path}: not an assessment ({error}); run `assess` again or remove the file") from error
     return found
 
 

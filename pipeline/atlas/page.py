@@ -150,7 +150,9 @@ def _compose(meta: Mapping[str, Any], texts: Mapping[str, str]) -> str:
     m._id, figure._id = "atlas", "figure"
     figure.title = _escaped(str(meta["title"]))
     images = " ".join(dict.fromkeys(entry["host"] for entry in meta["basemaps"]))
-    policy = f"default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob: {images}; base-uri 'none'; form-action 'none'"
+    # The policy is about the network; inline scripts run anyway, and browser drivers poll a page with eval.
+    policy = f"default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob: {images}"
+    policy += "; base-uri 'none'; form-action 'none'"
     figure.header.add_child(Element(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'), name="policy")
     m.fit_bounds(meta["bounds"])
     for number, child in enumerate(m._children.values()):

@@ -199,7 +199,14 @@ def _write(task: SceneTask, model: Classifier, grid: TileGrid, folder: Path, mar
     card_digest = digest(task.model.card_path)
     metadata = {
         "software": f"landcover-atlas {__version__}",
-        "model": {"name": card.name, "architecture": card.architecture, "card_sha256": card_digest, "metrics": card.metrics, "trained_on": card.trained_on},
+        "model": {
+            "name": card.name,
+            "architecture": card.architecture,
+            "card_sha256": card_digest,
+            "temperature": card.temperature,
+            "metrics": card.metrics,
+            "trained_on": card.trained_on,
+        },
         "grid": asdict(grid),
         "level": str(scene.level),
         "radiometry": asdict(scene.radiometry),

@@ -83,7 +83,7 @@ def sample(tiles: Path, out: Path, size: int, least: int, seed: int, date: str |
 @click.command()
 @click.argument("tiles", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("labels", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the assessment as JSON.")
+@click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the assessment. [default: beside run.json, for the page]")
 @DATE
 @MODEL
 @verbosity
@@ -93,6 +93,8 @@ def assess(tiles: Path, labels: Path, out: Path | None, date: str | None, model:
     import pandas as pd
 
     from pipeline.areas import assess as judge
+    from pipeline.atlas.collect import ASSESSMENT
+    from pipeline.batch.files import write_text
 
     try:
         given = pd.read_csv(labels, dtype=str)
@@ -104,8 +106,6 @@ def assess(tiles: Path, labels: Path, out: Path | None, date: str | None, model:
     for row in found.classes.itertuples():
         right = f"{row.users_accuracy:>8.0%}{row.producers_accuracy:>10.0%}"
         click.echo(f"{row.Index:<22}{row.mapped_ha:>12,.0f}{row.adjusted_ha:>14,.0f}{row.adjusted_ci:>10,.0f}{right}{row.sampled:>7}")
-    if out is not None:
-        try:
-            out.write_text(found.to_json() + "\n", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another place") from error
+    write_text(out or model_folder(tiles, model) / ASSESSMENT, found.to_json() + "\n")
+    if out is None:
+        click.echo(f"\nthe page shows it after: python -m pipeline atlas {tiles}")

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.console import explain_errors, verbosity
+from pipeline.cli.tables import legend_of
 
 
 @click.command()
@@ -21,10 +22,10 @@ def change(before: str, after: str, tiles: Path, out: Path, prior: float, min_ma
     """Compare two runs or two scenes, given by name or folder: changes.parquet, a from-to matrix in hectares, a page."""
     from pipeline.batch.compare import compare, find_scenes
     from pipeline.change import ChangeOptions
-    from pipeline.legend import EUROSAT
 
     options = ChangeOptions(prior=prior, min_mapping_unit=min_mapping_unit, claim_cross_level=cross_level)
-    found = compare(find_scenes(before, tiles), find_scenes(after, tiles), out, EUROSAT, options)
+    first, second = find_scenes(before, tiles), find_scenes(after, tiles)
+    found = compare(first, second, out, legend_of(first[0].parent), options)
     for row in found.totals.itertuples():
         click.echo(f"{row.before} to {row.after}: {row.tiles:,} tiles compared")
         click.echo(f"  changed   {row.changed:>7,}  {row.changed_ha:>10,.0f} ha, about {row.expected_false:.1f} of these tiles expected to be false")

@@ -1,10 +1,14 @@
 """Verbs about finished tables: rebuild the page, export."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pipeline.cli.console import CHIPS, explain_errors, verbosity
+
+if TYPE_CHECKING:
+    from pipeline.legend import Legend
 
 _FORMATS = {"gpkg": "GPKG", "geojson": "GeoJSON", "csv": None}
 
@@ -23,6 +27,18 @@ def model_folder(tiles: Path, model: str | None) -> Path:
     return chosen[0]
 
 
+def legend_of(folder: Path) -> "Legend":
+    """The legend of the model that made these results; EuroSAT's where its card is not at hand."""
+    from pipeline.errors import ModelError
+    from pipeline.legend import EUROSAT
+    from pipeline.models import store
+
+    try:
+        return store.card(folder.name).legend
+    except ModelError:
+        return EUROSAT
+
+
 @click.command()
 @click.argument("tiles", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @MODEL
@@ -34,11 +50,10 @@ def atlas(tiles: Path, model: str | None, maps: Path, chips: str) -> None:
     """Build the page anew from TILES, without the scenes and without the model."""
     from pipeline.atlas.collect import collect
     from pipeline.atlas.page import AtlasOptions, render_atlas
-    from pipeline.legend import EUROSAT
 
     folder = model_folder(tiles, model)
     maps.mkdir(parents=True, exist_ok=True)
-    click.echo(render_atlas(collect(folder), EUROSAT, maps / "atlas.html", AtlasOptions(chips=chips)).resolve())
+    click.echo(render_atlas(collect(folder), legend_of(folder), maps / "atlas.html", AtlasOptions(chips=chips)).resolve())
 
 
 @click.command()

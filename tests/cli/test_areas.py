@@ -51,9 +51,9 @@ def test_a_sample_that_a_person_labelled_adjusts_the_areas(tiles, tmp_path):
     map_labels = drawn["tile_id"].map(lambda name: "Forest" if (int(name.split("_")[2]) - 1000) * 15 + int(name.split("_")[1]) - 1000 < 60 else "SeaLake")
     drawn["label"] = map_labels.where(map_labels.index % 8 > 0, "Pasture")
     drawn.to_csv(out, index=False)
-    text = invoke("assess", tiles, out, "--json", tmp_path / "assessment.json")
+    text = invoke("assess", tiles, out)
     assert "40 labelled tiles" in text and "Pasture" in text
-    found = json.loads((tmp_path / "assessment.json").read_text())
+    found = json.loads((tiles / "some-model" / "assessment.json").read_text())
     assert 0.75 < found["accuracy"] < 1
     assert sum(row["adjusted_ha"] for row in found["classes"]) == pytest.approx(100 * 40.96)
 
