@@ -92,7 +92,8 @@ def _prepared_blocks(scene: Scene, card: ModelCard, grid: TileGrid) -> Generator
     assets = [scene.assets[band] for band in card.bands]
     for block in blocks(scene, grid, card.bands):
         seen = encode(block.pixels, assets, card.stretch, scene.level) if card.units == "code" else reflectance(block.pixels, assets)
-        yield _prepare(replace(block, pixels=seen), card.patch_size)
+        block = replace(block, pixels=seen)  # lets the stored numbers go
+        yield _prepare(block, card.patch_size)
 
 
 def classified_blocks(scene: Scene, classifier: Classifier, grid: TileGrid, options: ClassifyOptions) -> Iterator[ClassifiedBlock]:

@@ -17,7 +17,7 @@ from pipeline.scenes.reader import SceneReader
 from pipeline.scenes.scene import Scene
 
 # Strips read ahead per file: enough to bridge the decoding of a granule's 1024-pixel rows, few enough to bound memory.
-_STRIPS_AHEAD = 2
+_STRIPS_AHEAD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def _lanes(scene: Scene, bands: Sequence[str], stack: ExitStack) -> list[_Lane]:
     return lanes
 
 
-def blocks(scene: Scene, grid: TileGrid, bands: Sequence[str], tile_rows: int = 8) -> Generator[Block, None, None]:
+def blocks(scene: Scene, grid: TileGrid, bands: Sequence[str], tile_rows: int = 4) -> Generator[Block, None, None]:
     """Full-width strips of `tile_rows` tiles from north to south that cover the scene.
 
     Files decode side by side, a bounded number of strips ahead of the consumer.
