@@ -24,6 +24,17 @@ CHIPS = click.option(
     help="Tile pictures in the page; auto: as many as fit in 8 MB.",
 )
 
+def _parse_bands(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(part.strip().upper() for part in value.split(",")) if value else ()
+
+
+_READING = (
+    click.option("--bands", callback=_parse_bands, metavar="B04,B03,B02", help="Band names of rasters that do not name their bands, in file order."),
+    click.option("--offset", type=float, help="Offset in DN (0 or -1000) for scenes whose metadata does not tell it."),
+    click.option("--tci-max", type=float, help="DN that a true-colour picture's 255 stands for (L1C 3558, L2A 2500)."),
+    click.option("--assume-crs", type=int, metavar="EPSG", help="Coordinate reference system of rasters that have none."),
+)
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -38,6 +49,13 @@ def verbosity(command: Command) -> Command:
         return command(*args, **options)
 
     return wrapped  # type: ignore[return-value]
+
+
+def reading_options(command: Command) -> Command:
+    """Adds what the user decides where a scene's files do not tell."""
+    for option in reversed(_READING):
+        command = option(command)
+    return command
 
 
 def set_up_logging(level: int) -> None:

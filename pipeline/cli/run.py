@@ -8,34 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.console import CHIPS, TileProgress, explain_errors, verbosity
+from pipeline.cli.console import CHIPS, TileProgress, explain_errors, reading_options, verbosity
 
 if TYPE_CHECKING:
     from pipeline.batch.executors import Executor
     from pipeline.batch.run import RunReport
     from pipeline.batch.work import SceneRecord
-    from pipeline.scenes.scene import Scene
+    from pipeline.scenes.scene import ReadOptions, Scene
 
 DEMO_SCENES = Path("demo-scenes")
 REMOTE_SCENES = Path("remote-scenes")
-
-
-def parse_bands(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
-    """The band names in a comma-separated option."""
-    return tuple(part.strip().upper() for part in value.split(",")) if value else ()
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("scenes", required=False)
 @click.option("--demo", is_flag=True, help=f"Simulate two dates of a made landscape in {DEMO_SCENES}/ and map them.")
 @click.option("--model", default="eurosat-resnet50", show_default=True, help="Name of the trained model under saved_models/.")
-@click.option("--engine", default="auto", show_default=True, type=click.Choice(["auto", "openvino", "keras"]), help="What runs the network.")
+@click.option("--engine", default="auto", show_default=True, help="auto, openvino, openvino-int8, openvino-bf16, openvino-f32 or keras.")
 @click.option("--tiles", type=click.Path(path_type=Path), default=Path("tiles"), show_default=True, help="Folder for tables and rasters.")
 @click.option("--maps", type=click.Path(path_type=Path), default=Path("maps"), show_default=True, help="Folder for atlas.html.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Scenes worked on side by side, each in a process.")
 @click.option("--scheduler", metavar="ADDRESS", help="Run the scenes on an existing Dask cluster instead.")
-@click.option("--bands", callback=parse_bands, metavar="B04,B03,B02", help="Band names of rasters that do not name their bands, in file order.")
-@click.option("--offset", type=float, help="Offset in DN (0 or -1000) for scenes whose metadata does not tell it.")
+@reading_options
 @click.option("--min-valid", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Share of valid pixels that a tile needs.")
 @CHIPS
 @click.option("--keep-chips", is_flag=True, help="Also write every patch as a georeferenced TIFF.")
@@ -54,9 +48,7 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     from pipeline.batch.run import run as run_batch
     from pipeline.batch.work import ModelChoice
     from pipeline.classify import ClassifyOptions
-    from pipeline.models import store
     from pipeline.scenes.find import find_scenes
-    from pipeline.scenes.scene import ReadOptions
 
     if demo:
         _simulate(folder)
@@ -82,7 +74,7 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     watcher = Watcher()
     try:
         report = run_batch(
-            find_scenes(folder, ReadOptions(bands=options["bands"], required=store.card(options["model"]).bands, offset=options["offset"])),
+            find_scenes(folder, _read_options(options)),
             RunOptions(
                 tiles=options["tiles"],
                 maps=options["maps"],
@@ -103,6 +95,14 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     elif report.exit_code:
         click.echo(_refusals(report), err=True)
     sys.exit(report.exit_code)
+
+
+def _read_options(options: dict[str, Any]) -> "ReadOptions":
+    from pipeline.models import store
+    from pipeline.scenes.scene import ReadOptions
+
+    told = {name: options[name] for name in ("bands", "offset", "tci_max", "assume_crs")}
+    return ReadOptions(required=store.card(options["model"]).bands, **told)
 
 
 def _simulate(folder: Path) -> None:

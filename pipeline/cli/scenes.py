@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.console import explain_errors, verbosity
-from pipeline.cli.run import parse_bands
+from pipeline.cli.console import explain_errors, reading_options, verbosity
 
 if TYPE_CHECKING:
     from pipeline.scenes.scene import Refusal, Scene
@@ -17,17 +16,16 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("folder", type=click.Path(exists=True, path_type=Path))
-@click.option("--bands", callback=parse_bands, metavar="B04,B03,B02", help="Band names of rasters that do not name their bands, in file order.")
-@click.option("--offset", type=float, help="Offset in DN (0 or -1000) for scenes whose metadata does not tell it.")
+@reading_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON list instead of text.")
 @verbosity
 @explain_errors
-def scenes(folder: Path, bands: tuple[str, ...], offset: float | None, as_json: bool) -> None:
+def scenes(folder: Path, as_json: bool, **told: Any) -> None:  # noqa: ANN401 - the options above
     """Tell what scenes a FOLDER holds, without reading pixels."""
     from pipeline.scenes.find import find_scenes
     from pipeline.scenes.scene import ReadOptions, Scene
 
-    found = list(find_scenes(folder, ReadOptions(bands=bands, offset=offset)))
+    found = list(find_scenes(folder, ReadOptions(**told)))
     if as_json:
         click.echo(json.dumps([_facts(entry) if isinstance(entry, Scene) else asdict(entry) for entry in found], indent=1, default=str))
     else:
