@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipeline import __version__
 from pipeline.batch import outputs
+from pipeline.batch.work import give_memory_back
 from pipeline.change import changes, evidence, scene_pairs
 from pipeline.errors import OutputError, PipelineError
 from pipeline.grid import TileGrid
@@ -67,6 +68,7 @@ def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:
     except PipelineError as error:
         _log.warning("%s and %s: compared by their classes alone, the pixels cannot be read: %s", before.id, after.id, error)
         return None
+    give_memory_back()
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(exist_ok=True)

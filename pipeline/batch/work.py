@@ -1,11 +1,13 @@
 """The work of one scene: decide whether it is done already, classify it, write its files."""
 
+import ctypes
 import hashlib
 import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -169,9 +171,10 @@ def process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None = No
             hashes = None if task.force or not final.exists() else finished(final, mark.result())
             if hashes is not None:
                 return replace(_record(task.scene, final, hashes), status="cached", seconds=round(time.monotonic() - started, 2))
-            scene = inspect_pixels(task.scene)
+            scene = inspect_pixels(task.scene, model.card.bands)
             with staged_folder(final) as staging:
                 _write(replace(task, scene=scene), model, grid, staging, mark, watch)
+        give_memory_back()
         hashes = finished(final, mark.result())
         if hashes is None:
             raise OutputError(f"{final}: the outputs do not read back as written; check the disk")
@@ -223,6 +226,12 @@ def _write(task: SceneTask, model: Classifier, grid: TileGrid, folder: Path, mar
         "atlas:counts": _counts(table),
     }
     outputs.write_item(folder, scene, grid, card, bounds, provenance)
+
+
+def give_memory_back() -> None:
+    """Returns freed memory to the system: glibc keeps what the reading threads freed, scene after scene; elsewhere nothing happens."""
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _counts(table: gpd.GeoDataFrame) -> dict[str, int]:
