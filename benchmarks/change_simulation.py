@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from pipeline.change import ChangeOptions
 from pipeline.change.chain import class_change, emissions
 from pipeline.change.options import class_rates
-from pipeline.change.smoothing import smoothed_probabilities
 from pipeline.change.table import within_bound
 from pipeline.legend import EUROSAT
+from pipeline.smoothing import smoothed_probabilities
 
 CLASSES = len(EUROSAT.labels)
 CHANGE = 0.02

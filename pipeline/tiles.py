@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -65,6 +65,22 @@ def rounded(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return result
 
 
+class Certainty(NamedTuple):
+    """How sure n answers are: the first probability, its lead over the second, and the entropy in units of log(classes)."""
+
+    confidence: npt.NDArray[np.float32]
+    margin: npt.NDArray[np.float32]
+    entropy: npt.NDArray[np.float32]
+
+
+def certainty(probabilities: npt.NDArray[np.float32]) -> Certainty:
+    """The certainty of probabilities (n, classes); NaN where they are."""
+    top = np.sort(probabilities, axis=1)[:, ::-1]
+    logs = np.log(np.where(probabilities > 0, probabilities, 1))
+    entropy = np.abs((probabilities * logs).sum(axis=1) / np.log(probabilities.shape[1]))
+    return Certainty(top[:, 0].astype(np.float32), (top[:, 0] - top[:, 1]).astype(np.float32), entropy.astype(np.float32))
+
+
 def tile_table(answers: TileAnswers, grid: TileGrid, legend: Legend, scene: str, acquired: datetime) -> gpd.GeoDataFrame:
     """The table of one scene's tiles in the grid's CRS, from north to south and west to east.
 
@@ -73,10 +89,7 @@ def tile_table(answers: TileAnswers, grid: TileGrid, legend: Legend, scene: str,
     order = np.lexsort((answers.index[:, 0], -answers.index[:, 1]))
     index, codes = answers.index[order], answers.codes[order]
     probabilities = rounded(answers.probabilities[order])
-    top = np.sort(probabilities, axis=1)[:, ::-1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        entropy = -np.nansum(probabilities * np.log(probabilities), axis=1) / np.log(len(legend.classes))
-    entropy[np.isnan(probabilities).any(axis=1)] = np.nan
+    sure = certainty(probabilities)
     columns: dict[str, Any] = {
         "tile_id": grid.tile_ids(index.tolist()),
         "col": index[:, 0].astype(np.int32),
@@ -85,12 +98,12 @@ def tile_table(answers: TileAnswers, grid: TileGrid, legend: Legend, scene: str,
         "acquired": pd.Series([pd.Timestamp(acquired)] * len(index), dtype="datetime64[us, UTC]"),
         "code": codes,
         "label": pd.Categorical([legend.label(int(code)) for code in codes]),
-        "confidence": top[:, 0].astype(np.float32),
+        "confidence": sure.confidence,
     }
     columns |= {f"p_{label}": probabilities[:, at] for at, label in enumerate(legend.labels)}
     columns |= {
-        "entropy": np.abs(entropy).astype(np.float32),
-        "margin": (top[:, 0] - top[:, 1]).astype(np.float32),
+        "entropy": sure.entropy,
+        "margin": sure.margin,
         "valid_fraction": answers.valid_fraction[order].astype(np.float32),
         "cloud_fraction": answers.cloud_fraction[order].astype(np.float32),
     }

@@ -40,6 +40,7 @@ class RunOptions:
     classify: ClassifyOptions = field(default_factory=ClassifyOptions)
     page: AtlasOptions = field(default_factory=AtlasOptions)
     keep_chips: bool = False
+    smooth: bool = False
     force: bool = False
     inputs: Path | None = None
 
@@ -113,7 +114,10 @@ def run(found: Iterable[Scene | Refusal], options: RunOptions, executor: Executo
         for record in records:
             watcher.scene(record)
         watcher.begin(scenes)
-        tasks = [SceneTask(scene, options.model, folder, options.classify, options.keep_chips, options.force) for scene in scenes]
+        tasks = [
+            SceneTask(scene, options.model, folder, options.classify, keep_chips=options.keep_chips, smooth=options.smooth, force=options.force)
+            for scene in scenes
+        ]
         for record in executor.run(tasks):
             records.append(record)
             watcher.scene(record)
@@ -153,7 +157,7 @@ def _write_report(folder: Path, records: Sequence[SceneRecord], options: RunOpti
     report: dict[str, Any] = {
         "software": f"landcover-atlas {__version__}",
         "model": {"name": folder.name, "card_sha256": digest(options.model.card_path)},
-        "options": {**asdict(options.classify), "keep_chips": options.keep_chips},
+        "options": {**asdict(options.classify), "keep_chips": options.keep_chips, "smooth": options.smooth},
         "scenes": [asdict(record) for record in records],
     }
     write_text(folder / RUN_REPORT, json.dumps(report, indent=1, ensure_ascii=False, default=str) + "\n")

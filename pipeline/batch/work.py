@@ -27,6 +27,7 @@ from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Classifier
 from pipeline.scenes.inspect import inspect_pixels
 from pipeline.scenes.scene import Refusal, Scene
+from pipeline.smoothing import smooth
 from pipeline.tiles import write_table
 
 # Part of every fingerprint: raise it when the meaning of an output changes, so that older results are made anew.
@@ -61,6 +62,7 @@ class SceneTask:
     folder: Path
     classify: ClassifyOptions = field(default_factory=ClassifyOptions)
     keep_chips: bool = False
+    smooth: bool = False
     force: bool = False
 
 
@@ -113,7 +115,7 @@ def fingerprint(task: SceneTask, card: ModelCard, grid: TileGrid) -> str:
         "reading": _reading(scene),
         "model": [asdict(card), task.model.engine],
         "grid": asdict(grid),
-        "options": [asdict(task.classify), task.keep_chips],
+        "options": [asdict(task.classify), task.keep_chips, task.smooth],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -198,6 +200,8 @@ def _write(task: SceneTask, model: Classifier, grid: TileGrid, folder: Path, mar
                 watch(classified)
 
         table = classify_scene(scene, model, grid, task.classify, see)
+    if task.smooth:
+        table = smooth(table, card.legend)
     bounds = pictures.write_quicklook()
     card_digest = digest(task.model.card_path)
     metadata = {
@@ -214,7 +218,7 @@ def _write(task: SceneTask, model: Classifier, grid: TileGrid, folder: Path, mar
         "level": str(scene.level),
         "radiometry": asdict(scene.radiometry),
         "warnings": list(scene.warnings),
-        "options": asdict(task.classify),
+        "options": {**asdict(task.classify), "smooth": task.smooth},
     }
     write_table(table, folder / outputs.TABLE, metadata)
     outputs.write_landcover(table, grid, card.legend, folder / outputs.LANDCOVER)

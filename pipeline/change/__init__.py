@@ -2,8 +2,7 @@
 
 from pipeline.change.measure import evidence
 from pipeline.change.options import ChangeOptions
-from pipeline.change.smoothing import smooth
 from pipeline.change.table import changes, scene_pairs, transitions
 from pipeline.change.totals import from_to, totals
 
-__all__ = ["ChangeOptions", "changes", "evidence", "from_to", "scene_pairs", "smooth", "totals", "transitions"]
+__all__ = ["ChangeOptions", "changes", "evidence", "from_to", "scene_pairs", "totals", "transitions"]

@@ -32,6 +32,7 @@ REMOTE_SCENES = Path("remote-scenes")
 @reading_options
 @click.option("--min-valid", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Share of valid pixels that a tile needs.")
 @CHIPS
+@click.option("--smooth", is_flag=True, help="Let each tile lean on its neighbours.")
 @click.option("--keep-chips", is_flag=True, help="Also write every patch as a georeferenced TIFF.")
 @click.option("--allow-remote", is_flag=True, help=f"Fetch what STAC Items name by address; SCENES may be an Item's or GeoTIFF's, kept in {REMOTE_SCENES}/.")
 @click.option("--force", is_flag=True, help="Classify finished scenes again.")
@@ -82,6 +83,7 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
                 classify=ClassifyOptions(min_valid=options["min_valid"]),
                 page=AtlasOptions(chips=options["chips"]),
                 keep_chips=options["keep_chips"],
+                smooth=options["smooth"],
                 force=options["force"],
                 inputs=folder,
             ),

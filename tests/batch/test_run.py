@@ -168,6 +168,17 @@ def test_chips_are_the_patches_that_the_network_saw(options, scenes):
     assert answer == table.at[whole, "code"]
 
 
+def test_smoothing_leans_on_the_neighbours(options, scenes):
+    from dataclasses import replace
+
+    run(scenes[:1], options)
+    plain = gpd.read_parquet(options.tiles / "fake" / "scene-0" / "tiles.parquet")
+    assert [record.status for record in run(scenes[:1], replace(options, smooth=True)).records] == ["done"]
+    smoothed = gpd.read_parquet(options.tiles / "fake" / "scene-0" / "tiles.parquet")
+    assert (smoothed["code"] < 0).equals(plain["code"] < 0)
+    assert not smoothed["p_Forest"].equals(plain["p_Forest"])
+
+
 def test_real_input_of_one_date(options, shared_data):
     report = run(find_scenes(shared_data / "scenes" / "bolzano"), options)
     assert [(record.status, record.level) for record in report.records] == [("done", "L2A")]

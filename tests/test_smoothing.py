@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.change import smooth
-from pipeline.change.smoothing import smoothed_probabilities
 from pipeline.legend import EUROSAT
+from pipeline.smoothing import smooth, smoothed_probabilities
 from tests.change.tables import COUNT, probabilities, table, tile_id
 
 MIDDLE = 10  # a tile with eight neighbours

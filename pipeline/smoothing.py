@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.legend import Legend
-from pipeline.tiles import rounded
+from pipeline.tiles import certainty, rounded
 
 Floats = npt.NDArray[np.float64]
 
@@ -38,17 +38,14 @@ def smooth(table: gpd.GeoDataFrame, legend: Legend, smoothness: float = 20.0, wi
     picture[row[known] - row.min(), col[known] - col.min()] = table.loc[known, columns].to_numpy(np.float64)
     smoothed = smoothed_probabilities(picture, smoothness, window, share)[row[known] - row.min(), col[known] - col.min()]
     values = rounded(smoothed.astype(np.float32))
-    top = np.sort(values, axis=1)[:, ::-1]
     codes = values.argmax(axis=1)
     out = table.copy()
     out["label"] = out["label"].astype(object)
     out.loc[known, columns] = values
     out.loc[known, "code"] = codes.astype(np.int8)
     out.loc[known, "label"] = np.array(legend.labels, dtype=object)[codes]
-    out.loc[known, "confidence"] = top[:, 0]
-    out.loc[known, "margin"] = top[:, 0] - top[:, 1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        out.loc[known, "entropy"] = np.abs(np.nansum(values * np.log(values), axis=1) / np.log(len(columns))).astype(np.float32)
+    for name, column in certainty(values)._asdict().items():
+        out.loc[known, name] = column
     out["label"] = pd.Categorical(out["label"])
     return out
 
