@@ -125,7 +125,7 @@ class _Run:
         self._compile(options.rate, steps=None)
         for epoch in range(options.frozen_epochs):
             batches = _batches()(self.data, replace(options, augmentation=options.augmentation.without_mixing()), options.seed + 1000 + epoch)
-            logs = self.model.fit(batches, epochs=1, verbose=self.verbose, callbacks=[_guard()]).history
+            logs = self.model.fit(batches, epochs=1, verbose=self.verbose, shuffle=False, callbacks=[_guard()]).history
             self.progress(f"frozen epoch {epoch + 1}: loss {logs['loss'][0]:.3f}, accuracy {logs['accuracy'][0]:.4f}")
         for layer in self.model.layers:
             layer.trainable = True
@@ -148,7 +148,7 @@ class _Run:
             plan = options.augmentation.without_mixing() if calm else options.augmentation
             batches = _batches()(self.data, replace(options, augmentation=plan), options.seed + self.epoch)
             started = time.monotonic()
-            logs = self.model.fit(batches, initial_epoch=self.epoch, epochs=self.epoch + 1, verbose=self.verbose, callbacks=callbacks).history
+            logs = self.model.fit(batches, initial_epoch=self.epoch, epochs=self.epoch + 1, verbose=self.verbose, shuffle=False, callbacks=callbacks).history
             self.epoch += 1
             self._finish_epoch(logs["loss"][0], logs["accuracy"][0], time.monotonic() - started)
 
