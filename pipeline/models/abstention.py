@@ -27,7 +27,7 @@ class Abstention:
     centres: Floats
 
     @classmethod
-    def fit(cls, features: Floats, labels: npt.NDArray[np.integer], rank: int = 128) -> Self:
+    def fit(cls, features: Floats, labels: npt.NDArray[np.integer], rank: int = 384) -> Self:
         """The distance that the training features define."""
         features = features.astype(np.float64)
         centre = features.mean(axis=0)

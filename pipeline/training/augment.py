@@ -46,6 +46,19 @@ def augment(patches: npt.NDArray[np.uint8], plan: Augmentation, rng: np.random.G
     return radiometry(geometry(patches, plan, rng), plan, rng)
 
 
+def side_by_side(
+    patches: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], rng: np.random.Generator
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Mixed ground as a grid meets it and chosen chips do not: pairs of patches meet along a straight border; the larger part labels."""
+    count, size = len(patches), patches.shape[1]
+    other = rng.permutation(count)
+    y, x = np.mgrid[0:size, 0:size] - (size - 1) / 2
+    turn, away = rng.uniform(0, 2 * np.pi, (count, 1, 1)), rng.uniform(-size / 3, size / 3, (count, 1, 1))
+    beyond = np.cos(turn) * x + np.sin(turn) * y > away
+    mixed = np.where(beyond[..., None], patches[other], patches)
+    return mixed, np.where(beyond.mean(axis=(1, 2)) > 0.5, labels[other], labels)
+
+
 def geometry(patches: npt.NDArray[np.uint8], plan: Augmentation, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
     """Flips, quarter turns, shifts (reflected at the border) and small zooms."""
     if plan == NONE:

@@ -22,6 +22,7 @@ from pipeline.models.gate import Gate, compare
 from pipeline.models.pictures import LabelledPatches
 from pipeline.scenes.radiometry import Harmonisation, Stretch
 from pipeline.training import export
+from pipeline.training.augment import Augmentation, augment, side_by_side
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Shipment:
     harmonisation: Mapping[str, Harmonisation] = field(default_factory=dict)
     trained_on: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    refuse: float = 0.02
+    refuse: float = 0.01
     temperature: float | None = None
     exceedance: float | None = None
     seed: int = 20
@@ -87,10 +88,7 @@ def ship(network: Network, order: Shipment, progress: Callable[[str], None] = lo
     losses = log_loss(logits, order.fitting.labels), log_loss(logits / temperature, order.fitting.labels)
     progress(f"temperature {temperature:.3f}, log loss {losses[0]:.4f} -> {losses[1]:.4f}")
     labels = order.fitting.labels
-    some = np.random.default_rng(order.seed).permutation(len(order.training))[:8000]
-    seen = _twin(card, order.folder, "f32").outputs(order.training.patches[some])[1]
-    abstention = Abstention.fit(seen, order.training.labels[some])
-    known = abstention.score(seen)
+    abstention, known = fit_abstention(_twin(card, order.folder, "f32"), order.training, order.seed)
     threshold = float(np.quantile(abstention.score(features), 1 - order.refuse) if order.exceedance is None else np.quantile(known, 1 - order.exceedance))
     card = replace(card, temperature=temperature, unfamiliar={"score": "mahalanobis", "file": FILE, "threshold": threshold})
     card = export.save(order.folder, network, card, abstention)
@@ -99,6 +97,24 @@ def ship(network: Network, order: Shipment, progress: Callable[[str], None] = lo
     calibration["exceedance"] = float((known > threshold).mean())
     card = replace(card, engines=engines, metrics={**order.metrics, "calibration": calibration, "gate": gates})
     return export.write_card(order.folder, card)
+
+
+def fit_abstention(network: OpenVinoClassifier, training: LabelledPatches, seed: int) -> tuple[Abstention, npt.NDArray[np.float32]]:
+    """What counts as familiar, and the distances of training patches from it.
+
+    Augmented and mixed patches belong to the familiar ones: on a grid most tiles are mixed, and the chosen chips of a
+    data set alone made a quarter of ordinary scenes unfamiliar.
+    """
+    rng = np.random.default_rng(seed)
+    some = rng.permutation(len(training))[:8000]
+    patches, labels = training.patches[some], training.labels[some]
+    half = len(some) // 2
+    varied = augment(patches[:half], replace(Augmentation(), mixup=0.0, cutmix=0.0), rng).clip(1, 255).astype(np.uint8)
+    mixed, mixed_labels = side_by_side(patches[half:], labels[half:], rng)
+    plain = network.outputs(patches)[1]
+    features = np.concatenate([plain, network.outputs(varied)[1], network.outputs(mixed)[1]])
+    fitted = Abstention.fit(features, np.concatenate([labels, labels[:half], mixed_labels]))
+    return fitted, fitted.score(plain)
 
 
 def pass_gate(
