@@ -7,7 +7,6 @@ change, Remote Sensing of Environment 148, 42-57; equation numbers below are tha
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,11 @@ from pyproj import Transformer
 from pipeline.errors import TileTableError
 from pipeline.grid import TileGrid, utm_epsg
 from pipeline.legend import TileState
+from pipeline.tiles import PASS
 
 Array = npt.NDArray[np.float64]
 
 ELSEWHERE = "elsewhere"
-# A satellite crosses a granule and its neighbours within 15 minutes; the next orbit comes 100 minutes later.
-PASS = timedelta(minutes=30)
 _NAMES = ("name", "NAME", "Name", "NAME_EN", "name_en", "ADMIN", "admin")
 _Z95 = 1.96
 # Tiles of all zones are equal on the map plane; the ground differs by less than 0.3 %.

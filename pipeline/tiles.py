@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from pipeline.errors import OutputError, TileTableError
+from pipeline.files import whole_file
 from pipeline.grid import TileGrid
 from pipeline.legend import Legend
 
@@ -31,6 +31,8 @@ COLUMNS = (
     "cloud_fraction",
     "geometry",
 )
+# A satellite crosses a granule and its neighbours within 15 minutes; the next orbit comes 100 minutes later.
+PASS = timedelta(minutes=30)
 METADATA_KEY = b"landcover_atlas"
 # A batch of one differs from a full batch by 7e-7, so finer digits would not be the model's answer.
 DECIMALS = 4
@@ -116,8 +118,7 @@ def write_table(table: gpd.GeoDataFrame, path: Path, metadata: Mapping[str, Any]
     Raises:
         OutputError: the file cannot be written or does not read back.
     """
-    part = path.with_name(f".{path.name}.part")
-    try:
+    with whole_file(path, "free space or choose another --tiles folder") as part:
         # geopandas offers no file metadata of its own, so the table is rewritten once with ours beside its "geo" key.
         table.to_parquet(part, schema_version="1.1.0", index=False, compression="zstd")
         arrow = pq.read_table(part)
@@ -125,11 +126,6 @@ def write_table(table: gpd.GeoDataFrame, path: Path, metadata: Mapping[str, Any]
         pq.write_table(arrow, part, compression="zstd")
         if pq.read_metadata(part).num_rows != len(table):
             raise OutputError(f"{path}: {len(table)} rows were written, fewer came back; check the disk")
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({error}); free space or choose another --tiles folder") from error
 
 
 def read_table(path: Path) -> gpd.GeoDataFrame:

@@ -72,8 +72,9 @@ def test_uncertainty_spans_nought_to_one():
 
 
 def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path):
+    (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
-        write_table(table(), tmp_path / "absent" / "tiles.parquet", {})
+        write_table(table(), tmp_path / "file" / "tiles.parquet", {})
 
 
 def test_damaged_tables_are_named(tmp_path):

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from importlib import resources
@@ -24,6 +23,7 @@ from pipeline.atlas.collect import OUTSIDE, AtlasInput, SceneTiles
 from pipeline.atlas.imagery import affordable_gsd, sharper, within_budget
 from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Payload, build_payload
 from pipeline.errors import OutputError
+from pipeline.files import whole_file
 from pipeline.grid import TileGrid
 from pipeline.legend import LandCoverClass, Legend
 
@@ -127,17 +127,10 @@ def render_atlas(collected: AtlasInput, legend: Legend, out: Path, options: Atla
     texts = {"atlas-core": payload.core(), "atlas-details": payload.details(), "atlas-outlines": _static("outlines.json").strip()}
     meta = _meta(collected, legend, payload, options, texts)
     html = _compose(meta, texts)
-    part = out.with_name(f".{out.name}.part")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(out, "free space or choose another --maps folder") as part:
         part.write_text(html, encoding="utf-8", newline="\n")
         if part.stat().st_size != len(html.encode()) or not html.rstrip().endswith("</html>"):
             raise OutputError(f"{out}: does not read back as written; check the disk")
-        part.replace(out)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise OutputError(f"{out}: cannot be written ({error}); free space or choose another --maps folder") from error
     log.info("%s: %d scenes, %d dates, %.2f MB", out, len(collected.scenes), len(payload.dates), len(html) / 1e6)
     return out
 

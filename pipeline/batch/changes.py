@@ -13,7 +13,8 @@ from pipeline import __version__
 from pipeline.batch import outputs
 from pipeline.batch.work import give_memory_back
 from pipeline.change import changes, evidence, scene_pairs
-from pipeline.errors import OutputError, PipelineError
+from pipeline.errors import PipelineError
+from pipeline.files import whole_file
 from pipeline.grid import TileGrid
 from pipeline.scenes.inspect import inspect_pixels
 from pipeline.scenes.scene import Scene
@@ -69,17 +70,10 @@ def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:
         _log.warning("%s and %s: compared by their classes alone, the pixels cannot be read: %s", before.id, after.id, error)
         return None
     give_memory_back()
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(exist_ok=True)
+    with whole_file(path, "free space or choose another --tiles folder") as part:
         for stale in path.parent.glob(f"{before.id}--{after.id}.*"):
             stale.unlink()
         found.to_parquet(part, compression="zstd")
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); free space or choose another --tiles folder") from error
     return found
 
 

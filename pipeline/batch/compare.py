@@ -11,10 +11,10 @@ from pipeline.atlas.collect import AtlasInput, collect, read_changes
 from pipeline.atlas.page import AtlasOptions, render_atlas
 from pipeline.batch import outputs
 from pipeline.batch.changes import CHANGES, EVIDENCE
-from pipeline.batch.files import write_text
 from pipeline.batch.run import PAGE, RUN_REPORT, scene_folders
 from pipeline.change import ChangeOptions, changes, from_to, totals
-from pipeline.errors import OutputError, TileTableError
+from pipeline.errors import TileTableError
+from pipeline.files import write_text
 from pipeline.legend import Legend
 from pipeline.tiles import read_metadata, read_table, write_table
 
@@ -65,10 +65,6 @@ def compare(before: Sequence[Path], after: Sequence[Path], out: Path, legend: Le
     found = found[(first.isin(one) & second.isin(other)) | (first.isin(other) & second.isin(one))]
     if found.empty:
         raise TileTableError(f"{before[0].name} and {after[0].name}: no tile carries an answer in both; compare scenes of one place")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be made ({error.strerror}); choose another --out folder") from error
     write_table(found.reset_index(drop=True), out / CHANGES, {"software": f"landcover-atlas {__version__}", "scenes": sorted(levels)})
     write_text(out / MATRIX, from_to(found).to_csv())
     page = render_atlas(_seen(folders, out / CHANGES), legend, out / PAGE, AtlasOptions(mode="change"))

@@ -1,13 +1,13 @@
 """Finished tile tables as one file of another format."""
 
-from contextlib import suppress
 from pathlib import Path
 
 import geopandas as gpd
 import pandas as pd
 
 from pipeline.batch.run import scene_folders
-from pipeline.errors import OutputError, TileTableError
+from pipeline.errors import TileTableError
+from pipeline.files import whole_file
 from pipeline.tiles import read_table
 
 
@@ -27,16 +27,9 @@ def export_tables(folder: Path, out: Path, driver: str | None, scene: str | None
     joined = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=4326)
     for name in ("scene", "label"):
         joined[name] = joined[name].astype(str)
-    part = out.with_name(f".part-{out.name}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(out) as part:
         if driver is None:
             joined.to_csv(part, index=False)
         else:
             joined.to_file(part, driver=driver, layer="tiles")
-        part.replace(out)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise OutputError(f"{out}: cannot be written ({error}); free space or choose another place") from error
     return len(joined)

@@ -1,6 +1,5 @@
-"""Files that appear whole or not at all."""
+"""The folders of a run: staged, repaired after a kill, kept from a second run; digests remembered."""
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -11,14 +10,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from pipeline.errors import OutputError
+from pipeline.files import PART, digest, write_text
 
-_STAGED, _OLD = ".part", ".old"
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+_OLD = ".old-"
 
 
 def known_digests(paths: Sequence[Path], memory: Path) -> list[str]:
@@ -46,23 +40,6 @@ def known_digests(paths: Sequence[Path], memory: Path) -> list[str]:
     return [str(found[str(path)][2]) for path in paths]
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file under a temporary name, then renames it.
-
-    Raises:
-        OutputError: the folder cannot be written or the disk is full.
-    """
-    part = path.with_name(f".{path.name}{_STAGED}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); free space or choose another folder") from error
-
-
 @contextmanager
 def staged_folder(final: Path) -> Iterator[Path]:
     """A temporary folder beside `final` that takes its name when the work inside succeeds.
@@ -70,7 +47,7 @@ def staged_folder(final: Path) -> Iterator[Path]:
     Raises:
         OutputError: the folder cannot be made, filled or renamed; an earlier `final` stays as it was.
     """
-    staging, old = (final.with_name(f".{final.name}{ending}") for ending in (_STAGED, _OLD))
+    staging, old = final.with_name(PART + final.name), final.with_name(_OLD + final.name)
     try:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
@@ -88,13 +65,13 @@ def staged_folder(final: Path) -> Iterator[Path]:
 
 def sweep(folder: Path) -> None:
     """Repairs what a killed run left in `folder`: unfinished work goes, a folder set aside during its replacement returns."""
-    for path in folder.glob(f".*{_OLD}"):
-        final = path.with_name(path.name.removeprefix(".").removesuffix(_OLD))
+    for path in folder.glob(f"{_OLD}*"):
+        final = path.with_name(path.name.removeprefix(_OLD))
         if not final.exists():
             path.replace(final)
         else:
             shutil.rmtree(path, ignore_errors=True)
-    for path in folder.glob(f".*{_STAGED}"):
+    for path in folder.glob(f"{PART}*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

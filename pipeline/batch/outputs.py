@@ -19,9 +19,9 @@ from shapely.geometry import mapping
 from pipeline import __version__
 from pipeline import bands as band_table
 from pipeline.atlas.imagery import quicklook
-from pipeline.batch.files import digest
 from pipeline.classify import ClassifiedBlock
 from pipeline.errors import OutputError
+from pipeline.files import digest
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.legend import Legend
 from pipeline.models.card import ModelCard

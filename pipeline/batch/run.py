@@ -16,10 +16,11 @@ from pipeline.atlas.page import AtlasOptions, render_atlas
 from pipeline.batch import outputs
 from pipeline.batch.changes import EVIDENCE, write_changes
 from pipeline.batch.executors import Executor, Serial
-from pipeline.batch.files import digest, only_run, sweep, write_text
+from pipeline.batch.files import only_run, sweep
 from pipeline.batch.work import DIGESTS, ModelChoice, SceneRecord, SceneTask, classifier, process, refused, verified_card
 from pipeline.classify import ClassifiedBlock, ClassifyOptions
 from pipeline.errors import OutputError
+from pipeline.files import digest, write_text
 from pipeline.grid import TileGrid
 from pipeline.scenes.scene import Refusal, Scene
 

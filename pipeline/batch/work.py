@@ -17,9 +17,10 @@ import geopandas as gpd
 
 from pipeline import __version__
 from pipeline.batch import outputs
-from pipeline.batch.files import digest, known_digests, staged_folder
+from pipeline.batch.files import known_digests, staged_folder
 from pipeline.classify import ClassifiedBlock, ClassifyOptions, classify_scene
 from pipeline.errors import OutputError, PipelineError
+from pipeline.files import digest
 from pipeline.grid import TileGrid
 from pipeline.legend import STATE_LABELS
 from pipeline.models import store

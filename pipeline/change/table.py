@@ -1,7 +1,6 @@
 """Tile tables of two or more dates -> the table of changes, with what it promises: totals and their expected error."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 
 import geopandas as gpd
 import numpy as np
@@ -16,11 +15,10 @@ from pipeline.change.options import DEFAULTS, SEASONAL, ChangeOptions, class_rat
 from pipeline.errors import TileTableError
 from pipeline.grid import TileGrid
 from pipeline.legend import TileState
+from pipeline.tiles import PASS
 
 Evidence = Mapping[tuple[str, str], pd.DataFrame]
 
-# A satellite crosses a granule and its neighbours within 15 minutes; the next orbit comes 100 minutes later.
-PASS = timedelta(minutes=30)
 STATES = ("changed", "stable", "undecided")
 
 

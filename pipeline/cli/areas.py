@@ -7,7 +7,7 @@ import click
 
 from pipeline.cli.console import explain_errors, verbosity
 from pipeline.cli.tables import MODEL, model_folder
-from pipeline.errors import OutputError, TileTableError
+from pipeline.errors import TileTableError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,10 +35,10 @@ def _at(tiles: Path, model: str | None, date: str | None) -> "pd.DataFrame":
 
 
 def _write(frame: "pd.DataFrame", out: Path) -> None:
-    try:
-        frame.to_csv(out, index=False)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error}); choose another place") from error
+    from pipeline.files import whole_file
+
+    with whole_file(out) as part:
+        frame.to_csv(part, index=False)
 
 
 @click.command()
@@ -94,7 +94,7 @@ def assess(tiles: Path, labels: Path, out: Path | None, date: str | None, model:
 
     from pipeline.areas import assess as judge
     from pipeline.atlas.collect import ASSESSMENT
-    from pipeline.batch.files import write_text
+    from pipeline.files import write_text
 
     try:
         given = pd.read_csv(labels, dtype=str)

@@ -1,6 +1,5 @@
 """The model card: everything that must be known to use a trained model rightly."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from pipeline.errors import ModelError
+from pipeline.files import digest
 from pipeline.legend import LandCoverClass, Legend
 from pipeline.scenes.radiometry import Harmonisation, Stretch
 
@@ -68,8 +68,7 @@ class ModelCard:
             path = folder / name
             if not path.is_file():
                 raise ModelError(f"{path}: the model's file is missing; copy the model folder again")
-            with path.open("rb") as stream:
-                found = hashlib.file_digest(stream, "sha256").hexdigest()
+            found = digest(path)
             if found != expected:
                 raise ModelError(f"{path}: SHA-256 is {found[:12]}..., the card says {expected[:12]}...; copy the model folder again")
 

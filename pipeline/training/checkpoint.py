@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ModelError, OutputError
+from pipeline.errors import ModelError
+from pipeline.files import whole_file
 
 Arrays = list[npt.NDArray[Any]]
 
@@ -19,15 +20,9 @@ def store(path: Path, state: dict[str, Any], **groups: Arrays) -> None:
     Raises:
         OutputError: the file cannot be written (disk full); an earlier file stays as it was.
     """
-    partial = path.with_suffix(".partial")
     arrays: Any = {f"{group}/{position:04d}": array for group, listed in groups.items() for position, array in enumerate(listed)}
-    try:
-        with partial.open("wb") as stream:
-            np.savez(stream, state=np.array(json.dumps(state)), **arrays)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot write the checkpoint ({error.strerror}); free some space and start again, the earlier checkpoint is kept") from error
+    with whole_file(path, "free some space and start again, the earlier checkpoint is kept") as part, part.open("wb") as stream:
+        np.savez(stream, state=np.array(json.dumps(state)), **arrays)
 
 
 def load(path: Path) -> tuple[dict[str, Any], dict[str, Arrays]]:

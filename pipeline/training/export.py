@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import OutputError
+from pipeline.files import digest
 from pipeline.models.abstention import FILE, Abstention
 from pipeline.models.architectures import Network
 from pipeline.models.card import ModelCard
@@ -96,12 +97,6 @@ def write_card(folder: Path, card: ModelCard) -> ModelCard:
     finished = replace(card, sha256={path.relative_to(folder).as_posix(): digest(path) for path in files})
     finished.write(folder / "card.json")
     return finished
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def data_digest(patches: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]) -> str:

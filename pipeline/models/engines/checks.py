@@ -1,4 +1,4 @@
-"""What every engine asks of its input."""
+"""What every engine asks of its input and makes of its answers."""
 
 from typing import Any
 
@@ -6,7 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ModelError
+from pipeline.models.abstention import Abstention
 from pipeline.models.card import ModelCard
+from pipeline.models.classifier import Prediction
 
 
 def check_patches(card: ModelCard, patches: npt.NDArray[Any]) -> None:
@@ -20,3 +22,12 @@ def check_patches(card: ModelCard, patches: npt.NDArray[Any]) -> None:
     if patches.ndim != 4 or patches.shape[1:] != shape or patches.dtype != dtype:
         takes = f"(n, {', '.join(map(str, shape))}) {np.dtype(dtype).name}"
         raise ModelError(f"{card.name}: patches are {patches.shape} {patches.dtype}, the model takes {takes}; cut them with pipeline.tiling")
+
+
+def prediction(
+    probabilities: npt.NDArray[np.float32], features: npt.NDArray[np.float32], abstention: Abstention | None, card: ModelCard
+) -> Prediction:
+    """Probabilities (n, classes) with the verdict on which patches are unfamiliar, by their pooled features (n, f)."""
+    if abstention is None:
+        return Prediction(probabilities, np.zeros(len(probabilities), np.bool_))
+    return Prediction(probabilities, abstention.score(features) > card.unfamiliar["threshold"])

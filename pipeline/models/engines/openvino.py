@@ -10,7 +10,7 @@ from pipeline.errors import ModelError
 from pipeline.models.abstention import Abstention
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
-from pipeline.models.engines.checks import check_patches
+from pipeline.models.engines.checks import check_patches, prediction
 
 # Throughput is flat from 64 to 512 patches a call; small batches waste less on a scene's last patches.
 BATCH = 64
@@ -61,10 +61,7 @@ class OpenVinoClassifier:
 
     def judge(self, patches: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> Prediction:
         """Probabilities and which patches are unlike the training data, in one pass."""
-        probabilities, features = self.outputs(patches)
-        if self._abstention is None:
-            return Prediction(probabilities, np.zeros(len(probabilities), np.bool_))
-        return Prediction(probabilities, self._abstention.score(features) > self.card.unfamiliar["threshold"])
+        return prediction(*self.outputs(patches), self._abstention, self._card)
 
     def outputs(self, patches: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Probabilities (n, classes) and pooled features (n, f)."""
