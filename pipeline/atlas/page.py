@@ -6,6 +6,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from importlib import resources
@@ -185,9 +186,13 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         "attribution": ATTRIBUTION,
         "basemaps": list(BASEMAPS) if options.online_basemaps else [],
         "places": _places(collected.scenes, payload, bounds),
-        "quicklooks": _quicklooks(collected.scenes, payload, options, texts),
-        "chips": _chips(collected.scenes, payload, options, texts),
     }
+    # Both spend their time in decoders and encoders, which work side by side.
+    with ThreadPoolExecutor(2, thread_name_prefix="pictures") as pool:
+        pictures = {name: pool.submit(work, collected.scenes, payload, options) for name, work in (("quicklooks", _quicklooks), ("chips", _chips))}
+    for name, found in pictures.items():
+        meta[name], more = found.result()
+        texts.update(more)
     return meta
 
 
@@ -254,25 +259,25 @@ def _scene(scene: SceneTiles, legend: Legend) -> dict[str, Any]:
     }
 
 
-def _quicklooks(scenes: tuple[SceneTiles, ...], payload: Payload, options: AtlasOptions, texts: dict[str, str]) -> list[dict[str, Any]]:
+def _quicklooks(scenes: tuple[SceneTiles, ...], payload: Payload, options: AtlasOptions) -> tuple[list[dict[str, Any]], dict[str, str]]:
     shown = [scene for scene in scenes if scene.quicklook is not None]
     gsd = affordable_gsd([scene.codes.size * TileGrid(scene.epsg).edge ** 2 for scene in shown], options.quicklook_budget)
     pictures = [sharper(scene.truecolour, gsd) if scene.truecolour and gsd else scene.quicklook for scene in shown]
     fitted = within_budget([picture for picture in pictures if picture is not None], options.quicklook_budget)
-    described = []
+    described, texts = [], {}
     for number, (scene, picture) in enumerate(zip(shown, fitted, strict=True)):
         element = f"atlas-quicklook-{number}"
         texts[element] = base64.b64encode(picture.webp).decode("ascii")
         described.append({"element": element, "bounds": picture.bounds, "date": payload.dates.index(scene.day)})
-    return described
+    return described, texts
 
 
-def _chips(scenes: tuple[SceneTiles, ...], payload: Payload, options: AtlasOptions, texts: dict[str, str]) -> dict[str, Any]:
+def _chips(scenes: tuple[SceneTiles, ...], payload: Payload, options: AtlasOptions) -> tuple[dict[str, Any], dict[str, str]]:
     sheets = chip_sheets(payload, scenes, options.chips, options.chip_budget)
-    texts["atlas-chips"] = sheets.packed_keys()
+    texts = {"atlas-chips": sheets.packed_keys()}
     elements = [f"atlas-chips-{number}" for number in range(len(sheets.sheets))]
     texts.update({element: base64.b64encode(sheet).decode("ascii") for element, sheet in zip(elements, sheets.sheets, strict=True)})
-    return sheets.describe(elements)
+    return sheets.describe(elements), texts
 
 
 def _places(scenes: tuple[SceneTiles, ...], payload: Payload, bounds: list[list[list[float]]]) -> list[dict[str, Any]]:

@@ -32,7 +32,8 @@ class OpenVinoClassifier:
         self._card, self.engine = card, f"openvino-{precision}"
         options: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32" if precision == "f32" else "bf16"}
         if threads is not None:
-            options["INFERENCE_NUM_THREADS"] = threads
+            # Pinned threads of several processes would all sit on the first cores.
+            options |= {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
         try:
             core = openvino.Core()
             if precision != "f32" and not supports_bf16(core):
