@@ -8,7 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from threading import Lock
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import uuid4
 
 from pipeline.batch.work import SceneRecord, SceneTask, describe, process
@@ -105,7 +105,10 @@ class Cluster:
     work: Work = process
 
     def run(self, tasks: Sequence[SceneTask]) -> Iterator[SceneRecord]:
-        """One record per task, as they finish; a lost worker's scene runs again elsewhere, after several losses it is refused.
+        """One record per task, as they finish; a lost worker's scenes run again elsewhere.
+
+        A scheduler blames all that a dying worker held. After several losses such scenes therefore run once more, one by one, and the one
+        that kills workers alone is refused.
 
         Raises:
             OutputError: no scheduler answers.
@@ -119,9 +122,18 @@ class Cluster:
             raise OutputError(f"{self.address}: no Dask scheduler answers there ({error}); start one with: dask scheduler") from error
         with client:
             _log.info("Dask dashboard: %s", client.dashboard_link)
-            futures = {client.submit(_alone, self.work, task, key=f"{task.scene.id}-{uuid4()}"): task for task in tasks}
+            suspects = []
+            futures = {self._submit(client, task): task for task in tasks}
             for future in completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]  # dask ships no types
                 try:
                     yield future.result()
                 except KilledWorker:
-                    yield _lost(futures[future])
+                    suspects.append(futures[future])
+            for task in suspects:
+                try:
+                    yield self._submit(client, task).result()
+                except KilledWorker:
+                    yield _lost(task)
+
+    def _submit(self, client: Any, task: SceneTask) -> Any:  # noqa: ANN401 - dask ships no types
+        return client.submit(_alone, self.work, task, key=f"{task.scene.id}-{uuid4()}")
