@@ -44,3 +44,16 @@ class FakeClassifier:
 
     def judge(self, patches):
         return Prediction(self.predict(patches), patches.mean(axis=(1, 2, 3)) > self.unfamiliar_above)
+
+
+def fake_model(folder, monkeypatch):
+    """A stored model whose runs ask the fake; its card lies in a folder like a real one."""
+    from pipeline.batch import run, work
+
+    models = folder / "models"
+    (models / CARD.name).mkdir(parents=True)
+    CARD.write(models / CARD.name / "card.json")
+    fake = FakeClassifier()
+    for module in (run, work):
+        monkeypatch.setattr(module, "classifier", lambda choice: fake)
+    return work.ModelChoice(CARD.name, models), fake

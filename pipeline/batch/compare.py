@@ -31,7 +31,7 @@ class Comparison:
     totals: pd.DataFrame
 
 
-def find_scenes(name: str, tiles: Path) -> list[Path]:
+def results_of(name: str, tiles: Path) -> list[Path]:
     """The scene folders that a name means: a run's or scene's own folder, or a scene or model below `tiles`.
 
     Raises:

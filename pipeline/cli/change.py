@@ -20,11 +20,11 @@ from pipeline.cli.tables import legend_of
 @explain_errors
 def change(before: str, after: str, tiles: Path, out: Path, prior: float, min_mapping_unit: int, cross_level: bool) -> None:
     """Compare two runs or two scenes, given by name or folder: changes.parquet, a from-to matrix in hectares, a page."""
-    from pipeline.batch.compare import compare, find_scenes
+    from pipeline.batch.compare import compare, results_of
     from pipeline.change import ChangeOptions
 
     options = ChangeOptions(prior=prior, min_mapping_unit=min_mapping_unit, claim_cross_level=cross_level)
-    first, second = find_scenes(before, tiles), find_scenes(after, tiles)
+    first, second = results_of(before, tiles), results_of(after, tiles)
     found = compare(first, second, out, legend_of(first[0].parent), options)
     for row in found.totals.itertuples():
         click.echo(f"{row.before} to {row.after}: {row.tiles:,} tiles compared")

@@ -6,14 +6,11 @@ import pystac
 import pytest
 import rasterio
 
-from pipeline.batch import run as run_module
-from pipeline.batch import work
 from pipeline.batch.run import RunOptions, run
-from pipeline.batch.work import ModelChoice
 from pipeline.errors import OutputError
 from pipeline.scenes.find import find_scenes
 from pipeline.scenes.scene import Refusal
-from tests.fakes import CARD, FakeClassifier
+from tests.fakes import FakeClassifier, fake_model
 from tests.test_tiling import scene_on_disk
 
 LEFT, TOP = 640 * 1000 + 70, 640 * 8000 - 30
@@ -22,13 +19,8 @@ LEFT, TOP = 640 * 1000 + 70, 640 * 8000 - 30
 @pytest.fixture
 def options(tmp_path, monkeypatch):
     """A run with the fake classifier; its card lies in a model folder like a real one."""
-    models = tmp_path / "models"
-    (models / "fake").mkdir(parents=True)
-    CARD.write(models / "fake" / "card.json")
-    fake = FakeClassifier()
-    monkeypatch.setattr(work, "classifier", lambda choice: fake)
-    monkeypatch.setattr(run_module, "classifier", lambda choice: fake)
-    return RunOptions(tiles=tmp_path / "tiles", maps=tmp_path / "maps", model=ModelChoice("fake", models))
+    choice, _ = fake_model(tmp_path, monkeypatch)
+    return RunOptions(tiles=tmp_path / "tiles", maps=tmp_path / "maps", model=choice)
 
 
 @pytest.fixture

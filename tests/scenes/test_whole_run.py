@@ -9,14 +9,11 @@ import geopandas as gpd
 import numpy as np
 import pytest
 
-from pipeline.batch import run as run_module
-from pipeline.batch import work
 from pipeline.batch.run import RunOptions, run
-from pipeline.batch.work import ModelChoice
 from pipeline.scenes.find import find_scenes
 from pipeline.scenes.scene import ReadOptions
 from tests.builders import Safe, band_folder, stored, surface, write_item, write_jp2, write_safe, write_tif
-from tests.fakes import CARD, FakeClassifier
+from tests.fakes import fake_model
 from tests.scenes.helpers import BANDS
 from tests.scenes.test_attacks import SECRET, server, vrt  # noqa: F401  (a fixture)
 from tests.scenes.test_damage import CUTS, cut
@@ -28,16 +25,11 @@ CHROMIUM = shutil.which("chromium")
 @pytest.fixture
 def mapped(tmp_path, monkeypatch):
     """Runs a folder with the classifier that knows the answer; gives the report and the outputs' folder."""
-    models = tmp_path / "models"
-    (models / "fake").mkdir(parents=True)
-    CARD.write(models / "fake" / "card.json")
-    fake = FakeClassifier()
-    monkeypatch.setattr(work, "classifier", lambda choice: fake)
-    monkeypatch.setattr(run_module, "classifier", lambda choice: fake)
+    model, fake = fake_model(tmp_path, monkeypatch)
 
     def start(folder, name="out", options=ReadOptions(), order=lambda found: found):
         out = tmp_path / name
-        choice = RunOptions(tiles=out / "tiles", maps=out / "maps", model=ModelChoice("fake", models))
+        choice = RunOptions(tiles=out / "tiles", maps=out / "maps", model=model)
         return run(order(list(find_scenes(folder, options))), choice), out
 
     start.fake = fake
