@@ -126,11 +126,73 @@ def test_regions_without_names_are_refused(tmp_path):
         areas.read_regions(path)
 
 
-def test_countries_of_the_world(shared_data):
-    regions = areas.read_regions(shared_data / "vectors" / "naturalearth" / "ne_110m_admin_0_countries.geojson")
-    found = areas.mapped_areas([table("one", 0)], regions)  # 45.1 N, 8.4 E
-    assert found["region"].tolist() == ["Italy"]
-    assert {"Germany", "Austria"} <= set(regions["name"])
+def regions_file(tmp_path, shapes, **columns):
+    path = tmp_path / "regions.gpkg"
+    gpd.GeoDataFrame(columns, geometry=shapes, crs=4326).to_file(path)
+    return path
+
+
+def test_regions_that_mean_nothing_are_refused(tmp_path):
+    square, bad = shapely.box(0, 0, 1, 1), tmp_path / "bad.geojson"
+    refused = [
+        (regions_file(tmp_path, [square, square], name=["one", None]), "1 of 2 features have no name"),
+        (bad, "not a file of regions"),
+        (bad, "holds no shapes"),
+        (bad, "no longitudes and latitudes"),
+    ]
+    texts = [None, '{"type":"FeatureColl', '{"type":"FeatureCollection","features":[]}', gpd.GeoSeries([shapely.box(5e5, 5e6, 6e5, 6e6)]).to_json()]
+    for (path, message), text in zip(refused, texts, strict=True):
+        if text is not None:
+            bad.write_text(text.replace('"properties": {}', '"properties": {"name": "x"}'))
+        with pytest.raises(TileTableError, match=message) as error:
+            areas.read_regions(path)
+        assert "\n" not in str(error.value)
+    with pytest.raises(TileTableError, match="1 of 1 features are no polygons"):
+        areas.read_regions(regions_file(tmp_path, [shapely.Point(0, 0)], name=["point"]))
+
+
+def test_regions_in_another_crs_and_crossing_themselves_still_hold_their_tiles(tmp_path):
+    tiles = table("one", 0)
+    square = shapely.box(*tiles.total_bounds)
+    west, south, east, north = tiles.to_crs(4326).total_bounds
+    path = tmp_path / "regions.gpkg"
+    gpd.GeoDataFrame({"name": ["All"]}, geometry=[square], crs=32632).to_file(path)
+    assert areas.mapped_areas([tiles], areas.read_regions(path))["region"].tolist() == ["All"]
+    crossed = shapely.Polygon([(west, south), (east, north), (east, south), (west, north)])
+    found = areas.mapped_areas([tiles], areas.read_regions(regions_file(tmp_path, [crossed], name=["Bow"])))
+    assert set(found["region"]) == {"Bow", "elsewhere"}
+
+
+def test_the_countries_of_the_world_are_the_default_regions():
+    regions = areas.read_regions()
+    assert len(regions) == 177 and regions["name"].is_unique and regions.is_valid.all()
+    assert areas.COUNTRIES.stat().st_size < 300_000
+    towns = {"Italy": (11.35, 46.5), "Switzerland": (8.2, 46.9), "France": (2.35, 48.85), "Belgium": (4.6, 50.6), "India": (77.6, 13.0), "Fiji": (178.0, -17.8)}
+    for country, (x, y) in towns.items():
+        assert regions.loc[regions.intersects(shapely.Point(x, y)), "name"].tolist() == [country]
+    assert not regions.intersects(shapely.Point(-40.0, 40.0)).any()
+
+
+def test_countries_share_their_borders():
+    """No ground belongs to two countries, and along a land border none belongs to neither."""
+    regions = areas.read_regions().to_crs(6933)
+    shapes = regions.geometry.to_numpy()
+    first, second = shapely.STRtree(shapes).query(shapes, "overlaps")
+    shared = shapely.area(shapely.intersection(shapes[first], shapes[second])).sum() if len(first) else 0.0
+    assert shared < 1e-5 * shapely.area(shapes).sum()
+    between = shapely.union_all(regions[regions["name"].isin(["Germany", "Austria", "Switzerland", "Liechtenstein"])].to_crs(4326).geometry.to_numpy())
+    assert all(shapely.Polygon(ring).area < 0.01 for part in shapely.get_parts(between) for ring in part.interiors)
+
+
+def test_every_place_belongs_to_one_country_and_the_sea_to_none():
+    land = areas.mapped_areas([table("one", 0)], areas.read_regions())  # 45.1 N, 8.4 E
+    assert land["region"].tolist() == ["Italy"]
+    # Along the border of France and Spain in the Pyrenees, 0.7 E.
+    border = table("two", 0, *TileGrid(32631).covering((300_000.0, 4_700_000.0, 330_000.0, 4_760_000.0)), epsg=32631)
+    found = areas.mapped_areas([border], areas.read_regions())
+    assert set(found["region"]) == {"France", "Spain"} and found["tiles"].sum() == len(border)
+    sea = table("three", 9, columns=range(700, 703), rows=range(6600, 6603), epsg=32628)  # Atlantic, 38 N, 15.6 W
+    assert areas.mapped_areas([sea], areas.read_regions())["region"].tolist() == ["elsewhere"]
 
 
 def test_the_sample_is_stratified_repeatable_and_blind():

@@ -43,20 +43,28 @@ def _write(frame: "pd.DataFrame", out: Path) -> None:
 
 @click.command()
 @click.argument("tiles", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--regions", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Polygons with a field `name`, such as a GeoJSON.")
+@click.option("--regions", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Polygons with a field `name` (GeoJSON). [default: countries]")
 @click.option("--csv", "out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the table as CSV.")
 @MODEL
 @verbosity
 @explain_errors
 def areas(tiles: Path, regions: Path | None, out: Path | None, model: str | None) -> None:
-    """Tell the hectares of every class by date and region, each place counted once."""
-    from pipeline.areas import mapped_areas, read_regions
+    """Tell the hectares of every class by date and region, each place counted once.
 
-    found = mapped_areas(_tables(tiles, model), read_regions(regions) if regions else None)
+    A tile belongs to the region that holds its centre, to "elsewhere" where none does. Without --regions these are the countries of Natural Earth
+    1:110m: borders and coasts are good to about 25 km, small islands and states are missing.
+    """
+    from pipeline.areas import COUNTRIES, ELSEWHERE, mapped_areas, read_regions
+
+    found = mapped_areas(_tables(tiles, model), read_regions(regions or COUNTRIES))
     for (date, region), rows in found.groupby(["date", "region"], sort=True):
         click.echo(f"{date}  {region}")
         for row in rows.sort_values("hectares", ascending=False).itertuples():
             click.echo(f"  {row.label:<22}{row.hectares:>14,.0f} ha {row.share:>7.1%}")
+    if regions is None:
+        click.echo("regions: countries of Natural Earth 1:110m; borders and coasts are good to about 25 km")
+    elif (found["region"] == ELSEWHERE).all():
+        click.echo(f"no tile lies in a region of {regions}; check its coordinates", err=True)
     if out is not None:
         _write(found, out)
 

@@ -35,7 +35,9 @@ def invoke(*arguments):
 
 
 def test_hectares_by_class_and_region(tiles, tmp_path):
-    assert "Forest                         2,458 ha   60.0%" in invoke("areas", tiles)
+    told = invoke("areas", tiles)
+    assert "Forest                         2,458 ha   60.0%" in told
+    assert "2024-06-01  Cameroon" in told and "Natural Earth 1:110m; borders and coasts are good to about 25 km" in told
     region = {"type": "Polygon", "coordinates": [[[-180, -80], [180, -80], [180, 84], [-180, 84], [-180, -80]]]}
     regions = tmp_path / "regions.geojson"
     regions.write_text(json.dumps({"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"name": "World"}, "geometry": region}]}))
