@@ -40,7 +40,7 @@ class TrainOptions:
     ema: float = 0.9
     ema_every: int = 8
     weights: str = "imagenet"
-    upsample: int = 1
+    upsample: float = 1.0
     augmentation: Augmentation = field(default_factory=Augmentation)
     mixed_precision: bool = True
     validate_every: int = 2

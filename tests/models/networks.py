@@ -9,7 +9,7 @@ _BRIGHT = LandCoverClass("Bright", "Bright", "Bright", "BR", "#ffffff", "#000000
 PAIR = Legend("pair", (_DARK, _BRIGHT))
 
 
-def tiny(classes: int, patch_size: int = 64, bands: int = 3, dropout: float = 0.0, upsample: int = 1, norm: type[Any] | None = None) -> Any:
+def tiny(classes: int, patch_size: int = 64, bands: int = 3, dropout: float = 0.0, upsample: float = 1.0, norm: type[Any] | None = None) -> Any:
     import keras
     from keras import layers
 

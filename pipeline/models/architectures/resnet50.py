@@ -22,7 +22,7 @@ EPSILON = 1.001e-5
 
 
 def build(
-    classes: int, patch_size: int = 64, bands: int = 3, dropout: float = 0.3, upsample: int = 1, norm: type[Any] | None = None
+    classes: int, patch_size: int = 64, bands: int = 3, dropout: float = 0.3, upsample: float = 1.0, norm: type[Any] | None = None
 ) -> Network:
     """The network: codes 0..255 (n, patch_size, patch_size, bands) in, logits (n, classes) out.
 
@@ -44,7 +44,7 @@ def build(
     mean = IMAGENET_MEAN if bands == 3 else (118.0,) * bands
     x = layers.Rescaling(1.0, [-value for value in mean], name="centre", dtype="float32")(inputs)
     if upsample > 1:
-        x = layers.UpSampling2D(upsample, interpolation="bilinear", name="upsample")(x)
+        x = layers.Resizing(round(patch_size * upsample), round(patch_size * upsample), interpolation="bilinear", name="upsample")(x)
     x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
     x = conv(x, 64, 7, 2, "conv1")
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
@@ -99,7 +99,10 @@ _Published = dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], t
 def _from_keras() -> _Published:
     import keras
 
-    network = keras.applications.ResNet50(weights="imagenet", include_top=False, input_shape=(64, 64, 3))
+    try:
+        network = keras.applications.ResNet50(weights="imagenet", include_top=False, input_shape=(64, 64, 3))
+    except Exception as error:  # keras raises a plain Exception when a download fails
+        raise ModelError(f"imagenet: the weights cannot be downloaded ({error}); give an npz of them, or --weights none") from error
     found = {}
     for layer in network.layers:
         if layer.name.endswith("_conv"):
