@@ -1,16 +1,20 @@
 """Verbs about models: what there is, how good it is, what it says of a picture."""
 
 import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.cli.console import explain_errors, verbosity
-from pipeline.errors import OutputError
+from pipeline.errors import ModelError
+from pipeline.files import write_text
 
 if TYPE_CHECKING:
     from pipeline.evaluation.metrics import Figures
+    from pipeline.models.store import Engine
 
 MODEL = click.option("--model", default="eurosat-resnet50", show_default=True, help="Name of the trained model under saved_models/, or its folder.")
 ENGINE = click.option("--engine", default="auto", show_default=True, help="auto, openvino, openvino-int8, openvino-bf16, openvino-f32 or keras.")
@@ -25,8 +29,8 @@ def models() -> None:
 
     for name in store.names():
         card = store.card(name)
-        accuracy = card.metrics.get("spatial_val", {}).get("accuracy")
-        known = "not measured" if accuracy is None else f"{accuracy:.1%} (spatial validation)"
+        part = next((part for part in ("spatial_val", "validation") if "accuracy" in card.metrics.get(part, {})), None)
+        known = "not measured" if part is None else f"{card.metrics[part]['accuracy']:.1%} ({part.replace('_val', ' validation')})"
         click.echo(f"{name}\n  {card.architecture}, {len(card.legend.classes)} classes, bands {' '.join(card.bands)}, accuracy {known}")
         click.echo(f"  engines {', '.join(card.engines)}")
 
@@ -42,23 +46,21 @@ def _names(split: str | None) -> list[str] | None:
 @click.option("--split", metavar="FILE[,FILE]", help="Only the file names listed here, one a line.")
 @MODEL
 @ENGINE
+@click.option("--tta", is_flag=True, help="Average the answers to the eight flips and turns of each picture.")
 @click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the figures as JSON.")
 @verbosity
 @explain_errors
-def evaluate(data: Path, split: str | None, model: str, engine: str, out: Path | None) -> None:
+def evaluate(data: Path, split: str | None, model: str, engine: str, tta: bool, out: Path | None) -> None:
     """Measure a model on labelled pictures: accuracy, macro F1, per class, calibration, confusion."""
     from pipeline.evaluation.metrics import evaluate as measure
     from pipeline.models import store
     from pipeline.models.pictures import read_labelled
 
     classifier = store.load(model, engine=engine)
-    found = measure(classifier, read_labelled(data, classifier.card.legend.labels, _names(split), classifier.card.patch_size))
-    click.echo(_table(found, classifier.card.legend.labels, classifier.engine))
+    found = measure(classifier, read_labelled(data, classifier.card.legend.labels, _names(split), classifier.card.patch_size), eightfold=tta)
+    click.echo(_table(found, classifier.card.legend.labels, classifier.engine + (", mean of eight flips and turns" if tta else "")))
     if out is not None:
-        try:
-            out.write_text(json.dumps(found.as_json(), indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{out}: cannot be written ({error.strerror}); choose another place") from error
+        write_text(out, json.dumps(found.as_json(), indent=1) + "\n")
 
 
 def _table(found: "Figures", labels: tuple[str, ...], engine: str) -> str:
@@ -68,13 +70,17 @@ def _table(found: "Figures", labels: tuple[str, ...], engine: str) -> str:
         f"accuracy {found.accuracy:.2%}, macro F1 {found.macro_f1:.4f}, ECE {found.ece:.4f} (15 bins), Brier {found.brier:.4f}{refused}",
         "",
         f"{'class':<22}{'precision':>10}{'recall':>10}{'F1':>10}{'pictures':>10}",
-        *(f"{entry.label:<22}{entry.precision:>10.3f}{entry.recall:>10.3f}{entry.f1:>10.3f}{entry.support:>10,}" for entry in found.per_class),
+        *(f"{entry.label:<22}{_share(entry.precision)}{_share(entry.recall)}{_share(entry.f1)}{entry.support:>10,}" for entry in found.per_class),
         "",
         "confusion (rows: truth, columns: answer)",
         " " * 22 + "".join(f"{label[:6]:>7}" for label in labels),
         *(f"{label:<22}" + "".join(f"{count:>7}" for count in row) for label, row in zip(labels, found.confusion, strict=True)),
     ]
     return "\n".join(lines)
+
+
+def _share(value: float | None) -> str:
+    return f"{'-' if value is None else format(value, '.3f'):>10}"
 
 
 @click.command()
@@ -85,34 +91,55 @@ def _table(found: "Figures", labels: tuple[str, ...], engine: str) -> str:
 @verbosity
 @explain_errors
 def classify(images: tuple[Path, ...], model: str, engine: str, as_json: bool) -> None:
-    """Label pictures: 64x64 chips as EuroSAT's, or larger ones at 10 m a pixel, cut into patches."""
+    """Label pictures: 64x64 chips as EuroSAT's, or larger ones at 10 m a pixel, cut into patches.
+
+    A picture that cannot be read is told and left out: exit code 3, or 1 when none could be read.
+    """
     from pipeline.models import store
-    from pipeline.models.pictures import cut, read_picture
 
     classifier = store.load(model, engine=engine)
-    labels, size = classifier.card.legend.labels, classifier.card.patch_size
-    answers: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
+    bad = 0
     for path in images:
-        places, patches = cut(read_picture(path), size)
-        found = classifier.judge(patches)
-        answers += [
-            {
-                "image": str(path),
-                "x": int(x),
-                "y": int(y),
-                "label": "unclassified" if unfamiliar else labels[int(row.argmax())],
-                "best_class": labels[int(row.argmax())],
-                "confidence": round(float(row.max()), 4),
-                "unfamiliar": bool(unfamiliar),
-                "probabilities": {label: round(float(value), 4) for label, value in zip(labels, row, strict=True)},
-            }
-            for (x, y), row, unfamiliar in zip(places, found.probabilities, found.unfamiliar, strict=True)
-        ]
+        try:
+            answers = _answers(path, classifier)
+        except ModelError as error:
+            bad += 1
+            click.echo(f"{type(error).__name__}: {error}", err=True)
+            answers = [{"image": str(path), "error": str(error)}]
+        entries += answers
+        for answer in answers if not as_json and "error" not in answers[0] else ():
+            click.echo(_line(answer, several=len(answers) > 1))
     if as_json:
-        click.echo(json.dumps(answers, indent=1))
-        return
-    for answer in answers:
-        second = sorted(answer["probabilities"].items(), key=lambda entry: -entry[1])[1]
-        place = f" at {answer['x']},{answer['y']}" if sum(other["image"] == answer["image"] for other in answers) > 1 else ""
-        note = f"  unlike the training data: unclassified (nearest {answer['best_class']})" if answer["unfamiliar"] else ""
-        click.echo(f"{answer['image']}{place}: {answer['label']} {answer['confidence']:.0%}, then {second[0]} {second[1]:.0%}{note}")
+        click.echo(json.dumps(entries, indent=1))
+    if bad:
+        sys.exit(1 if bad == len(images) else 3)
+
+
+def _answers(path: Path, classifier: "Engine") -> list[dict[str, Any]]:
+    """One entry a patch of a picture."""
+    from pipeline.models.pictures import cut, read_picture
+
+    labels = classifier.card.legend.labels
+    places, patches = cut(read_picture(path), classifier.card.patch_size, str(path))
+    found = classifier.judge(patches)
+    return [
+        {
+            "image": str(path),
+            "x": int(x),
+            "y": int(y),
+            "label": "unclassified" if unfamiliar else labels[int(row.argmax())],
+            "best_class": labels[int(row.argmax())],
+            "confidence": round(float(row.max()), 4),
+            "unfamiliar": bool(unfamiliar),
+            "probabilities": {label: round(float(value), 4) for label, value in zip(labels, row, strict=True)},
+        }
+        for (x, y), row, unfamiliar in zip(places, found.probabilities, found.unfamiliar, strict=True)
+    ]
+
+
+def _line(answer: Mapping[str, Any], several: bool) -> str:
+    second = sorted(answer["probabilities"].items(), key=lambda entry: -entry[1])[1]
+    place = f" at {answer['x']},{answer['y']}" if several else ""
+    note = f"  unlike the training data: unclassified (nearest {answer['best_class']})" if answer["unfamiliar"] else ""
+    return f"{answer['image']}{place}: {answer['label']} {answer['confidence']:.0%}, then {second[0]} {second[1]:.0%}{note}"

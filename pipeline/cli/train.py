@@ -1,11 +1,19 @@
 """The verb that fits a model."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pipeline.cli.console import explain_errors, verbosity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pipeline.evaluation.metrics import Figures
+    from pipeline.evaluation.report import History
+    from pipeline.training.run import Trained
 
 
 @click.command()
@@ -26,17 +34,40 @@ from pipeline.cli.console import explain_errors, verbosity
 @click.option("--label-smoothing", type=float, default=0.1, show_default=True)
 @click.option("--dropout", type=float, default=0.3, show_default=True)
 @click.option("--ema", type=float, default=0.9, show_default=True, help="Decay of the averaged weights; 0 switches averaging off.")
-@click.option("--upsample", type=click.IntRange(1), default=1, show_default=True, help="Factor by which patches are enlarged inside the network.")
+@click.option("--patch-size", type=click.IntRange(32), default=64, show_default=True, help="Side of the patches; other pictures are resampled. Maps take 64.")
+@click.option("--upsample", type=click.FloatRange(1), default=1.0, show_default=True, help="Factor by which patches are enlarged inside the network.")
 @click.option("--augment/--no-augment", default=True, show_default=True, help="Flips, shifts, radiometry, mixup and cutmix.")
 @click.option("--mixed-precision/--full-precision", default=True, show_default=True)
 @click.option("--tensorboard/--no-tensorboard", default=True, show_default=True)
 @click.option("--seed", type=int, default=20, show_default=True)
+@click.option(
+    "--compare",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Run folder of another training, drawn into this one's curves; may be repeated.",
+)
 @verbosity
 @explain_errors
-def train(data: Path, split: str | None, name: str, out: Path, folder: Path | None, arch: str, augment: bool, schedule: str, **options: Any) -> None:  # noqa: ANN401 - the options above
-    """Train a classifier on labelled pictures, calibrate it, and store it with its card, its fast twins and its report."""
+def train(
+    data: Path,
+    split: str | None,
+    name: str,
+    out: Path,
+    folder: Path | None,
+    arch: str,
+    augment: bool,
+    schedule: str,
+    patch_size: int,
+    compare: tuple[Path, ...],
+    **options: Any,  # noqa: ANN401 - the options above
+) -> None:
+    """Train a classifier on labelled pictures, calibrate it, and store it with its card, its fast twins and its report.
+
+    A killed run continues when the same command is given again; a finished one only writes its model and report anew.
+    """
     import sys
 
+    from pipeline.evaluation.report import read_history
     from pipeline.training.augment import NONE, Augmentation
     from pipeline.training.options import Schedule, TrainOptions
     from pipeline.training.run import TrainRequest
@@ -45,14 +76,40 @@ def train(data: Path, split: str | None, name: str, out: Path, folder: Path | No
     lists = [Path(part.strip()) for part in split.split(",")] if split else []
     if lists and len(lists) != 2:
         raise click.UsageError("--split takes two files: TRAIN,VAL")
+    place = folder or Path("runs") / name
+    others = {f"{run.name}, {schedule_of(run)}": read_history(run / "history.csv") for run in compare}
     request = TrainRequest(
         data=data,
         folder=out,
-        options=TrainOptions(folder or Path("runs") / name, schedule=Schedule(schedule), augmentation=Augmentation() if augment else NONE, **options),
+        options=TrainOptions(place, schedule=Schedule(schedule), augmentation=Augmentation() if augment else NONE, **options),
         name=name,
         architecture=arch,
         split=(lists[0], lists[1]) if lists else None,
+        patch_size=patch_size,
     )
-    card = fit(request, click.echo, bar=sys.stderr.isatty())
-    accuracy = card.metrics.get("spatial_val" if lists else "validation", card.metrics).get("accuracy")
-    click.echo(f"{out / name}: accuracy {accuracy:.2%} on validation" if accuracy is not None else f"{out / name}: stored")
+    done = fit(request, click.echo, bar=sys.stderr.isatty())
+    own = {f"{name}, {schedule_of(place)}": read_history(place / "history.csv")}
+    found = report(done, {**own, **others})
+    reached = f"accuracy {found.accuracy:.2%}, macro F1 {found.macro_f1:.4f}, ECE {found.ece:.4f} on validation"
+    click.echo(f"{done.folder}: {reached}; its report is in {done.folder / 'report'}")
+
+
+def report(done: "Trained", histories: "Mapping[str, History]") -> "Figures":
+    """Measures a stored model on its validation patches, writes its report folder and puts the figures into its card."""
+    from pipeline.evaluation.report import write_report
+    from pipeline.models import store
+    from pipeline.training import export
+
+    classifier = store.load(str(done.folder))
+    found = write_report(done.folder / "report", classifier, done.training, done.validation, histories)
+    measured = {"accuracy": found.accuracy, "macro_f1": found.macro_f1, "ece": found.ece, "brier": found.brier, "n": found.n, "refused": found.refused}
+    export.write_card(done.folder, replace(done.card, metrics={**done.card.metrics, "validation": measured | {"engine": classifier.engine}}))
+    return found
+
+
+def schedule_of(run: Path) -> str:
+    """How a run's learning rate moved, in words for the curves."""
+    from pipeline.training import checkpoint
+
+    name = checkpoint.load_state(run / "averaged.npz")["options"]["schedule"]
+    return {"cosine": "cosine schedule", "plateau": "reduced on plateau", "none": "no schedule"}[name]

@@ -13,12 +13,15 @@ from pipeline.models.pictures import LabelledPatches
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
-    """One class: precision and recall (0..1, 0 where undefined), their harmonic mean, true patches."""
+    """One class: precision and recall (0..1), their harmonic mean, true patches; None where undefined.
+
+    Recall is undefined without true patches, precision without answers of this class, F1 without either.
+    """
 
     label: str
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
     support: int
 
 
@@ -36,8 +39,8 @@ class Figures:
     refused: float | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values with the keys that `evaluate --json` promises."""
-        found = asdict(self)
+        """Plain values with the keys that `evaluate --json` promises: accuracy, macro_f1, ece, n, per_class, confusion."""
+        found = {name: value for name, value in asdict(self).items() if name not in ("brier", "refused")}
         found["per_class"] = {entry.pop("label"): entry for entry in found["per_class"]}
         found["confusion"] = [list(row) for row in self.confusion]
         return found
@@ -48,10 +51,10 @@ def figures(probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.inte
     count = len(classes)
     confusion = np.bincount(labels * count + probabilities.argmax(axis=1), minlength=count * count).reshape(count, count)
     hits, true, named = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    recall, precision = hits / np.maximum(true, 1), hits / np.maximum(named, 1)
     f1 = 2 * hits / np.maximum(true + named, 1)
     per_class = tuple(
-        ClassFigures(label, float(precision[i]), float(recall[i]), float(f1[i]), int(true[i])) for i, label in enumerate(classes)
+        ClassFigures(label, _share(hits[i], named[i]), _share(hits[i], true[i]), _share(2 * hits[i], true[i] + named[i]), int(true[i]))
+        for i, label in enumerate(classes)
     )
     return Figures(
         accuracy=float(hits.sum() / max(len(labels), 1)),
@@ -65,10 +68,21 @@ def figures(probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.inte
     )
 
 
-def evaluate(classifier: Classifier, data: LabelledPatches) -> Figures:
-    """The figures of a classifier on labelled patches; `refused` is the share that it calls unfamiliar."""
+def _share(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None
+
+
+def evaluate(classifier: Classifier, data: LabelledPatches, eightfold: bool = False) -> Figures:
+    """The figures of a classifier on labelled patches; `refused` is the share that it calls unfamiliar.
+
+    `eightfold` averages the answers to the eight flips and quarter turns of each patch (test-time augmentation).
+    """
     answer = classifier.judge(data.patches)
-    return figures(answer.probabilities, data.labels, data.classes, float(answer.unfamiliar.mean()))
+    probabilities = answer.probabilities
+    if eightfold:
+        turned = (np.rot90(patches, turns, axes=(1, 2)) for patches in (data.patches, data.patches[:, :, ::-1]) for turns in range(4))
+        probabilities = np.mean([classifier.predict(np.ascontiguousarray(patches)) for patches in turned], axis=0)
+    return figures(probabilities, data.labels, data.classes, float(answer.unfamiliar.mean()))
 
 
 def risk_coverage(probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -39,7 +39,8 @@ def write_report(folder: Path, classifier: Classifier, training: LabelledPatches
         figures.risk(probabilities, validation.labels, folder / "risk-coverage.png")
         figures.counts({"training": training, "validation": validation}, folder / "class-counts.png")
         figures.mistakes(validation, probabilities, folder / "mistakes.png")
-        (folder / "validation.json").write_text(json.dumps(found.as_json(), indent=1) + "\n", encoding="utf-8")
+        table = found.as_json() | {"brier": found.brier, "refused": found.refused}
+        (folder / "validation.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
         (folder / "per-class.md").write_text(class_table(found), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{folder}: cannot write the report ({error.strerror}); free some space and run it again") from error
@@ -49,9 +50,13 @@ def write_report(folder: Path, classifier: Classifier, training: LabelledPatches
 def class_table(found: Figures) -> str:
     """Figures of each class as Markdown."""
     lines = ["| class | precision | recall | F1 | patches |", "|---|---|---|---|---|"]
-    lines += [f"| {row.label} | {100 * row.precision:.1f} | {100 * row.recall:.1f} | {100 * row.f1:.1f} | {row.support} |" for row in found.per_class]
+    lines += [f"| {row.label} | {_percent(row.precision)} | {_percent(row.recall)} | {_percent(row.f1)} | {row.support} |" for row in found.per_class]
     lines.append(f"| all | | accuracy {100 * found.accuracy:.2f} | macro {100 * found.macro_f1:.2f} | {found.n} |")
     return "\n".join(lines) + "\n"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
 
 
 def read_history(path: Path) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Labelled and unlabelled pictures as patches: EuroSAT's zip, an unpacked folder, or any folder of class sub-folders."""
 
 import io
+import logging
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pipeline.errors import ModelError
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 MAX_PIXELS = 200_000_000
@@ -39,13 +42,16 @@ class LabelledPatches:
         return type(self)(self.classes, self.patches[index], self.labels[index], tuple(self.names[i] for i in index))
 
 
-def read_labelled(source: Path, classes: Sequence[str] | None = None, only: Sequence[str] | None = None, patch_size: int = 64) -> LabelledPatches:
-    """All pictures of a zip or folder whose parent folder names their class; `only` keeps the file names listed.
+def read_labelled(
+    source: Path, classes: Sequence[str] | None = None, only: Sequence[str] | None = None, patch_size: int = 64, least: int = 0
+) -> LabelledPatches:
+    """All pictures of a zip or folder whose parent folder names their class; `only` keeps those listed as `name` or `class/name`.
 
-    Without `classes` they are the folders found, sorted. Pictures of another size are refused.
+    Without `classes` they are the folders found, sorted; folders of other names are left out with a warning. Pictures of
+    another size are cut to a square and resampled, with a warning.
 
     Raises:
-        ModelError: nothing usable is there, a picture is unreadable, a class has fewer than two pictures, or a name
+        ModelError: nothing usable is there, a picture is unreadable, a class has fewer than `least` pictures, or a name
             in `only` is missing.
     """
     wanted = set(only) if only is not None else None
@@ -53,29 +59,31 @@ def read_labelled(source: Path, classes: Sequence[str] | None = None, only: Sequ
     with _Source(source) as files:
         for path in files.names():
             pure = PurePosixPath(path)
-            if pure.suffix.lower() in SUFFIXES and pure.parent.name and (wanted is None or pure.name in wanted):
+            if _is_picture(pure) and (wanted is None or wanted & {pure.name, f"{pure.parent.name}/{pure.name}"}):
                 found.setdefault(pure.parent.name, []).append((pure.name, path))
         names = tuple(classes) if classes is not None else tuple(sorted(found))
         entries = [(code, name, path) for code, label in enumerate(names) for name, path in sorted(found.get(label, []))]
-        _check(source, names, found, [name for _, name, _ in entries], wanted)
-        patches = np.empty((len(entries), patch_size, patch_size, 3), np.uint8)
+        _check(source, names, found, wanted, least)
+        patches, resampled = np.empty((len(entries), patch_size, patch_size, 3), np.uint8), 0
         for position, (_, _, path) in enumerate(entries):
-            patches[position] = _decode(files.read(path), f"{source}/{path}", patch_size)
+            pixels = _picture(files.read(path), f"{source}/{path}")
+            if pixels.shape != patches.shape[1:]:
+                resampled += 1
+                pixels = np.asarray(ImageOps.fit(Image.fromarray(pixels), (patch_size, patch_size), Image.Resampling.BICUBIC))
+            patches[position] = pixels
+    if resampled:
+        log.warning("%s: %d of %d pictures are not %dx%d pixels and were resampled", source, resampled, len(entries), patch_size, patch_size)
     return LabelledPatches(names, patches, np.array([code for code, _, _ in entries], np.int64), tuple(name for _, name, _ in entries))
 
 
-def folders(source: Path) -> set[str]:
-    """Names of the folders that hold pictures in a zip or folder.
-
-    Raises:
-        ModelError: the source is missing or damaged.
-    """
-    with _Source(source) as files:
-        return {PurePosixPath(name).parent.name for name in files.names() if PurePosixPath(name).suffix.lower() in SUFFIXES}
+def _is_picture(path: PurePosixPath) -> bool:
+    """A picture in a folder; what macOS and file managers hide beside them is none."""
+    hidden = any(part.startswith((".", "__MACOSX")) for part in path.parts)
+    return path.suffix.lower() in SUFFIXES and bool(path.parent.name) and not hidden
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """The file names listed in a split file, one a line.
+    """The file names listed in a split file, one a line, each with its folder where that is given.
 
     Raises:
         ModelError: the file is missing or empty.
@@ -86,7 +94,7 @@ def read_names(path: Path) -> tuple[str, ...]:
         raise ModelError(f"{path}: cannot read the list of file names ({error}); give a text file with one name a line") from error
     if not names:
         raise ModelError(f"{path}: lists no file names; give a text file with one name a line")
-    return tuple(PurePosixPath(name).name for name in names)
+    return tuple("/".join(PurePosixPath(name).parts[-2:]) for name in names)
 
 
 def read_picture(path: Path) -> npt.NDArray[np.uint8]:
@@ -102,8 +110,10 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
     return _picture(data, str(path))
 
 
-def cut(picture: npt.NDArray[np.uint8], size: int = 64) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+def cut(picture: npt.NDArray[np.uint8], size: int = 64, name: str = "the picture") -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
     """Positions (n, 2) as (x, y) in pixels and patches (n, size, size, 3) of a picture, left to right, top to bottom.
+
+    `name` is what the picture is called in a refusal.
 
     Raises:
         ModelError: the picture is smaller than one patch.
@@ -111,29 +121,28 @@ def cut(picture: npt.NDArray[np.uint8], size: int = 64) -> tuple[npt.NDArray[np.
     rows, columns = picture.shape[0] // size, picture.shape[1] // size
     if not rows or not columns:
         found = f"{picture.shape[1]}x{picture.shape[0]}"
-        raise ModelError(f"the picture is {found} pixels, smaller than one patch of {size}x{size}; give a larger one at 10 m a pixel")
+        raise ModelError(f"{name}: is {found} pixels, smaller than one patch of {size}x{size}; give a larger one at 10 m a pixel")
     patches = picture[: rows * size, : columns * size].reshape(rows, size, columns, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
     y, x = np.divmod(np.arange(rows * columns), columns)
     return np.stack([x, y], axis=1) * size, patches
 
 
-def _check(source: Path, classes: tuple[str, ...], found: dict[str, list[tuple[str, str]]], names: list[str], wanted: set[str] | None) -> None:
-    if not names:
+def _check(source: Path, classes: tuple[str, ...], found: dict[str, list[tuple[str, str]]], wanted: set[str] | None, least: int) -> None:
+    if not set(found).intersection(classes):
         sought = ", ".join(classes[:3]) or "none found"
         raise ModelError(f"{source}: holds no pictures in class folders ({sought} ...); give EuroSAT's zip or a folder with one sub-folder a class")
+    others = sorted(set(found).difference(classes))
+    if others:
+        left = sum(len(found[label]) for label in others)
+        log.warning("%s: %d pictures in folders that are no class asked for are left out (%s)", source, left, ", ".join(others[:3]))
     for label in classes:
-        if len(found.get(label, [])) < 2:
-            raise ModelError(f"{source}: class {label} has {len(found.get(label, []))} pictures, at least 2 are needed; add pictures or check the folder names")
-    if wanted is not None and len(names) < len(wanted):
-        missing = sorted(wanted.difference(names))
-        raise ModelError(f"{source}: {len(missing)} of {len(wanted)} listed pictures are missing ({missing[0]} ...); give the data that the list was made for")
-
-
-def _decode(data: bytes, where: str, size: int) -> npt.NDArray[np.uint8]:
-    pixels = _picture(data, where)
-    if pixels.shape[:2] != (size, size):
-        raise ModelError(f"{where}: is {pixels.shape[1]}x{pixels.shape[0]} pixels, {size}x{size} are needed; cut it first")
-    return pixels
+        if len(found.get(label, [])) < least:
+            count = len(found.get(label, []))
+            raise ModelError(f"{source}: class {label} has {count} of at least {least} pictures; add some, take its folder away, or check the names")
+    there = {known for label, listed in found.items() for name, _ in listed for known in (name, f"{label}/{name}")}
+    missing = sorted((wanted or set()).difference(there))
+    if missing:
+        raise ModelError(f"{source}: {len(missing)} of {len(wanted or ())} listed pictures are missing ({missing[0]} ...); give the data of this list")
 
 
 def _picture(data: bytes, where: str) -> npt.NDArray[np.uint8]:

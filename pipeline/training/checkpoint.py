@@ -25,16 +25,29 @@ def store(path: Path, state: dict[str, Any], **groups: Arrays) -> None:
         np.savez(stream, state=np.array(json.dumps(state)), **arrays)
 
 
+def load_state(path: Path) -> dict[str, Any]:
+    """The state of a checkpoint, without its arrays.
+
+    Raises:
+        ModelError: the file is damaged or no checkpoint.
+    """
+    return _read(path, arrays=False)[0]
+
+
 def load(path: Path) -> tuple[dict[str, Any], dict[str, Arrays]]:
     """The state and the groups of arrays of a checkpoint.
 
     Raises:
         ModelError: the file is damaged or no checkpoint.
     """
+    return _read(path, arrays=True)
+
+
+def _read(path: Path, arrays: bool) -> tuple[dict[str, Any], dict[str, Arrays]]:
     try:
         with path.open("rb") as stream, np.load(stream) as stored:
             groups: dict[str, Arrays] = {}
-            for key in sorted(name for name in stored.files if "/" in name):
+            for key in sorted(name for name in stored.files if "/" in name and arrays):
                 groups.setdefault(key.split("/")[0], []).append(stored[key])
             return json.loads(str(stored["state"])), groups
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:

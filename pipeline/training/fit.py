@@ -1,6 +1,7 @@
 """The training loop: frozen start, fine-tuning, averaged weights, checkpoints, validation."""
 
 import csv
+import io
 import json
 import logging
 import math
@@ -14,7 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, OutputError
+from pipeline.files import write_text
 from pipeline.models.architectures import Network, resnet50
 from pipeline.models.pictures import LabelledPatches
 from pipeline.training import checkpoint
@@ -79,12 +81,16 @@ class _Run:
     ) -> None:
         self.options, self.data, self.validation, self.progress, self.verbose = options, data, validation, progress, int(bar)
         self.classes = data.classes
-        self.model = resnet50.build(len(self.classes), dropout=options.dropout, upsample=options.upsample, norm=fused_normalisation())
+        size = data.patches.shape[1]
+        self.model = resnet50.build(len(self.classes), size, dropout=options.dropout, upsample=options.upsample, norm=fused_normalisation())
         self.averaged: Weights = []
         self.epoch = 0
         self.history: list[dict[str, float]] = []
         self.pretrained: tuple[str, ...] = ()
-        options.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            options.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{options.folder}: cannot take checkpoints ({error.strerror}); choose another --run folder") from error
         self.last = options.folder / "last.npz"
         self.optimizer_state: Weights = []
         if self.last.is_file():
@@ -142,6 +148,8 @@ class _Run:
                 if "learning_rate" not in variable.path:
                     variable.assign(value)
             self.model.optimizer.iterations.assign(self.epoch * steps)
+        if options.schedule is Schedule.PLATEAU and self.history:
+            self.model.optimizer.learning_rate = self.history[-1]["rate"]
         callbacks = self._callbacks()
         while self.epoch < options.epochs:
             calm = options.epochs - self.epoch <= options.calm_epochs
@@ -192,10 +200,11 @@ class _Run:
         checkpoint.store(self.last, state, model=self.model.get_weights(), averaged=self.averaged, optimizer=optimizer)
         checkpoint.store(self.options.folder / "averaged.npz", state, averaged=self.averaged)
         columns = ["epoch", "loss", "accuracy", "rate", "seconds", "val_loss", "val_accuracy"]
-        with (self.options.folder / "history.csv").open("w", newline="", encoding="utf-8") as stream:
-            writer = csv.DictWriter(stream, columns)
-            writer.writeheader()
-            writer.writerows(self.history)
+        table = io.StringIO()
+        writer = csv.DictWriter(table, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.history)
+        write_text(self.options.folder / "history.csv", table.getvalue())
 
     def _compile(self, rate: float, steps: int | None) -> None:
         import keras
@@ -242,7 +251,7 @@ class _Run:
         import keras
 
         keras.config.set_dtype_policy("float32")
-        model = resnet50.build(len(self.classes), dropout=self.options.dropout, upsample=self.options.upsample)
+        model = resnet50.build(len(self.classes), self.data.patches.shape[1], dropout=self.options.dropout, upsample=self.options.upsample)
         model.set_weights(self.averaged)
         return model
 

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.errors import ModelError
 from pipeline.legend import EUROSAT, LandCoverClass, Legend
 from pipeline.models.card import ModelCard
-from pipeline.models.pictures import LabelledPatches, folders, read_labelled, read_names
+from pipeline.models.pictures import LabelledPatches, read_labelled, read_names
 from pipeline.training.fit import train
 from pipeline.training.options import TrainOptions
 from pipeline.training.ship import Shipment, ship
@@ -27,7 +27,8 @@ class TrainRequest:
     """A training run from data to a model folder.
 
     `split` names two files that list the training and the validation pictures; without it a fifth of each class, drawn
-    by the seed, validates. `folder` takes `<name>/card.json` and the weights.
+    by the seed, validates. Pictures of another size than `patch_size` are resampled. `folder` takes `<name>/card.json`
+    and the weights.
     """
 
     data: Path
@@ -36,9 +37,20 @@ class TrainRequest:
     name: str = "eurosat-resnet50"
     architecture: str = "resnet50"
     split: tuple[Path, Path] | None = None
+    patch_size: int = 64
 
 
-def run(request: TrainRequest, progress: Callable[[str], None] = log.info, bar: bool = False) -> ModelCard:
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A stored model's folder, its card, and the patches that it was made from and measured on."""
+
+    folder: Path
+    card: ModelCard
+    training: LabelledPatches
+    validation: LabelledPatches
+
+
+def run(request: TrainRequest, progress: Callable[[str], None] = log.info, bar: bool = False) -> Trained:
     """Trains, calibrates, gates and stores a model; a killed run continues from `options.folder`.
 
     Raises:
@@ -47,7 +59,8 @@ def run(request: TrainRequest, progress: Callable[[str], None] = log.info, bar: 
     """
     if request.architecture not in ARCHITECTURES:
         raise ModelError(f"{request.architecture}: no such architecture; choose one of {', '.join(ARCHITECTURES)}")
-    training, validation = read_split(request.data, request.split, request.options.seed)
+    training, validation = read_split(request.data, request.split, request.options.seed, request.patch_size)
+    legend = legend_of(training.classes)
     progress(f"{len(training)} patches to train on, {len(validation)} to validate, {len(training.classes)} classes")
     network = train(request.options, training, validation, progress, bar)
     trained_on = {
@@ -61,11 +74,12 @@ def run(request: TrainRequest, progress: Callable[[str], None] = log.info, bar: 
     }
     # Without scenes at hand the gate's other patches are the validation's, turned and darkened.
     elsewhere = np.ascontiguousarray(np.rot90(validation.patches // 2 + 1, axes=(1, 2)))
-    order = Shipment(request.name, request.folder / request.name, legend_of(training.classes), training, validation, elsewhere, trained_on=trained_on)
-    return ship(network, order, progress)
+    place = request.folder / request.name
+    order = Shipment(request.name, place, legend, training, validation, elsewhere, trained_on=trained_on)
+    return Trained(place, ship(network, order, progress), training, validation)
 
 
-def read_split(data: Path, split: tuple[Path, Path] | None, seed: int) -> tuple[LabelledPatches, LabelledPatches]:
+def read_split(data: Path, split: tuple[Path, Path] | None, seed: int, patch_size: int = 64) -> tuple[LabelledPatches, LabelledPatches]:
     """Training and validation patches, by two lists of names or by drawing a fifth of each class.
 
     Raises:
@@ -73,13 +87,13 @@ def read_split(data: Path, split: tuple[Path, Path] | None, seed: int) -> tuple[
     """
     if split is not None:
         lists = [read_names(path) for path in split]
-        both = set(lists[0]).intersection(lists[1])
+        first = read_labelled(data, None, lists[0], patch_size, least=2)
+        second = read_labelled(data, first.classes, lists[1], patch_size)
+        both = set(zip(first.labels, first.names, strict=True)).intersection(zip(second.labels, second.names, strict=True))
         if both:
-            raise ModelError(f"{split[1]}: {len(both)} pictures are also in {split[0].name} ({min(both)} ...); give lists without overlap")
-        classes = known_classes(data)
-        first, second = (read_labelled(data, classes, names) for names in lists)
+            raise ModelError(f"{split[1]}: {len(both)} pictures are also in {split[0].name} ({min(both)[1]} ...); give lists without overlap")
         return first, second
-    whole = read_labelled(data, known_classes(data))
+    whole = read_labelled(data, patch_size=patch_size, least=2)
     rng = np.random.default_rng(seed)
     drawn = np.zeros(len(whole), np.bool_)
     for code in range(len(whole.classes)):
@@ -88,15 +102,16 @@ def read_split(data: Path, split: tuple[Path, Path] | None, seed: int) -> tuple[
     return whole.take(np.flatnonzero(~drawn)), whole.take(np.flatnonzero(drawn))
 
 
-def known_classes(data: Path) -> tuple[str, ...] | None:
-    """EuroSAT's labels in legend order where the data has its folders; None lets the folders decide."""
-    return EUROSAT.labels if set(EUROSAT.labels) <= folders(data) else None
-
-
 def legend_of(classes: tuple[str, ...]) -> Legend:
-    """EuroSAT's legend, or one made from other classes' names."""
+    """EuroSAT's legend, or one made from other classes' names.
+
+    Raises:
+        ModelError: a single class, or names that make no legend.
+    """
     if classes == EUROSAT.labels:
         return EUROSAT
+    if len(classes) < 2:
+        raise ModelError(f"{', '.join(classes)}: one class cannot be told from others; give a folder with a sub-folder for each of at least two")
     entries = (
         LandCoverClass(label, label, label[:12], label[:2].upper(), COLOURS[i % len(COLOURS)], EUROSAT.classes[i % len(COLOURS)].ink)
         for i, label in enumerate(classes)

@@ -46,9 +46,18 @@ def test_evaluation_counts_hits_and_refusals() -> None:
     assert found.refused == pytest.approx(1 / 60)
 
 
+def test_eight_flips_and_turns_are_averaged() -> None:
+    data = _data(10)
+    data.patches[...] = 0
+    data.patches[:, 0, 0, 0] = 30  # one corner says Highway; a flip or turn leaves it there in two of eight views
+    alone, mean = evaluate(Redness(), data), evaluate(Redness(), data, eightfold=True)
+    assert [row[3] for row in alone.confusion] == [1] * 10
+    assert [row[0] for row in mean.confusion] == [1] * 10
+
+
 def test_the_report_holds_its_figures_and_small_pictures(tmp_path: Path) -> None:
     rows = [{"epoch": i, "loss": 1 / i, "accuracy": 0.9, "rate": 1e-3} | ({"val_loss": 0.5, "val_accuracy": 0.8} if i % 2 == 0 else {}) for i in range(1, 5)]
-    found = write_report(tmp_path, Redness(), _data(), _data(), {"run": rows})
+    found = write_report(tmp_path, Redness(), _data(), _data(), {"run": rows, "run without schedule": rows[:3]})
     pictures = {"curves", "rates", "confusion", "reliability", "risk-coverage", "class-counts", "mistakes"}
     assert {path.stem for path in tmp_path.glob("*.png")} == pictures
     for path in tmp_path.glob("*.png"):

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import ModelError
-from pipeline.models.pictures import cut, folders, read_labelled, read_names, read_picture
+from pipeline.models.pictures import cut, read_labelled, read_names, read_picture
 
 
 def _fill(folder: Path, counts: dict[str, int]) -> Path:
@@ -28,7 +28,6 @@ def test_folder_and_zip_give_the_same_patches_with_labels_in_the_order_asked_for
     np.testing.assert_array_equal(one.patches, two.patches)
     assert (one.patches[one.labels == 0, 0, 0, 0] == 5).all()
     assert (one.patches[one.labels == 1, 0, 0, 0] == 15).all()
-    assert folders(tmp_path / "data.zip") == {"Wood", "Lake"}
     assert read_labelled(folder).classes == ("Lake", "Wood")
 
 
@@ -39,9 +38,31 @@ def test_only_the_listed_pictures_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("counts", [{"Wood": 1, "Lake": 3}, {"Lake": 3}])
-def test_a_class_with_fewer_than_two_pictures_is_refused_by_name(tmp_path: Path, counts: dict[str, int]) -> None:
+def test_a_class_of_too_few_pictures_is_refused_by_name_where_it_matters(tmp_path: Path, counts: dict[str, int]) -> None:
+    folder = _fill(tmp_path / "data", counts)
     with pytest.raises(ModelError, match="class Wood has"):
-        read_labelled(_fill(tmp_path / "data", counts), ("Wood", "Lake"))
+        read_labelled(folder, ("Wood", "Lake"), least=2)
+    assert read_labelled(folder, ("Wood", "Lake")).counts.tolist() == [counts.get("Wood", 0), 3]
+
+
+def test_folders_that_are_no_class_and_hidden_ones_are_left_out_aloud(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = _fill(tmp_path / "data", {"Wood": 2, "Beach": 3, "__MACOSX": 1, ".thumbs": 2})
+    assert read_labelled(folder).classes == ("Beach", "Wood")
+    assert not caplog.records
+    assert len(read_labelled(folder, ("Wood", "Lake"))) == 2
+    assert "3 pictures in folders that are no class asked for are left out (Beach)" in caplog.text
+    with pytest.raises(ModelError, match="no pictures in class folders"):
+        read_labelled(folder, ("Lake", "River"))
+
+
+def test_lists_may_name_the_folder_of_a_picture(tmp_path: Path) -> None:
+    for label in ("Wood", "Lake"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        for i in range(3):
+            Image.new("RGB", (64, 64)).save(tmp_path / "data" / label / f"{i}.png")
+    (tmp_path / "list.txt").write_text("data/Wood/1.png\nLake/2.png\n")
+    chosen = read_labelled(tmp_path / "data", only=read_names(tmp_path / "list.txt"))
+    assert list(zip(chosen.labels.tolist(), chosen.names, strict=True)) == [(0, "2.png"), (1, "1.png")]
 
 
 def test_bad_sources_are_refused(tmp_path: Path) -> None:
@@ -52,16 +73,27 @@ def test_bad_sources_are_refused(tmp_path: Path) -> None:
             read_labelled(tmp_path / name)
 
 
-def test_missing_listed_unreadable_and_odd_sized_pictures_are_refused(tmp_path: Path) -> None:
+def test_missing_listed_and_unreadable_pictures_are_refused(tmp_path: Path) -> None:
     folder = _fill(tmp_path / "data", {"Wood": 2, "Lake": 3})
     with pytest.raises(ModelError, match=r"1 of 6 listed .*gone"):
         read_labelled(folder, only=[*read_labelled(folder).names, "gone.png"])
     (folder / "Wood" / "Wood_1.png").write_bytes(b"")
     with pytest.raises(ModelError, match=r"Wood_1.png: the picture is empty"):
         read_labelled(folder)
-    Image.new("RGB", (63, 64)).save(folder / "Wood" / "Wood_1.png")
-    with pytest.raises(ModelError, match="63x64"):
+    (folder / "Wood" / "Wood_1.png").write_bytes((folder / "Wood" / "Wood_0.png").read_bytes()[:60])
+    with pytest.raises(ModelError, match=r"Wood_1.png: no readable picture"):
         read_labelled(folder)
+
+
+def test_pictures_of_other_sizes_are_cut_square_and_resampled(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = _fill(tmp_path / "data", {"Wood": 2, "Lake": 3})
+    wide = np.zeros((40, 100, 3), np.uint8)
+    wide[:, 30:70] = 200
+    Image.fromarray(wide).save(folder / "Wood" / "Wood_1.png")
+    found = read_labelled(folder, patch_size=32)
+    assert found.patches.shape == (5, 32, 32, 3)
+    assert "5 of 5 pictures are not 32x32 pixels" in caplog.text
+    assert (found.patches[found.names.index("Wood_1.png")] > 190).all()
 
 
 def test_a_picture_is_cut_row_by_row_without_its_remainder() -> None:
