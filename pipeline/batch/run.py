@@ -14,9 +14,10 @@ from pipeline import __version__
 from pipeline.atlas.collect import collect
 from pipeline.atlas.page import AtlasOptions, render_atlas
 from pipeline.batch import outputs
-from pipeline.batch.changes import EVIDENCE, write_changes
+from pipeline.batch.changes import CHANGES, EVIDENCE, write_changes
 from pipeline.batch.executors import Executor, Serial
 from pipeline.batch.files import only_run, sweep
+from pipeline.batch.remote import RemoteFolder
 from pipeline.batch.work import DIGESTS, ModelChoice, SceneRecord, SceneTask, classifier, process, refused, verified_card
 from pipeline.classify import ClassifiedBlock, ClassifyOptions
 from pipeline.errors import OutputError
@@ -33,7 +34,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Where a run writes and how it classifies; `inputs` is the folder searched for scenes, which outputs must stay out of."""
+    """Where a run writes and how it classifies; `inputs` is the folder searched for scenes, which outputs must stay out of.
+
+    With an address as `results`, workers write there, and `tiles` is a copy from which the page is made.
+    """
 
     tiles: Path = Path("tiles")
     maps: Path = Path("maps")
@@ -44,16 +48,18 @@ class RunOptions:
     smooth: bool = False
     force: bool = False
     inputs: Path | None = None
+    results: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What a run did: a record per scene, where the page is, how long it took."""
+    """What a run did: a record per scene, where the page is, how long it took; `results` is the address of its tables, if any."""
 
     records: tuple[SceneRecord, ...]
     page: Path | None
     folder: Path
     seconds: float
+    results: str | None = None
 
     @property
     def exit_code(self) -> int:
@@ -105,32 +111,41 @@ def run(found: Iterable[Scene | Refusal], options: RunOptions, executor: Executo
     if ready is not None:
         ready.result()
     scenes = [entry for entry in inputs if isinstance(entry, Scene)]
+    remote = RemoteFolder(options.results) / card.name if options.results else None
     _keep_apart(scenes, options)
     with ExitStack() as stack:
         stack.enter_context(only_run(folder))
         stack.enter_context(only_run(options.maps))
         for place in (folder, folder / DIGESTS, folder / EVIDENCE, options.maps):
             sweep(place)
+        if remote is not None:
+            remote.check()
         records = [refused(entry) for entry in inputs if isinstance(entry, Refusal)]
         for record in records:
             watcher.scene(record)
         watcher.begin(scenes)
-        tasks = [
-            SceneTask(scene, options.model, folder, options.classify, keep_chips=options.keep_chips, smooth=options.smooth, force=options.force)
-            for scene in scenes
-        ]
-        for record in executor.run(tasks):
+        for record in executor.run([_task(scene, options, folder, remote) for scene in scenes]):
+            if remote is not None and record.status in ("done", "cached"):
+                remote.get_scene(record.id, folder, record.hashes)
             records.append(record)
             watcher.scene(record)
         records.sort(key=lambda record: (record.acquired or "", record.id))
         kept = {record.id for record in records if record.status in ("done", "cached")}
         write_changes([scene for scene in scenes if scene.id in kept], folder, watcher.stage)
         _write_report(folder, records, options)
+        if remote is not None:
+            remote.put(folder / CHANGES)
+            remote.put(folder / RUN_REPORT)
         page = None
         if kept:
             watcher.stage("page")
             page = render_atlas(collect(folder), card.legend, options.maps / PAGE, options.page)
-    return RunReport(tuple(records), page, folder, round(time.monotonic() - started, 2))
+    return RunReport(tuple(records), page, folder, round(time.monotonic() - started, 2), str(remote) if remote else None)
+
+
+def _task(scene: Scene, options: RunOptions, folder: Path, remote: RemoteFolder | None) -> SceneTask:
+    address = remote.url if remote is not None else None
+    return SceneTask(scene, options.model, folder, options.classify, options.keep_chips, options.smooth, options.force, address)
 
 
 def _watched(watcher: Watcher) -> Callable[[SceneTask], SceneRecord]:
@@ -146,7 +161,8 @@ def _watched(watcher: Watcher) -> Callable[[SceneTask], SceneRecord]:
 def _keep_apart(scenes: Sequence[Scene], options: RunOptions) -> None:
     """Refuses outputs that lie among the inputs, where the next run would take them for scenes."""
     inputs = {path.resolve() for scene in scenes for path in scene.files}
-    for target in (options.tiles.resolve(), options.maps.resolve()):
+    written = RemoteFolder(options.results).local if options.results else None
+    for target in (path.resolve() for path in (options.tiles, options.maps, written) if path is not None):
         if options.inputs is not None and options.inputs.is_dir() and target.is_relative_to(options.inputs.resolve()):
             raise OutputError(f"{target}: the outputs would lie inside the folder of scenes ({options.inputs}); choose another --tiles or --maps folder")
         inside = next((path for path in inputs if path.is_relative_to(target)), None)

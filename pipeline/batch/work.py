@@ -4,6 +4,7 @@ import ctypes
 import hashlib
 import json
 import logging
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +19,7 @@ import geopandas as gpd
 from pipeline import __version__
 from pipeline.batch import outputs
 from pipeline.batch.files import known_digests, staged_folder
+from pipeline.batch.remote import RemoteFolder
 from pipeline.classify import ClassifiedBlock, ClassifyOptions, classify_scene
 from pipeline.errors import OutputError, PipelineError
 from pipeline.files import digest
@@ -56,7 +58,10 @@ class ModelChoice:
 
 @dataclass(frozen=True, slots=True)
 class SceneTask:
-    """Everything a worker needs for one scene; small, so that it travels to processes and clusters."""
+    """Everything a worker needs for one scene; small, so that it travels to processes and clusters.
+
+    Results go into `folder`, or to the address `remote`, where it is given; `folder` is then the client's copy, which workers leave alone.
+    """
 
     scene: Scene
     model: ModelChoice
@@ -65,6 +70,7 @@ class SceneTask:
     keep_chips: bool = False
     smooth: bool = False
     force: bool = False
+    remote: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +163,28 @@ def finished(folder: Path, expected: str) -> dict[str, str] | None:
 
 
 def process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None = None) -> SceneRecord:
-    """Classifies one scene into `task.folder`, or finds it done; a refusal of the scene is an answer, not an exception.
+    """Classifies one scene, or finds it done; a refusal of the scene is an answer, not an exception.
 
     Raises:
         ModelError: the model cannot be used.
         OutputError: the outputs cannot be written.
     """
+    if task.remote is None:
+        return _process(task, watch)
+    store, name = RemoteFolder(task.remote), task.scene.id
+    with tempfile.TemporaryDirectory(prefix="landcover-") as place:
+        folder = Path(place)
+        known = folder / DIGESTS / f"{name}.json"
+        if not task.force and store.get_scene(name, folder):
+            (store / DIGESTS).get(known)
+        record = _process(replace(task, folder=folder, remote=None), watch)
+        if record.status == "done":
+            store.put_scene(folder / name)
+            (store / DIGESTS).put(known)
+    return record
+
+
+def _process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None) -> SceneRecord:
     started = time.monotonic()
     model = classifier(task.model)
     grid = TileGrid(task.scene.epsg)

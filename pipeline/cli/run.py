@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 DEMO_SCENES = Path("demo-scenes")
 REMOTE_SCENES = Path("remote-scenes")
+REMOTE_TILES = Path("remote-tiles")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,7 +26,7 @@ REMOTE_SCENES = Path("remote-scenes")
 @click.option("--demo", is_flag=True, help=f"Simulate two dates of a made landscape in {DEMO_SCENES}/ and map them.")
 @click.option("--model", default="eurosat-resnet50", show_default=True, help="Name of the trained model under saved_models/.")
 @click.option("--engine", default="auto", show_default=True, help="auto, openvino, openvino-int8, openvino-bf16, openvino-f32 or keras.")
-@click.option("--tiles", type=click.Path(path_type=Path), default=Path("tiles"), show_default=True, help="Folder for tables and rasters.")
+@click.option("--tiles", default="tiles", show_default=True, help=f"Folder for tables and rasters, or an address (s3://...; copied to {REMOTE_TILES}/).")
 @click.option("--maps", type=click.Path(path_type=Path), default=Path("maps"), show_default=True, help="Folder for atlas.html.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Scenes worked on side by side, each in a process.")
 @click.option("--scheduler", metavar="ADDRESS", help="Run the scenes on an existing Dask cluster instead.")
@@ -77,7 +78,8 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
         report = run_batch(
             find_scenes(folder, _read_options(options)),
             RunOptions(
-                tiles=options["tiles"],
+                tiles=_copy_of(options["tiles"]),
+                results=options["tiles"] if "://" in options["tiles"] else None,
                 maps=options["maps"],
                 model=ModelChoice(options["model"], engine=options["engine"], threads=_threads(options["workers"])),
                 classify=ClassifyOptions(min_valid=options["min_valid"]),
@@ -135,6 +137,13 @@ def _local(scenes: str, allow_remote: bool, model: str) -> Path:
     return Path(scenes)
 
 
+def _copy_of(tiles: str) -> Path:
+    """The folder of --tiles, or the one where results at an address are copied for the page."""
+    from pipeline.batch.remote import mirror
+
+    return mirror(tiles, REMOTE_TILES) if "://" in tiles else Path(tiles)
+
+
 def _threads(workers: int) -> int | None:
     from pipeline.batch.executors import cores
 
@@ -182,7 +191,7 @@ def summary(report: "RunReport") -> str:
     if refusals := _refusals(report):
         lines.append(f"\n{refusals}")
     if report.page is not None:
-        lines.append(f"\nmap     {report.page.resolve()}\ntables  {report.folder.resolve()}")
+        lines.append(f"\nmap     {report.page.resolve()}\ntables  {report.results or report.folder.resolve()}")
     elif not done:
         lines.append("\nnothing could be mapped: no scene was usable" if report.records else "\nnothing could be mapped: the folder holds no scene")
     return "\n".join(lines)
