@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,8 @@ COLUMNS = ("magnitude", "difference", "compared")
 _IS_CLOUD = np.isin(np.arange(256), (3, 8, 9, 10))
 # A tile counts as changed from 5 % of its ground on, so the 95th percentile decides; its class changes with most of it.
 _PART, _MOST = 95.0, 50.0
+# Tile rows that are scored together, and those that are in memory at 10 m at a time: reading ahead in thin strips bounds it.
+_SCORED, _READ = 4, 1
 # The match is estimated in 3 x 3 windows of 2 x 2 tiles, a tenth of a granule's file blocks, or in all of a small scene.
 _WINDOW, _WINDOWS, _SMALL = 2, 3, 16
 
@@ -75,10 +77,24 @@ def common_bounds(before: Scene, after: Scene, grid: TileGrid) -> Bounds | None:
 
 def strips(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str]) -> Iterator[Strip]:
     """Strips of both dates from north to south."""
-    for one, two in zip(blocks(before, grid, bands), blocks(after, grid, bands), strict=True):
-        first, seen = _halved(one, before, bands)
-        second, too = _halved(two, after, bands)
-        yield Strip(one.origin, first, second, seen & too)
+    pairs = zip(blocks(before, grid, bands, _READ), blocks(after, grid, bands, _READ), strict=True)
+    thin = (_strip(one, two, (before, after), bands) for one, two in pairs)
+    while group := list(islice(thin, _SCORED // _READ)):
+        yield _joined(group)
+
+
+def _strip(one: Block, two: Block, scenes: tuple[Scene, Scene], bands: Sequence[str]) -> Strip:
+    first, seen = _halved(one, scenes[0], bands)
+    second, too = _halved(two, scenes[1], bands)
+    return Strip(one.origin, first, second, seen & too)
+
+
+def _joined(group: Sequence[Strip]) -> Strip:
+    """Strips from north to south as one."""
+    if len(group) == 1:
+        return group[0]
+    before, after = (np.concatenate(parts, axis=1) for parts in ([strip.before for strip in group], [strip.after for strip in group]))
+    return Strip(group[0].origin, before, after, np.concatenate([strip.valid for strip in group]))
 
 
 def _halved(block: Block, scene: Scene, bands: Sequence[str]) -> tuple[Floats, Mask]:
@@ -128,13 +144,7 @@ def _with_surroundings(bare: Iterator[Strip]) -> Iterator[tuple[Strip, int, int]
     strip = next(bare)
     for below in chain(bare, (None,)):
         parts = [above, strip, _edge(below, slice(0, score.REACH))]
-        kept = [part for part in parts if part is not None]
-        joined = Strip(
-            strip.origin,
-            np.concatenate([part.before for part in kept], axis=1),
-            np.concatenate([part.after for part in kept], axis=1),
-            np.concatenate([part.valid for part in kept], axis=0),
-        )
+        joined = _joined([part for part in parts if part is not None])._replace(origin=strip.origin)
         yield joined, 0 if above is None else score.REACH, 0 if below is None else score.REACH
         if below is None:
             return

@@ -78,16 +78,41 @@ def test_what_was_built_stands_out_and_season_mud_and_lines_do_not(compared):
     assert (compared["compared"] == 1).all()
 
 
-def test_strips_leave_no_seam(compared, tmp_path, monkeypatch):
-    import pipeline.change.measure as measure
-    from pipeline.tiling import blocks
-
-    monkeypatch.setattr(measure, "blocks", lambda one, grid, bands: blocks(one, grid, bands, tile_rows=3))
+def mirrored(folder):
+    """A town and its mirror image: something differs everywhere."""
     before = ground()
-    again = evidence(scene(tmp_path / "a", before, "20200601"), scene(tmp_path / "b", before[:, ::-1], "20210601"), TileGrid(EPSG))
-    monkeypatch.setattr(measure, "blocks", lambda one, grid, bands: blocks(one, grid, bands, tile_rows=20))
-    whole = evidence(scene(tmp_path / "a", before, "20200601"), scene(tmp_path / "b", before[:, ::-1], "20210601"), TileGrid(EPSG))
+    return scene(folder / "a", before, "20200601"), scene(folder / "b", before[:, ::-1], "20210601")
+
+
+def test_strips_leave_no_seam(tmp_path, monkeypatch):
+    import pipeline.change.measure as measure
+
+    pair = mirrored(tmp_path)
+    monkeypatch.setattr(measure, "_SCORED", 3)
+    again = evidence(*pair, TileGrid(EPSG))
+    monkeypatch.setattr(measure, "_SCORED", 20)
+    whole = evidence(*pair, TileGrid(EPSG))
     pd.testing.assert_frame_equal(again, whole, rtol=1e-3, atol=1e-4)
+
+
+def test_thin_reading_gives_the_same_numbers(tmp_path, monkeypatch):
+    import pipeline.change.measure as measure
+
+    pair = mirrored(tmp_path)
+    thin = evidence(*pair, TileGrid(EPSG))
+    monkeypatch.setattr(measure, "_READ", measure._SCORED)
+    pd.testing.assert_frame_equal(thin, evidence(*pair, TileGrid(EPSG)), check_exact=True)
+
+
+def test_no_more_than_a_tile_row_is_read_at_a_time(tmp_path, monkeypatch):
+    """Memory while two dates are compared is bounded by thin strips: the evidence asks for nothing taller."""
+    from pipeline.scenes.reader import SceneReader
+
+    pair, heights = mirrored(tmp_path), []
+    read = SceneReader.read
+    monkeypatch.setattr(SceneReader, "read", lambda self, bounds, bands: heights.append(bounds[3] - bounds[1]) or read(self, bounds, bands))
+    evidence(*pair, TileGrid(EPSG))
+    assert heights and max(heights) <= 640
 
 
 def test_a_scene_differs_from_itself_by_nothing(tmp_path):
@@ -121,8 +146,8 @@ def test_cloud_is_not_compared(tmp_path, monkeypatch):
     after[:, :64, :96] = 0.6
     first, second = scene(tmp_path / "a", before, "20200601"), scene(tmp_path / "b", after, "20210601")
 
-    def overcast(one, grid, bands):
-        for block in blocks(one, grid, bands):
+    def overcast(one, grid, bands, tile_rows):
+        for block in blocks(one, grid, bands, tile_rows):
             quality = np.full(block.valid.shape, 5, np.uint8)
             if one.acquired == second.acquired and block.origin.row == 7807:
                 quality[:64, :96] = 8
