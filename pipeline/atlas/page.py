@@ -27,6 +27,7 @@ from pipeline.errors import OutputError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
 from pipeline.legend import LandCoverClass, Legend
+from pipeline.scenes.scene import UNKNOWN_DATE
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +198,7 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
 
 
 def _day(day: date) -> str:
-    return f"{day.day} {day:%b %Y}"
+    return "date unknown" if day == UNKNOWN_DATE.date() else f"{day.day} {day:%b %Y}"
 
 
 def _places_seen(payload: Payload) -> int:

@@ -41,7 +41,7 @@ def _facts(scene: "Scene") -> dict[str, Any]:
     return {
         "id": scene.id,
         "layout": scene.layout,
-        "acquired": scene.acquired.isoformat(),
+        "acquired": scene.acquired.isoformat() if scene.dated else None,
         "level": str(scene.level),
         "platform": scene.platform,
         "epsg": scene.epsg,
@@ -59,9 +59,10 @@ def _scene_text(scene: "Scene") -> str:
     offsets = sorted({round(asset.offset, 6) for band, asset in scene.assets.items() if band in ("B02", "B03", "B04")})
     read = "; ".join(f"{fact} from {source}" for fact, source in passport.sources.items())
     cloud = "unknown" if scene.cloud_cover is None else f"{scene.cloud_cover:.0f} %"
+    moment = f"{scene.acquired:%Y-%m-%d %H:%M} UTC" if scene.dated else "date unknown"
     lines = [
         scene.id,
-        f"  {scene.layout}, {scene.acquired:%Y-%m-%d %H:%M} UTC, {scene.level}, baseline {passport.baseline or 'unknown'}, EPSG:{scene.epsg}",
+        f"  {scene.layout}, {moment}, {scene.level}, baseline {passport.baseline or 'unknown'}, EPSG:{scene.epsg}",
         f"  bands {' '.join(sorted(scene.assets))}{' + SCL' if scene.quality is not None else ''}; cloud {cloud}",
         f"  reflectance offset {', '.join(map(str, offsets)) or 'n/a'}{'; approximate' if passport.approximate else ''}{f' ({read})' if read else ''}",
     ]

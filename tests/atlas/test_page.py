@@ -15,6 +15,7 @@ from pipeline.atlas.collect import collect
 from pipeline.atlas.page import SCRIPTS, AtlasOptions, render_atlas
 from pipeline.errors import OutputError
 from pipeline.legend import EUROSAT, LandCoverClass, Legend
+from pipeline.scenes.scene import UNKNOWN_DATE
 from tests.atlas import vision, worlds
 from tests.atlas.reading import meta_of, text_of
 
@@ -63,6 +64,13 @@ def test_a_hostile_name_cannot_leave_the_script(tmp_path):
     text = render_atlas(hostile, EUROSAT, tmp_path / "atlas.html").read_text()
     assert "<script>alert(1)" not in text
     assert meta_of(text)["scenes"][0]["id"] == "</script><script>alert(1)</script>"
+
+
+def test_a_scene_without_a_date_says_so(tmp_path):
+    worlds.write_scene(tmp_path, "a", UNKNOWN_DATE, 32632, 10, 50, worlds.softmax(worlds.logits((6, 4))))
+    worlds.write_scene(tmp_path, "b", worlds.days(1)[0], 32632, 10, 50, worlds.softmax(worlds.logits((6, 4))))
+    meta = meta_of(render_atlas(collect(tmp_path), EUROSAT, tmp_path / "atlas.html").read_text())
+    assert "2 dates from date unknown to" in meta["subtitle"]
 
 
 def test_the_bytes_say_what_the_tables_say(html, collected):

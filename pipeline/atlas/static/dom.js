@@ -51,7 +51,9 @@
   const number = (value, digits) => value.toLocaleString("en", { minimumFractionDigits: digits || 0, maximumFractionDigits: digits || 0 }).replace(/,/g, "\u202f");
   const hectares = (value) => number(value, value !== 0 && Math.abs(value) < 10 ? 1 : 0) + "\u00a0ha";
   const share = (part, whole) => { const p = 100 * part / (whole || 1); return (p > 0 && p < 0.1 ? "< 0.1" : p.toFixed(1)) + "\u00a0%"; };
+  const UNDATED = "1970-01-01"; // stands in the tables for a scene whose date nothing tells
   function day(iso) {
+    if (iso === UNDATED) return "date unknown";
     const [year, month, date] = iso.split("-");
     return +date + " " + MONTHS[month - 1] + " " + year;
   }
@@ -81,5 +83,5 @@
     if (live) live.textContent = text;
   }
 
-  Object.assign(Atlas, { el, svg, clear, redraw, link, section, swatch, icon, toolButton, number, hectares, share, day, degrees, download, csv, announce });
+  Object.assign(Atlas, { el, svg, clear, redraw, link, section, swatch, icon, toolButton, number, hectares, share, UNDATED, day, degrees, download, csv, announce });
 })();

@@ -1,7 +1,7 @@
 /* The timeline: dates at true spacing, play and blink; in Swipe and Change it holds two dates. */
 (function () {
   "use strict";
-  const { el, day } = Atlas;
+  const { el, day, UNDATED } = Atlas;
   const LABEL_WIDTH = 78, PLAY_MS = 900, BLINK_MS = 700;
 
   Atlas.timeline = function (page) {
@@ -45,7 +45,10 @@
       const here = new Set(page.datesInView()), key = [state.mode, state.before, state.after, state.blink, playing, root.clientWidth, ...here].join();
       if (key === drawn) return; // a control that is rebuilt between press and release loses the click
       drawn = key;
-      const time = dates.map((iso) => Date.parse(iso)), span = time[time.length - 1] - time[0], narrow = root.clientWidth < 450;
+      const time = dates.map((iso) => Date.parse(iso));
+      // A stop without a date stands a little before the first that has one.
+      if (dates[0] === UNDATED) time[0] = time[1] - Math.max(1, 0.15 * (time[time.length - 1] - time[1]));
+      const span = time[time.length - 1] - time[0], narrow = root.clientWidth < 450;
       const width = Math.max(150, root.clientWidth - (narrow ? 80 : 100) - (state.mode === "change" ? 0 : 42));
       const two = state.mode !== "map", isBefore = (d) => two && d === state.before, isAfter = (d) => d === state.after;
       // Two labels that would meet lean away from each other, the later one no further than the axis' margin allows.
