@@ -13,7 +13,7 @@ from pipeline.batch import outputs
 from pipeline.batch.changes import CHANGES, EVIDENCE
 from pipeline.batch.run import PAGE, RUN_REPORT, scene_folders
 from pipeline.change import ChangeOptions, changes, from_to, totals
-from pipeline.errors import TileTableError
+from pipeline.errors import OutputError, TileTableError
 from pipeline.files import write_text
 from pipeline.legend import Legend
 from pipeline.tiles import read_metadata, read_table, write_table
@@ -32,19 +32,23 @@ class Comparison:
 
 
 def results_of(name: str, tiles: Path) -> list[Path]:
-    """The scene folders that a name means: a run's or scene's own folder, or a scene or model below `tiles`.
+    """The scene folders that a name means: the folder of a scene, a run or tiles of one model, or a scene or model below `tiles`.
 
     Raises:
         TileTableError: there is no such result.
     """
-    places = [Path(name), tiles / name, *(path / name for path in sorted(tiles.glob("*")))]
+    folder = Path(name)
+    models = sorted(path.parent for path in folder.glob(f"*/{RUN_REPORT}"))
+    places = [folder, *(models if len(models) == 1 else [])]
+    if name and folder.name == name:
+        places += [tiles / name, *(path / name for path in sorted(tiles.glob("*")))]
     for place in places:
         if (place / outputs.TABLE).is_file():
             return [place]
         if (place / RUN_REPORT).is_file() and (found := scene_folders(place)):
             return found
-    known = sorted(path.parent.name for path in tiles.glob(f"*/*/{outputs.TABLE}"))
-    raise TileTableError(f"{name}: neither a run nor a scene with results; name a folder of results, or one of {', '.join(known) or 'none yet'}")
+    known = ", ".join(sorted(path.parent.name for path in tiles.glob(f"*/*/{outputs.TABLE}")))
+    raise TileTableError(f"{name}: neither a run nor a scene with results; name a folder of results or one of {tiles} ({known or 'none is there'})")
 
 
 def compare(before: Sequence[Path], after: Sequence[Path], out: Path, legend: Legend, options: ChangeOptions = ChangeOptions()) -> Comparison:
@@ -56,6 +60,8 @@ def compare(before: Sequence[Path], after: Sequence[Path], out: Path, legend: Le
         TileTableError: a table is damaged, or no place lies in both.
         OutputError: `out` cannot be written.
     """
+    if list(before) == list(after) and len(before) == 1:
+        raise TileTableError(f"{before[0].name}: is both sides of the comparison; name two scenes of one place")
     folders = [*before, *(folder for folder in after if folder not in before)]
     tables = [read_table(folder / outputs.TABLE) for folder in folders]
     levels = {folder.name: str(read_metadata(folder / outputs.TABLE).get("level")) for folder in folders}
@@ -65,6 +71,10 @@ def compare(before: Sequence[Path], after: Sequence[Path], out: Path, legend: Le
     found = found[(first.isin(one) & second.isin(other)) | (first.isin(other) & second.isin(one))]
     if found.empty:
         raise TileTableError(f"{before[0].name} and {after[0].name}: no tile carries an answer in both; compare scenes of one place")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be made ({error.strerror}); choose another --out folder") from error
     write_table(found.reset_index(drop=True), out / CHANGES, {"software": f"landcover-atlas {__version__}", "scenes": sorted(levels)})
     write_text(out / MATRIX, from_to(found).to_csv())
     page = render_atlas(_seen(folders, out / CHANGES), legend, out / PAGE, AtlasOptions(mode="change"))

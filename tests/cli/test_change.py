@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from pipeline.batch.run import run
 from pipeline.cli import main
+from pipeline.tiles import read_metadata, write_table
 from tests.batch.test_run import options, scenes  # noqa: F401 - fixtures
 
 
@@ -50,6 +51,30 @@ def test_what_cannot_be_compared_is_told(two_runs, tmp_path):
     first, _ = two_runs
     answer = invoke("scene-0", "unheard-of", "--tiles", first, "--out", tmp_path / "out")
     assert answer.exit_code == 1 and "unheard-of: neither a run nor a scene" in answer.output and "scene-0" in answer.output
+    answer = invoke("", ".", "--tiles", first, "--out", tmp_path / "out")
+    assert answer.exit_code == 1 and "neither a run nor a scene" in answer.output
     answer = invoke("scene-0", "scene-0", "--tiles", first, "--out", tmp_path / "out")
-    assert answer.exit_code == 1 and "no tile carries an answer in both" in answer.output
+    assert answer.exit_code == 1 and "scene-0: is both sides of the comparison" in answer.output
     assert not (tmp_path / "out").exists()
+
+
+def test_scenes_of_two_places_and_a_folder_that_cannot_be_made_are_refused(options, scenes, two_runs, tmp_path):  # noqa: F811 - fixtures
+    first, second = two_runs
+    away = replace(options, tiles=tmp_path / "tiles-away", maps=tmp_path / "maps-away")
+    table = gpd.read_parquet(first / "fake" / "scene-0" / "tiles.parquet")
+    run(scenes[1:2], away)
+    path = away.tiles / "fake" / scenes[1].id / "tiles.parquet"
+    moved = table.assign(tile_id=table["tile_id"].str.replace("326", "327"), scene=scenes[1].id)
+    write_table(moved, path, read_metadata(path))
+    answer = invoke(first, away.tiles, "--out", tmp_path / "out")
+    assert answer.exit_code == 1 and "no tile carries an answer in both" in answer.output
+    (tmp_path / "file").write_text("in the way")
+    answer = invoke(first, second, "--out", tmp_path / "file" / "out")
+    assert answer.exit_code == 1 and "choose another --out folder" in answer.output
+
+
+def test_the_folder_of_tiles_means_its_only_model(two_runs, tmp_path):
+    first, second = two_runs
+    answer = invoke(first, second, "--out", tmp_path / "out")
+    assert answer.exit_code == 0, answer.output
+    assert "2024-06-01 to 2025-06-01" in answer.output
