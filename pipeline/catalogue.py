@@ -11,26 +11,16 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import unquote, urljoin, urlsplit
-from urllib.request import (
-    HTTPDefaultErrorHandler,
-    HTTPErrorProcessor,
-    HTTPHandler,
-    HTTPRedirectHandler,
-    HTTPSHandler,
-    OpenerDirector,
-    ProxyHandler,
-    Request,
-)
+from urllib.parse import urljoin, urlsplit
 
-from pipeline import __version__
 from pipeline.errors import CorruptScene, NotAScene, OutputError, PipelineError, UnsafeInput
-from pipeline.scenes.guard import RASTER_SUFFIXES, one_line, printable
+from pipeline.scenes.guard import RASTER_SUFFIXES, printable
 from pipeline.scenes.names import band_name, safe_id
+from pipeline.scenes.ranged import ranged
+from pipeline.scenes.remote import SCHEMES, Remote, RemoteError, ask, base_name, explained, redacted
 from pipeline.scenes.stac import read_item
 
 ITEM = "item.json"
-_TIMEOUT = 60.0
 _TRIES = 4
 _CHUNK = 1 << 20
 _PAGE = 100
@@ -128,51 +118,94 @@ def download_item(item: Mapping[str, Any], folder: Path, bands: Sequence[str], b
     Raises:
         NotAScene, UnsafeInput, CorruptScene, OutputError: see `wanted` and `fetch`.
     """
-    place = folder / safe_id(str(item["id"]))
-    assets = {key: {**asset, "href": urljoin(base, asset["href"])} for key, asset in item["assets"].items() if isinstance(asset, dict) and "href" in asset}
-    absolute = {**item, "assets": assets}
+    absolute, place = _absolute(item, base), folder / safe_id(str(item["id"]))
     for key, href in wanted(absolute, bands).items():
-        fetch(href, place / file_name(href), assets[key].get("file:checksum"), progress)
-    part = place / f".{ITEM}.part"
-    try:
-        part.write_text(json.dumps(absolute, indent=1), encoding="utf-8")
-        part.replace(place / ITEM)  # last: a folder with an Item is complete
-    except OSError as error:
-        raise _unwritable(place, error) from error
+        fetch(href, place / file_name(href), absolute["assets"][key].get("file:checksum"), progress)
+    _write_item(absolute, place)  # last: a folder with an Item is complete
     return place
 
 
-def fetch_missing(folder: Path, bands: Sequence[str], progress: Progress = lambda _: None) -> None:
-    """Downloads, beside every Item below a folder, the files that it names by address and that are not there.
+def _absolute(item: Mapping[str, Any], base: str) -> dict[str, Any]:
+    assets = {key: {**asset, "href": urljoin(base, asset["href"])} for key, asset in item["assets"].items() if isinstance(asset, dict) and "href" in asset}
+    return {**item, "assets": assets}
 
-    What cannot be fetched is told in the log and missing afterwards, so that its scene is refused and the others go on.
+
+def _write_item(item: Mapping[str, Any], place: Path) -> None:
+    """Keeps an Item without what signs its addresses: a signature opens files to anyone, and soon to no one."""
+    assets = {key: {**asset, "href": redacted(asset["href"]).removesuffix("?...")} for key, asset in item["assets"].items()}
+    links = [{**link, "href": redacted(str(link["href"]))} for link in item.get("links") or [] if isinstance(link, dict) and "href" in link]
+    part = place / f".{ITEM}.part"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps({**item, "links": links, "assets": assets}, indent=1), encoding="utf-8")
+        part.replace(place / ITEM)
+    except OSError as error:
+        raise _unwritable(place, error) from error
+
+
+def by_range(href: str) -> Remote | None:
+    """What is known of a tiled GeoTIFF that its server gives by parts; None for all else, which has to be downloaded."""
+    try:
+        return ranged(href) if _suffix(href) in (".tif", ".tiff") else None
+    except RemoteError as error:
+        _log.debug("%s is downloaded: %s", _shown(href), error)
+        return None
+
+
+def reach_missing(folder: Path, bands: Sequence[str], progress: Progress = lambda _: None) -> dict[Path, Remote]:
+    """Makes what Items below a folder name by address, and what is not beside them, readable.
+
+    Tiled GeoTIFFs on servers that give parts are returned, to be read where they lie, by the place that they would have on the disk; the
+    others are downloaded to that place. What cannot be had is told in the log and missing afterwards, so that its scene is refused and the others go on.
     """
+    found: dict[Path, Remote] = {}
+    folder = folder if folder.is_dir() else folder.parent
     for path in sorted([*folder.rglob("*.json"), *folder.rglob("*.geojson")]):
         try:
             item = read_item(path.read_bytes(), printable(path.name)) if path.stat().st_size <= _MAX_ANSWER else None
-            for key, href in wanted(item, bands).items() if item else ():
-                if urlsplit(href).scheme and not (path.parent / file_name(href)).exists():
-                    fetch(href, path.parent / file_name(href), item["assets"][key].get("file:checksum") if item else None, progress)
+            if item is not None:
+                found |= _reached(item, path.absolute().parent, bands, progress)
         except OutputError:
             raise
         except (PipelineError, OSError) as error:
             _log.warning("%s: not fetched: %s", printable(path.name), error)
+    return found
 
 
-def fetch_address(address: str, folder: Path, bands: Sequence[str], progress: Progress = lambda _: None) -> Path:
-    """The local folder of a STAC Item or a raster at an address.
+def _reached(item: Mapping[str, Any], place: Path, bands: Sequence[str], progress: Progress) -> dict[Path, Remote]:
+    found = {}
+    for key, href in wanted(item, bands).items():
+        path = place / file_name(href)
+        if not urlsplit(href).scheme or path.exists():
+            continue
+        if (entry := by_range(href)) is not None:
+            found[path] = entry
+        else:
+            fetch(href, path, item["assets"][key].get("file:checksum"), progress)
+    return found
+
+
+def reach_address(address: str, folder: Path, bands: Sequence[str], progress: Progress = lambda _: None) -> tuple[Path, dict[Path, Remote]]:
+    """The local folder of a STAC Item or a raster at an address, and which of its files are read at their address, as `reach_missing` tells.
 
     Raises:
         NotAScene, UnsafeInput, CorruptScene, OutputError: see `wanted` and `fetch`.
     """
     if _suffix(address) in RASTER_SUFFIXES:
-        place = folder / safe_id(PurePosixPath(file_name(address)).stem)
-        fetch(address, place / file_name(address), None, progress)
-        return place
-    item = read_item(json.dumps(_json(address, None)).encode(), printable(address))
+        place = (folder / safe_id(PurePosixPath(file_name(address)).stem)).absolute()
+        path = place / file_name(address)
+        if not path.exists() and (entry := by_range(address)) is not None:
+            place.mkdir(parents=True, exist_ok=True)
+            return place, {path: entry}
+        fetch(address, path, None, progress)
+        return place, {}
+    item = read_item(json.dumps(_json(address, None)).encode(), _shown(address))
     if item is None:
-        raise NotAScene(f"{printable(address)}: neither a STAC Item nor a raster; give the address of one")
-    return download_item(item, folder, bands, address, progress)
+        raise NotAScene(f"{_shown(address)}: neither a STAC Item nor a raster; give the address of one")
+    absolute, place = _absolute(item, address), (folder / safe_id(str(item["id"]))).absolute()
+    found = _reached(absolute, place, bands, progress)
+    _write_item(absolute, place)
+    return place, found
 
 
 def file_name(href: str) -> str:
@@ -181,9 +214,9 @@ def file_name(href: str) -> str:
     Raises:
         UnsafeInput: it has none that is safe.
     """
-    name = unquote(PurePosixPath(urlsplit(href).path).name)
+    name = base_name(href)
     if not name or name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
-        raise UnsafeInput(f"{printable(href)[:120]}: the address ends in no file name; download the file yourself")
+        raise UnsafeInput(f"{_shown(href)}: the address ends in no file name; download the file yourself")
     return name
 
 
@@ -208,16 +241,16 @@ def fetch(href: str, path: Path, checksum: str | None = None, progress: Progress
             if _continue(href, part, progress):
                 break
         except (HTTPException, OSError) as error:
-            if isinstance(error, HTTPError) and error.code < 500:
-                raise NotAScene(f"{printable(href)[:160]}: the server answers {error.code} {error.reason}; check the address") from error
+            if isinstance(error, RemoteError) or (isinstance(error, HTTPError) and error.code < 500):
+                raise NotAScene(f"{_shown(href)}: {printable(explained(error))}; check the address") from error
             if attempt == _TRIES - 1:
-                raise NotAScene(f"{printable(href)[:160]}: cannot be downloaded ({one_line(error)}); run the same command again to go on") from error
+                raise NotAScene(f"{_shown(href)}: cannot be downloaded ({printable(explained(error))}); run the same command again to go on") from error
             time.sleep(0.5 * 2**attempt)
     else:
-        raise CorruptScene(f"{printable(href)[:160]}: the connection was cut {_TRIES} times; run the same command again to go on")
+        raise CorruptScene(f"{_shown(href)}: the connection was cut {_TRIES} times; run the same command again to go on")
     if checksum is not None and not _agrees(part, checksum):
         part.unlink(missing_ok=True)
-        raise CorruptScene(f"{printable(href)[:160]}: the bytes differ from the catalogue's checksum; try again or choose another --collection")
+        raise CorruptScene(f"{_shown(href)}: the bytes differ from the catalogue's checksum; try again or choose another --collection")
     part.replace(path)
 
 
@@ -275,23 +308,18 @@ def _json(url: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
         with _open(url, {"Accept": "application/geo+json, application/json"} | ({"Content-Type": "application/json"} if data else {}), data) as answer:
             found = json.loads(answer.read(_MAX_ANSWER))
     except (HTTPException, OSError, ValueError, RecursionError) as error:
-        raise NotAScene(f"{printable(url)[:160]}: no usable answer ({one_line(error)}); check the address and the query") from error
+        raise NotAScene(f"{_shown(url)}: no usable answer ({printable(explained(error))}); check the address and the query") from error
     if not isinstance(found, dict):
-        raise NotAScene(f"{printable(url)[:160]}: answers something other than STAC; check the address")
+        raise NotAScene(f"{_shown(url)}: answers something other than STAC; check the address")
     return found
 
 
 def _open(url: str, headers: Mapping[str, str], data: bytes | None = None) -> HTTPResponse:
-    """An answer over http or https, and nothing else: no local files, no other protocol behind a redirect."""
-    parts = urlsplit(url)
-    if parts.scheme == "s3":
-        # Public buckets; those that want credentials are not read.
-        url = f"https://{parts.netloc}.s3.amazonaws.com{parts.path}"
-    elif parts.scheme not in ("http", "https"):
-        raise UnsafeInput(f"{printable(url)[:120]}: only http, https and s3 addresses are fetched; download the file yourself")
-    opener = OpenerDirector()
-    for handler in (ProxyHandler(), HTTPHandler(), HTTPSHandler(), HTTPRedirectHandler(), HTTPErrorProcessor(), HTTPDefaultErrorHandler()):
-        opener.add_handler(handler)
-    agent = {"User-Agent": f"landcover-atlas/{__version__}"}
-    answer: HTTPResponse = opener.open(Request(url, data, {**agent, **headers}), timeout=_TIMEOUT)
-    return answer
+    if urlsplit(url).scheme not in SCHEMES:
+        raise UnsafeInput(f"{_shown(url)}: only http, https and s3 addresses are fetched; download the file yourself")
+    return ask(url, headers, data)
+
+
+def _shown(href: str) -> str:
+    """An address for people: printable, not too long, without what signs it."""
+    return printable(redacted(href))[:160]

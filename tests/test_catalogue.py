@@ -4,7 +4,6 @@ import hashlib
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,15 +19,23 @@ from tests.test_tiling import scene_on_disk
 
 
 class Catalogue(ThreadingHTTPServer):
-    """Serves `files` by range and `items` two a page; `cut` is how many bytes a connection gives before it breaks."""
+    """Serves `files` by range and `items` two a page; `cut` is how many bytes a connection gives before it breaks.
 
-    daemon_threads = True
+    With a `mark` (ETag) its files can be read by parts; `given` are the bytes of files sent so far.
+    """
+
+    daemon_threads = False  # a test ends with its connections
+
+    def handle_error(self, *_):
+        """A client that hangs up early is no error here."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
         self.items: list[dict] = []
         self.cut: int | None = None
+        self.mark: str | None = None
+        self.given = 0
         self.asked: list[tuple[str, str | None]] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
@@ -43,10 +50,13 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status, data, **headers):
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
+        if self.server.mark is not None:
+            self.send_header("ETag", self.server.mark)
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         cut = self.server.cut
+        self.server.given += len(data) if cut is None else min(cut, len(data))
         if cut is not None and len(data) > cut:
             self.wfile.write(data[:cut])
             self.close_connection = True
@@ -70,22 +80,29 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
+        if self.path == "/inside":
+            self.send_response(302)
+            self.send_header("Location", f"{self.server.url}/x.tif")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         data = self.server.files.get(self.path)
         if data is None:
-            self.answer(404, b"")
+            self.answer(404 if "sig=" not in self.path else 403, b"")
         elif wish := self.headers.get("Range"):
-            start = int(wish.removeprefix("bytes=").removesuffix("-"))
+            first, _, last = wish.removeprefix("bytes=").partition("-")
+            start, stop = int(first), min(int(last) + 1, len(data)) if last else len(data)
             if start >= len(data):
                 self.answer(416, b"", Content_Range=f"bytes */{len(data)}")
             else:
-                self.answer(206, data[start:], Content_Range=f"bytes {start}-{len(data) - 1}/{len(data)}")
+                self.answer(206, data[start:stop], Content_Range=f"bytes {start}-{stop - 1}/{len(data)}")
         else:
             self.answer(200, data)
 
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(catalogue.time, "sleep", lambda _: None)
+    monkeypatch.setattr(catalogue.time, "sleep", lambda _: None)  # the clock of all modules
     made = Catalogue()
     thread = threading.Thread(target=made.serve_forever, args=(0.01,))
     thread.start()
@@ -237,10 +254,10 @@ def test_run_fetches_only_when_allowed(stocked, tmp_path, monkeypatch):
     stocked.files["/item"] = json.dumps(relative).encode()
     result = CliRunner().invoke(main, ["run", address])
     assert result.exit_code == 2 and "--allow-remote" in result.output and stocked.asked == []
-    place = command._local(address, True, "eurosat-resnet50")
-    assert place.parent == Path("remote-scenes")
+    place, far = command._reached(address, True, "eurosat-resnet50")
+    assert place.parent == tmp_path / "remote-scenes" and far == {}
     assert [type(scene) for scene in find_scenes(place)] == [Scene]
     (place / "B04.tif").unlink()
-    assert command._local(str(place), True, "eurosat-resnet50") == place and (place / "B04.tif").exists()
-    raster = command._local(f"{stocked.url}/1/B02.tif", True, "eurosat-resnet50")
+    assert command._reached(str(place), True, "eurosat-resnet50") == (place, {}) and (place / "B04.tif").exists()
+    raster, _ = command._reached(f"{stocked.url}/1/B02.tif", True, "eurosat-resnet50")
     assert (raster / "B02.tif").read_bytes() == stocked.files["/1/B02.tif"]

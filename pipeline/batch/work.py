@@ -21,7 +21,7 @@ from pipeline.batch import outputs
 from pipeline.batch.files import known_digests, staged_folder
 from pipeline.batch.remote import RemoteFolder
 from pipeline.classify import ClassifiedBlock, ClassifyOptions, classify_scene
-from pipeline.errors import OutputError, PipelineError
+from pipeline.errors import CorruptScene, OutputError, PipelineError
 from pipeline.files import digest
 from pipeline.grid import TileGrid
 from pipeline.legend import STATE_LABELS
@@ -29,6 +29,7 @@ from pipeline.models import store
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Classifier
 from pipeline.scenes.inspect import inspect_pixels
+from pipeline.scenes.remote import RemoteError, base_name, is_remote, probe
 from pipeline.scenes.scene import Refusal, Scene
 from pipeline.smoothing import smooth
 from pipeline.tiles import write_table
@@ -63,7 +64,7 @@ class SceneTask:
     Results go into `folder`, or to the address `remote`, where it is given; `folder` is then the client's copy, which workers leave alone.
     """
 
-    scene: Scene
+    scene: Scene = field(repr=False)  # Dask logs tasks that fail, and a scene's addresses may be signed
     model: ModelChoice
     folder: Path
     classify: ClassifyOptions = field(default_factory=ClassifyOptions)
@@ -111,14 +112,14 @@ def verified_card(choice: ModelChoice) -> ModelCard:
 def fingerprint(task: SceneTask, card: ModelCard, grid: TileGrid) -> str:
     """A digest of all that decides a scene's outputs: input bytes, reading, model, grid, options, schema.
 
-    File times and folder names are left out: a copied scene gives the same answer.
+    File times and folder names are left out: a copied scene gives the same answer. A file at an address counts by the mark that its server gives.
     """
     scene = task.scene
     files = sorted(_inputs(scene, card.bands))
     digests = known_digests(files, task.folder / DIGESTS / f"{scene.id}.json")
     facts = {
         "schema": SCHEMA,
-        "files": sorted((path.name, path.stat().st_size, mark) for path, mark in zip(files, digests, strict=True)),
+        "files": sorted([(path.name, path.stat().st_size, mark) for path, mark in zip(files, digests, strict=True)] + _marks(scene, card.bands)),
         "reading": _reading(scene),
         "model": [asdict(card), task.model.engine],
         "grid": asdict(grid),
@@ -134,7 +135,7 @@ def _reading(scene: Scene) -> list[Any]:
         scene.level,
         scene.epsg,
         scene.bounds,
-        {band: [Path(asset.href).name, asset.index, asset.scale, asset.offset, asset.nodata] for band, asset in sorted(scene.assets.items())},
+        {band: [base_name(asset.href), asset.index, asset.scale, asset.offset, asset.nodata] for band, asset in sorted(scene.assets.items())},
         dict(scene.radiometry.offsets),
         scene.warnings,
         [_reading(overlay) for overlay in scene.overlays],
@@ -146,6 +147,26 @@ def _inputs(scene: Scene, bands: Sequence[str]) -> set[Path]:
     read = {asset.href for band, asset in scene.assets.items() if band in bands}
     idle = {Path(asset.href) for asset in scene.assets.values() if asset.href not in read}
     return {path for path in scene.files if path not in idle}.union(*(_inputs(overlay, bands) for overlay in scene.overlays))
+
+
+def _addresses(scene: Scene, bands: Sequence[str]) -> set[str]:
+    """The files at addresses that decide a scene's results."""
+    read = {asset.href for band, asset in scene.assets.items() if band in bands} | ({scene.quality.href} if scene.quality else set())
+    return {href for href in read if is_remote(href)}.union(*(_addresses(overlay, bands) for overlay in scene.overlays))
+
+
+def _marks(scene: Scene, bands: Sequence[str]) -> list[tuple[str, int, str]]:
+    """Name, size and mark of every file at an address, as its server tells them now."""
+    found = []
+    for href in sorted(_addresses(scene, bands)):
+        try:
+            remote = probe(href)
+        except RemoteError as error:
+            raise CorruptScene(f"{base_name(href)}: cannot be read at its address ({error}); run again, or download the file") from error
+        if remote is None:
+            raise CorruptScene(f"{base_name(href)}: its server gives no parts of it any more; download the file")
+        found.append((base_name(href), remote.size, remote.mark))
+    return found
 
 
 def finished(folder: Path, expected: str) -> dict[str, str] | None:
@@ -249,7 +270,7 @@ def _write(task: SceneTask, model: Classifier, grid: TileGrid, folder: Path, mar
         "atlas:fingerprint": mark.result(),
         "atlas:model": card.name,
         "atlas:model_card_sha256": card_digest,
-        "atlas:sources": sorted(path.name for path in _inputs(scene, card.bands)),
+        "atlas:sources": sorted([path.name for path in _inputs(scene, card.bands)] + [base_name(href) for href in _addresses(scene, card.bands)]),
         "atlas:counts": _counts(table),
     }
     outputs.write_item(folder, scene, grid, card, bounds, provenance)

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pipeline.batch.executors import Executor
     from pipeline.batch.run import RunReport
     from pipeline.batch.work import SceneRecord
+    from pipeline.scenes.remote import Remote
     from pipeline.scenes.scene import ReadOptions, Scene
 
 DEMO_SCENES = Path("demo-scenes")
@@ -35,7 +36,7 @@ REMOTE_TILES = Path("remote-tiles")
 @CHIPS
 @click.option("--smooth", is_flag=True, help="Let each tile lean on its neighbours.")
 @click.option("--keep-chips", is_flag=True, help="Also write every patch as a georeferenced TIFF.")
-@click.option("--allow-remote", is_flag=True, help=f"Fetch what STAC Items name by address; SCENES may be an Item's or GeoTIFF's, kept in {REMOTE_SCENES}/.")
+@click.option("--allow-remote", is_flag=True, help="Also read what STAC Items name by address; SCENES may be the address of an Item or GeoTIFF.")
 @click.option("--force", is_flag=True, help="Classify finished scenes again.")
 @verbosity
 @explain_errors
@@ -43,7 +44,7 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     """Map the Sentinel-2 SCENES in a folder: tables and rasters into tiles/, one interactive page into maps/."""
     if demo == (scenes is not None):
         raise click.UsageError("give a folder of SCENES, or --demo")
-    folder = DEMO_SCENES if scenes is None else _local(scenes, options["allow_remote"], options["model"])
+    folder, remote = (DEMO_SCENES, {}) if scenes is None else _reached(scenes, options["allow_remote"], options["model"])
     from pipeline.atlas.page import AtlasOptions
     from pipeline.batch.run import RunOptions, tiles_in
     from pipeline.batch.run import Watcher as SilentWatcher
@@ -76,7 +77,7 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     watcher = Watcher()
     try:
         report = run_batch(
-            find_scenes(folder, _read_options(options)),
+            find_scenes(folder, _read_options(options, remote)),
             RunOptions(
                 tiles=_copy_of(options["tiles"]),
                 results=options["tiles"] if "://" in options["tiles"] else None,
@@ -101,12 +102,12 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     sys.exit(report.exit_code)
 
 
-def _read_options(options: dict[str, Any]) -> "ReadOptions":
+def _read_options(options: dict[str, Any], remote: "Mapping[Path, Remote]") -> "ReadOptions":
     from pipeline.models import store
     from pipeline.scenes.scene import ReadOptions
 
     told = {name: options[name] for name in ("bands", "offset", "tci_max", "assume_crs")}
-    return ReadOptions(required=store.card(options["model"]).bands, **told)
+    return ReadOptions(required=store.card(options["model"]).bands, remote=remote, **told)
 
 
 def _simulate(folder: Path) -> None:
@@ -116,25 +117,24 @@ def _simulate(folder: Path) -> None:
     simulate(folder)
 
 
-def _local(scenes: str, allow_remote: bool, model: str) -> Path:
-    """The folder or file that SCENES means; what lies elsewhere is fetched only when the user says so."""
-    remote = "://" in scenes
-    if remote and not allow_remote:
-        raise click.UsageError(f"{scenes}: nothing is fetched from the network unless you say --allow-remote")
-    if not remote and not Path(scenes).exists():
+def _reached(scenes: str, allow_remote: bool, model: str) -> "tuple[Path, Mapping[Path, Remote]]":
+    """The folder or file that SCENES means, and what of it is read at its address; the network is touched only when the user says so."""
+    from pipeline.scenes.remote import redacted
+
+    far = "://" in scenes
+    if far and not allow_remote:
+        raise click.UsageError(f"{redacted(scenes)}: nothing is fetched from the network unless you say --allow-remote")
+    if not far and not Path(scenes).exists():
         raise click.UsageError(f"{scenes}: there is no such folder")
     if not allow_remote:
-        return Path(scenes)
-    from pipeline.catalogue import fetch_address, fetch_missing
+        return Path(scenes), {}
+    from pipeline.catalogue import reach_address, reach_missing
     from pipeline.cli.search import counted
     from pipeline.models import store
 
     bands = store.card(model).bands
-    with counted(scenes) as progress:
-        if remote:
-            return fetch_address(scenes, REMOTE_SCENES, bands, progress)
-        fetch_missing(Path(scenes), bands, progress)
-    return Path(scenes)
+    with counted(redacted(scenes)) as progress:
+        return reach_address(scenes, REMOTE_SCENES, bands, progress) if far else (Path(scenes), reach_missing(Path(scenes), bands, progress))
 
 
 def _copy_of(tiles: str) -> Path:

@@ -14,6 +14,7 @@ from pipeline.scenes.guard import display_name, is_zipped
 from pipeline.scenes.header import COARSEST, GRID_GSD, Header, Place, check_gsd, locate, read_header
 from pipeline.scenes.integrity import check_structure
 from pipeline.scenes.names import safe_id
+from pipeline.scenes.remote import base_name
 from pipeline.scenes.scene import UNKNOWN_DATE, Asset, Level, Pass, Radiometry, ReadOptions, Scene
 
 # TCI code 255: 3558 in L1C (ESA's product specification); 2500 in L2A (Sen2Cor 2.8's source, and the slope of TCI red
@@ -87,7 +88,7 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
         quality=quality,
         cloud_cover=found.cloud_cover,
         platform=found.platform,
-        files=found.files,
+        files=tuple(path for path in found.files if path not in options.remote),
         warnings=tuple(warnings),
         seen=found.seen,
     )
@@ -196,7 +197,7 @@ def _place(
         try:
             asset, place = completed(asset)
             _check_numbers(headers[asset.href], asset)
-            check_gsd(place.gsd, BY_NAME[band].gsd, f"{Path(asset.href).name} ({band})")
+            check_gsd(place.gsd, BY_NAME[band].gsd, f"{base_name(asset.href)} ({band})")
         except PipelineError as error:
             if band in options.required:
                 raise

@@ -4,11 +4,12 @@ import os
 import stat
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import CorruptScene, UnsafeInput
 from pipeline.scenes import guard
+from pipeline.scenes.remote import Remote
 
 MAX_MEMBERS = 20_000
 MAX_UNPACKED = 64 << 30
@@ -22,7 +23,8 @@ MAX_DEPTH = 12
 class Files:
     """Files by their name relative to `root` (with `/`), and each one's size in bytes; `archive` is the zip they are in.
 
-    `strays` are links that lead out of `root`; they are not followed.
+    `strays` are links that lead out of `root`; they are not followed. `addresses` of files that are read where they lie
+    instead of in `root`; they are among the `sizes`.
     """
 
     root: Path
@@ -30,9 +32,12 @@ class Files:
     prefix: str = ""
     archive: Path | None = None
     strays: tuple[str, ...] = ()
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
     def href(self, name: str) -> str:
         """What GDAL opens."""
+        if name in self.addresses:
+            return self.addresses[name]
         return guard.zip_href(self.archive, self.prefix + name) if self.archive else str(self.root / name)
 
     def read(self, name: str, limit: int = guard.MAX_TEXT_BYTES) -> bytes:
@@ -57,15 +62,19 @@ class Files:
         """The part of the files that lies in a folder, by names relative to it."""
         start = folder.rstrip("/") + "/" if folder else ""
         inside = {name.removeprefix(start): size for name, size in self.sizes.items() if name.startswith(start)}
-        return Files(self.root / folder, inside, self.prefix + start, self.archive)
+        addresses = {name.removeprefix(start): href for name, href in self.addresses.items() if name.startswith(start)}
+        return Files(self.root / folder, inside, self.prefix + start, self.archive, addresses=addresses)
 
     def path(self, name: str) -> Path:
         """The file on the disk that holds `name`: itself, or the zip."""
         return self.archive or self.root / name
 
 
-def folder_files(root: Path) -> Files:
-    """All regular files below a folder. Links to folders inside are seen at their target, links that lead out are strays."""
+def folder_files(root: Path, remote: Mapping[Path, Remote] | None = None) -> Files:
+    """All regular files below a folder, and those that are `remote` though their place is there.
+
+    Links to folders inside are seen at their target, links that lead out are strays.
+    """
     sizes: dict[str, int] = {}
     strays: list[str] = []
     real = root.resolve()
@@ -84,7 +93,9 @@ def folder_files(root: Path) -> Files:
                     strays.append(path.relative_to(root).as_posix())
             except (OSError, RuntimeError):  # a loop of links, or no permission
                 strays.append(path.relative_to(root).as_posix())
-    return Files(root, sizes, strays=tuple(strays))
+    addresses = {path.relative_to(root).as_posix(): entry for path, entry in (remote or {}).items() if path.is_relative_to(root)}
+    sizes |= {name: entry.size for name, entry in addresses.items()}
+    return Files(root, sizes, strays=tuple(strays), addresses={name: entry.href for name, entry in addresses.items()})
 
 
 def archive_files(path: Path) -> Files:

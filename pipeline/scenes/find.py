@@ -45,12 +45,12 @@ def _search(path: Path, options: ReadOptions) -> Iterator[Scene | Refusal]:
         if path.suffix.lower() == ".zip":
             yield from _archive(path, options)
         elif path.suffix.lower() in (".json", ".geojson") or path.name.startswith("MTD_"):
-            yield from _folder(folder_files(path.parent), options)
+            yield from _folder(folder_files(path.parent, options.remote), options)
         else:
             files = Files(path.parent, {path.name: path.stat().st_size})
             yield from _rasters([path.name], files, options)
         return
-    files = folder_files(path)
+    files = folder_files(path, options.remote)
     for name in files.strays:
         shown = guard.printable(f"{path.name}/{name}")
         yield _refusal(UnsafeInput(f"{shown}: a link that leads out of the folder is not followed; copy its target in, or give the target itself"), name, files)

@@ -18,6 +18,7 @@ from shapely.geometry.base import BaseGeometry
 from pipeline.errors import CorruptScene, GeoreferenceError, ResolutionError
 from pipeline.grid import Bounds, utm_epsg
 from pipeline.scenes import guard
+from pipeline.scenes.ranged import open_header
 
 GRID_GSD = 10.0
 # A band may be resampled from up to half as coarse again as Sentinel-2 delivers it, and from down to half of 10 m.
@@ -71,9 +72,9 @@ def read_header(href: str) -> Header:
     """The header of a raster.
 
     Raises:
-        NotAScene, UnsafeInput, CorruptScene: as `guard.open_raster`.
+        NotAScene, UnsafeInput, CorruptScene: as `open_header`.
     """
-    with guard.environment(), guard.open_raster(href) as dataset:
+    with guard.environment(), open_header(href) as dataset:
         try:
             return Header(
                 href=href,

@@ -10,6 +10,7 @@ from typing import IO
 
 from pipeline.errors import CorruptScene
 from pipeline.scenes import guard
+from pipeline.scenes.remote import is_remote
 
 _SOC, _SIZ, _SOT, _EOC = 0xFF4F, 0xFF51, 0xFF90, 0xFFD9
 _MAX_TILES = 65_535
@@ -19,14 +20,14 @@ _HASHES = {"MD5": "md5", "SHA3-256": "sha3_256", "SHA-256": "sha256"}
 
 
 def check_structure(href: str) -> None:
-    """Walks a JPEG 2000 file's boxes and tile parts to its end marker, reading headers only; other formats pass.
+    """Walks a JPEG 2000 file's boxes and tile parts to its end marker, reading headers only; other formats and addresses pass.
 
     Decoders fill what is missing of a truncated stream with zeros, in silence; the walk finds every truncation.
 
     Raises:
         CorruptScene: the file ends early, or tiles are missing.
     """
-    if guard.sniff(guard.read_head(href), guard.display_name(href)) != "JP2OpenJPEG":
+    if is_remote(href) or guard.sniff(guard.read_head(href), guard.display_name(href)) != "JP2OpenJPEG":
         return
     name = guard.display_name(href)
     try:

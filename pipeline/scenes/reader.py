@@ -19,6 +19,8 @@ from pipeline.grid import Bounds
 from pipeline.scenes import guard
 from pipeline.scenes.header import GRID_GSD, aligned, crs_key
 from pipeline.scenes.integrity import check_structure
+from pipeline.scenes.ranged import RangedRaster
+from pipeline.scenes.remote import is_remote
 from pipeline.scenes.scene import Asset, Level, Scene
 
 # Saturated or defective, cloud of medium and high probability, snow or ice (ESA's SCL table).
@@ -37,7 +39,7 @@ class _Layer:
     Each stored pixel stands for `zoom` x `zoom` pixels of the grid.
     """
 
-    dataset: rasterio.DatasetReader
+    dataset: rasterio.DatasetReader | RangedRaster
     left: float
     top: float
     zoom: int = 1
@@ -189,13 +191,13 @@ class SceneReader:
             return self._layer(asset, nearest).read(indexes, bounds, asset.nodata or 0.0)
         except (MemoryError, *guard.RASTER_ERRORS, *guard.READ_ERRORS) as error:
             name = guard.display_name(asset.href)
-            raise CorruptScene(f"{name}: does not decode ({guard.one_line(error)}); download it again") from error
+            raise CorruptScene(f"{name}: does not decode ({guard.one_line(error)}); {guard.remedy(asset.href)}") from error
 
     def _layer(self, asset: Asset, nearest: bool) -> _Layer:
         key = (asset.href, nearest, asset.nodata)
         if key not in self._layers:
             check_structure(asset.href)
-            dataset = self._stack.enter_context(guard.open_raster(asset.href))
+            dataset = self._stack.enter_context(RangedRaster(asset.href) if is_remote(asset.href) else guard.open_raster(asset.href))
             crs = asset.crs if asset.crs is not None else crs_key(dataset.crs)
             transform = Affine(*asset.transform) if asset.transform is not None else dataset.transform
             zoom = max(round(transform.a / GRID_GSD), 1)
@@ -207,8 +209,10 @@ class SceneReader:
                 self._layers[key] = self._warped(dataset, asset, crs, transform, nearest)
         return self._layers[key]
 
-    def _warped(self, dataset: rasterio.DatasetReader, asset: Asset, crs: int | str | None, transform: Affine, nearest: bool) -> _Layer:
+    def _warped(self, dataset: rasterio.DatasetReader | RangedRaster, asset: Asset, crs: int | str | None, transform: Affine, nearest: bool) -> _Layer:
         left, bottom, right, top = self.scene.bounds
+        if isinstance(dataset, RangedRaster):
+            dataset = dataset.whole()
         nodata = asset.nodata if asset.nodata is not None else 0.0
         if nodata != 0 and not dataset.dtypes[asset.index - 1].startswith("float"):
             dataset, nodata = self._one_nodata(dataset, nodata), 0.0

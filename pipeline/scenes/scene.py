@@ -10,6 +10,7 @@ from shapely.geometry.base import BaseGeometry
 
 from pipeline.bands import RGB
 from pipeline.grid import Bounds
+from pipeline.scenes.remote import Remote
 
 # Stands for an acquisition time that nothing tells; such a scene carries a warning.
 UNKNOWN_DATE = datetime(1970, 1, 1, tzinfo=UTC)
@@ -110,6 +111,11 @@ class Scene:
     overlays: tuple["Scene", ...] = ()
     seen: Pass | None = None
 
+    @property
+    def dated(self) -> bool:
+        """Whether anything tells when the scene was acquired."""
+        return self.acquired != UNKNOWN_DATE
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -127,7 +133,8 @@ class ReadOptions:
 
     `bands` names the bands of nameless rasters in order. `required` are the bands without which a scene is refused.
     `offset` is what to add to DN of products of unknown radiometry (0 or -1000). `tci_max` is the DN that a
-    picture's 255 stands for. `assume_crs` is the EPSG code of rasters without one.
+    picture's 255 stands for. `assume_crs` is the EPSG code of rasters without one. `remote` are files that are read
+    at their address, by the place that they would have on the disk: the user allowed it.
     """
 
     bands: tuple[str, ...] = ()
@@ -135,3 +142,4 @@ class ReadOptions:
     offset: float | None = None
     tci_max: float | None = None
     assume_crs: int | None = None
+    remote: Mapping[Path, Remote] = field(default_factory=dict)

@@ -99,7 +99,7 @@ def item_scene(item: Mapping[str, Any], name: str, files: Files, options: ReadOp
         for band, index, scale, offset, nodata in _bands(key, entry, label):
             if band is None:
                 continue
-            expected.setdefault(band, PurePosixPath(str(entry.get("href"))).name)
+            expected.setdefault(band, PurePosixPath(str(entry.get("href")).split("?")[0]).name)
             if key not in local or (band in assets and PurePosixPath(local[key]).suffix.lower() not in (".tif", ".tiff")):
                 continue
             # STAC's default offset is 0, but makers of Items of newer baselines have left it out.
