@@ -235,13 +235,13 @@ def sample(table: pd.DataFrame, size: int, seed: int = 0, stratum: str = "label"
 
     Args:
         table: rows with tile_id and the `stratum` column: `places` of one date, or a table of changes ("state").
-        size: number of tiles to draw.
+        size: number of tiles to draw; more where the strata's `least` add up to more, all where there are fewer.
         seed: the same seed draws the same tiles.
         stratum: the column whose values are the strata.
         least: tiles of every stratum.
 
     Returns:
-        tile_id, longitude, latitude, label (empty).
+        tile_id, date (where the table has one), longitude, latitude, label (empty).
 
     Raises:
         TileTableError: there is nothing to draw from.
@@ -250,11 +250,13 @@ def sample(table: pd.DataFrame, size: int, seed: int = 0, stratum: str = "label"
     if table.empty:
         raise TileTableError("no classified tile to sample; run the pipeline on a scene with fewer clouds")
     held = table[stratum].astype(str).value_counts().sort_index()
-    quota = np.minimum(held.to_numpy(), least)
-    left = max(size - int(quota.sum()), 0)
-    room = held.to_numpy() - quota
-    extra = np.floor(left * held.to_numpy() / held.sum()).astype(int)
-    quota = quota + np.minimum(extra, room)
+    sizes = held.to_numpy(np.int64)
+    quota = np.minimum(sizes, least)
+    shared = np.zeros_like(quota)
+    while quota.sum() < min(size, sizes.sum()):  # one tile at a time to the stratum that lacks most of its share (Webster's method)
+        poorest = np.where(quota < sizes, (shared + 0.5) / sizes, np.inf).argmin()
+        quota[poorest] += 1
+        shared[poorest] += 1
     generator = np.random.default_rng(seed)
     ordered = table.sort_values("tile_id", kind="stable")
     drawn = [
@@ -264,7 +266,26 @@ def sample(table: pd.DataFrame, size: int, seed: int = 0, stratum: str = "label"
     chosen = pd.concat(drawn)
     chosen = chosen.iloc[generator.permutation(len(chosen))]
     longitude, latitude = _centres(chosen["tile_id"])
-    return pd.DataFrame({"tile_id": chosen["tile_id"].to_numpy(), "longitude": longitude.round(6), "latitude": latitude.round(6), "label": ""})
+    dates = {"date": chosen["date"].to_numpy()} if "date" in chosen else {}
+    return pd.DataFrame({"tile_id": chosen["tile_id"].to_numpy(), **dates, "longitude": longitude.round(6), "latitude": latitude.round(6), "label": ""})
+
+
+def read_labels(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
+    """A labelled sample from a CSV, with commas or semicolons; labels that differ from a `known` one by case or spaces alone become it.
+
+    Raises:
+        TileTableError: the file is no CSV.
+    """
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            separator = ";" if ";" in file.readline() else ","
+        labelled = pd.read_csv(path, dtype=str, sep=separator, encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise TileTableError(f"{path}: no readable CSV ({' '.join(str(error).split())}); take the file that `sample` or the page wrote, in UTF-8") from error
+    if "label" in labelled:
+        plain = {label.casefold(): label for label in known}
+        labelled["label"] = labelled["label"].map(lambda label: plain.get("".join(label.split()).casefold(), label.strip()), na_action="ignore")
+    return labelled
 
 
 def assess(labelled: pd.DataFrame, table: pd.DataFrame, stratum: str = "label") -> Assessment:
@@ -281,6 +302,8 @@ def assess(labelled: pd.DataFrame, table: pd.DataFrame, stratum: str = "label") 
     table = table[~table["code"].isin([int(state) for state in TileState])] if "code" in table else table
     given = pd.DataFrame({"tile_id": labelled["tile_id"].astype(str), "label": labelled["label"].fillna("").astype(str).str.strip()})
     given = given[given["label"] != ""].drop_duplicates()
+    if given.empty:
+        raise TileTableError("labels: no tile is labelled yet; fill in the column label, by hand or in the page")
     if twice := sorted(given.loc[given["tile_id"].duplicated(), "tile_id"].unique()):
         raise TileTableError(f"labels: tile {twice[0]} carries two different labels; keep one line a tile")
     mapped = table.set_index("tile_id")[stratum].astype(str)

@@ -204,7 +204,8 @@ def test_the_sample_is_stratified_repeatable_and_blind():
     assert drawn["tile_id"].is_unique
     assert (drawn["label"] == "").all()
     got = tiles.set_index("tile_id").loc[drawn["tile_id"], "label"].astype(str).value_counts().to_dict()
-    assert got == {"AnnualCrop": 60, "Forest": 26, "Residential": 12}
+    assert got == {"AnnualCrop": 61, "Forest": 27, "Residential": 12}  # 100: all of the smallest, 20 of each other, the rest by size
+    assert len(areas.sample(tiles, 10)) == 20 + 20 + 12 and len(areas.sample(tiles, 10_000)) == 592
     assert {feature["geometry"]["type"] for feature in areas.to_features(drawn)["features"]} == {"Point"}
 
 
@@ -232,5 +233,25 @@ def test_contradicting_labels_are_refused():
         areas.assess(pd.DataFrame({"tile_id": [name, name], "label": ["Forest", "River"]}), tiles)
     with pytest.raises(TileTableError, match="none of the labelled"):
         areas.assess(pd.DataFrame({"tile_id": ["32632_1_1"], "label": ["Forest"]}), tiles)
+    with pytest.raises(TileTableError, match="no tile is labelled yet"):
+        areas.assess(areas.sample(tiles, 5), tiles)
     with pytest.raises(TileTableError, match="lack the column"):
         areas.assess(pd.DataFrame({"tile": [name]}), tiles)
+
+
+def test_labels_are_read_as_people_write_them(tmp_path):
+    path = tmp_path / "labels.csv"
+    for text in ("tile_id,label\n1,Forest\n2, sea lake\n3,\n4,Dessert\n", "tile_id;label\r\n1;Forest\r\n2;SEALAKE\r\n3;\r\n4;Dessert \r\n"):
+        for encoding in ("utf-8", "utf-8-sig"):
+            path.write_bytes(text.encode(encoding))
+            found = areas.read_labels(path, EUROSAT.labels)
+            assert found["label"].fillna("").tolist() == ["Forest", "SeaLake", "", "Dessert"] and found["tile_id"].tolist() == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfet\x00i\x00", b'tile_id,label\n"1,Forest\n2', bytes(range(128, 256))])
+def test_what_is_no_table_of_labels_is_refused(tmp_path, content):
+    path = tmp_path / "labels.csv"
+    path.write_bytes(content)
+    with pytest.raises(TileTableError, match="no readable CSV") as error:
+        areas.read_labels(path)
+    assert "\n" not in str(error.value)

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.console import explain_errors, verbosity
-from pipeline.cli.tables import MODEL, model_folder
+from pipeline.cli.tables import MODEL, legend_of, model_folder
 from pipeline.errors import TileTableError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# Olofsson et al. (2014) advise 50 units and more of a rare class; below this an interval is luck.
+_FEW = 20
 DATE = click.option("--date", metavar="YYYY-MM-DD", help="The date to use; the latest where none is given.")
 
 
@@ -98,22 +100,25 @@ def sample(tiles: Path, out: Path, size: int, least: int, seed: int, date: str |
 @explain_errors
 def assess(tiles: Path, labels: Path, out: Path | None, date: str | None, model: str | None) -> None:
     """Tell the map's accuracy and error-adjusted areas, with 95 % intervals, from the LABELS (CSV) of a stratified sample."""
-    import pandas as pd
-
     from pipeline.areas import assess as judge
+    from pipeline.areas import read_labels
     from pipeline.atlas.collect import ASSESSMENT
     from pipeline.files import write_text
 
-    try:
-        given = pd.read_csv(labels, dtype=str)
-    except (OSError, ValueError) as error:
-        raise TileTableError(f"{labels}: no readable CSV ({error}); take the file that `sample` wrote") from error
-    found = judge(given, _at(tiles, model, date))
+    given = read_labels(labels, legend_of(model_folder(tiles, model)).labels)
+    drawn = sorted(set(given["date"].dropna())) if "date" in given else []
+    if len(drawn) > 1 or (date and drawn and drawn != [date]):
+        raise TileTableError(f"{labels}: the sample is of {', '.join(drawn)}; assess one date, the one that it was drawn from")
+    found = judge(given, _at(tiles, model, date or next(iter(drawn), None)))
     click.echo(f"accuracy {found.accuracy:.1%} +- {found.accuracy_ci:.1%} (95 %), {int(found.counts.to_numpy().sum())} labelled tiles")
     click.echo(f"\n{'class':<22}{'mapped ha':>12}{'adjusted ha':>14}{'+-':>10}{'user':>8}{'producer':>10}{'tiles':>7}")
     for row in found.classes.itertuples():
-        right = f"{row.users_accuracy:>8.0%}{row.producers_accuracy:>10.0%}"
+        right = "".join(f"{'-' if share != share else f'{share:.0%}':>{width}}" for share, width in ((row.users_accuracy, 8), (row.producers_accuracy, 10)))
         click.echo(f"{row.Index:<22}{row.mapped_ha:>12,.0f}{row.adjusted_ha:>14,.0f}{row.adjusted_ci:>10,.0f}{right}{row.sampled:>7}")
+    if few := [row.Index for row in found.classes.itertuples() if row.mapped_ha and row.sampled < _FEW]:
+        click.echo(f"\nfewer than {_FEW} labelled tiles of {', '.join(few)}: their intervals say little")
+    if strange := sorted(set(given["label"].dropna()) - set(legend_of(model_folder(tiles, model)).labels) - {""}):
+        click.echo(f"\nnot among the map's classes, counted as classes of their own: {', '.join(strange)}", err=True)
     write_text(out or model_folder(tiles, model) / ASSESSMENT, found.to_json() + "\n")
     if out is None:
         click.echo(f"\nthe page shows it after: python -m pipeline atlas {tiles}")

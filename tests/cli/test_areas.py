@@ -60,6 +60,23 @@ def test_a_sample_that_a_person_labelled_adjusts_the_areas(tiles, tmp_path):
     assert sum(row["adjusted_ha"] for row in found["classes"]) == pytest.approx(100 * 40.96)
 
 
+def test_labels_of_another_date_or_class_do_not_pass_in_silence(tiles, tmp_path):
+    out = tmp_path / "sample.csv"
+    invoke("sample", tiles, out, "--size", 30, "--least", 10)
+    drawn = pd.read_csv(out, dtype=str)
+    assert set(drawn["date"]) == {"2024-06-01"}
+    drawn["label"] = "  forest"
+    drawn.loc[:4, "label"] = "Dessert"
+    drawn.to_csv(out, index=False)
+    told = invoke("assess", tiles, out)
+    assert "classes of their own: Dessert" in told and "fewer than 20 labelled tiles of" in told and "nan" not in told
+    drawn.assign(date="2020-01-01").to_csv(out, index=False)
+    answer = CliRunner().invoke(main, ["assess", str(tiles), str(out)])
+    assert answer.exit_code == 1 and "has no date 2020-01-01" in answer.output
+    answer = CliRunner().invoke(main, ["assess", str(tiles), str(out), "--date", "2024-06-01"])
+    assert answer.exit_code == 1 and "the sample is of 2020-01-01" in answer.output
+
+
 def test_export_keeps_every_tile(tiles, tmp_path):
     import geopandas as gpd
 
