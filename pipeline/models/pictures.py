@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pipeline.errors import ModelError
 
@@ -153,6 +153,8 @@ def _picture(data: bytes, where: str) -> npt.NDArray[np.uint8]:
             if image.width * image.height > MAX_PIXELS:
                 raise ModelError(f"{where}: {image.width}x{image.height} pixels are too many for one picture; use `run` for scenes")
             return np.asarray(image.convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise ModelError(f"{where}: no readable picture (of no known format); give a JPEG, PNG or TIFF") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ModelError(f"{where}: no readable picture ({error}); remove it or copy it again") from error
 

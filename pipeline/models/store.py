@@ -60,6 +60,10 @@ def load(name: str = DEFAULT, engine: str = "auto", threads: int | None = None, 
         from pipeline.models.engines.keras import KerasClassifier
 
         return KerasClassifier(found, place)
+    if "margin" in found.engines[chosen]:
+        from pipeline.models.engines.checked import CheckedClassifier
+
+        return CheckedClassifier(found, place, chosen, threads)
     from pipeline.models.engines.openvino import OpenVinoClassifier
 
     return OpenVinoClassifier(found, place, place / found.engines[chosen]["file"], chosen.removeprefix("openvino-"), threads)
@@ -83,6 +87,11 @@ def choose_engine(found: ModelCard, engine: str = "auto") -> str:
             return candidate
         if not openvino_there or candidate == "keras":
             continue
+        if candidate == "openvino-int8":
+            from pipeline.models.engines.checked import supports_vnni
+
+            if not supports_vnni():
+                continue
         if candidate == "openvino-bf16":
             from pipeline.models.engines.openvino import supports_bf16
 

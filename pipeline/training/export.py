@@ -2,6 +2,9 @@
 
 import hashlib
 import io
+import os
+import subprocess
+import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -12,11 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import OutputError
+from pipeline.errors import ModelError, OutputError
 from pipeline.files import digest
 from pipeline.models.abstention import FILE, Abstention
 from pipeline.models.architectures import Network
 from pipeline.models.card import ModelCard
+from pipeline.models.engines.keras import load_model
 
 Group = Any  # of an HDF5 file; h5py ships no types
 
@@ -51,12 +55,34 @@ def save_keras(model: Network, path: Path) -> None:
                 target.writestr(zipfile.ZipInfo(entry.filename, (2020, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
 
 
-def save_openvino(model: Network, path: Path, half: bool = True) -> None:
-    """Stores the twin that takes uint8 codes and gives `probabilities` and `features`."""
+def save_openvino(stored: Path, path: Path) -> None:
+    """Stores the twin of a stored Keras model; it takes uint8 codes and gives `probabilities` and `features`.
+
+    Raises:
+        ModelError: another backend trains and TensorFlow cannot convert the model.
+    """
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        convert(stored, path)
+        return
+    # OpenVINO reads TensorFlow's graphs, and TensorFlow reads what any backend stored.
+    command = [sys.executable, "-m", __name__, str(stored.resolve()), str(path.resolve())]
+    done = subprocess.run(
+        command, cwd=Path(__file__).parents[2], env=os.environ | {"KERAS_BACKEND": "tensorflow"}, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        raise ModelError(f"{path}: TensorFlow cannot make the OpenVINO twin ({said[-1] if said else done.returncode}); install requirements.txt")
+
+
+def convert(stored: Path, path: Path) -> None:
+    """What `save_openvino` does, where Keras runs on TensorFlow."""
     import keras
     import openvino
     from openvino.preprocess import PrePostProcessor
 
+    model = load_model(stored)
     both = keras.Model(model.inputs, {"probabilities": model.output, "features": model.get_layer("features").output})
     with tempfile.TemporaryDirectory() as folder:
         both.export(folder, verbose=False)
@@ -68,7 +94,7 @@ def save_openvino(model: Network, path: Path, half: bool = True) -> None:
     steps.input().tensor().set_element_type(openvino.Type.u8)
     graph = steps.build()
     path.parent.mkdir(parents=True, exist_ok=True)
-    openvino.save_model(graph, path, compress_to_fp16=half)
+    openvino.save_model(graph, path, compress_to_fp16=True)
 
 
 def save(folder: Path, network: Network, card: ModelCard, abstention: Abstention | None = None) -> ModelCard:
@@ -83,7 +109,7 @@ def save(folder: Path, network: Network, card: ModelCard, abstention: Abstention
     try:
         (folder / "openvino").mkdir(parents=True, exist_ok=True)
         save_keras(model, folder / "model.keras")
-        save_openvino(model, folder / "openvino" / "model.xml")
+        save_openvino(folder / "model.keras", folder / "openvino" / "model.xml")
         if abstention is not None:
             abstention.write(folder / FILE)
         return write_card(folder, card)
@@ -132,3 +158,7 @@ def _copy_halved(source: Group, target: Group) -> None:
             array = item[()]
             kernel = getattr(array, "ndim", 0) >= 2 and array.dtype == np.float32
             target.create_dataset(name, data=array.astype(np.float16) if kernel else array)
+
+
+if __name__ == "__main__":
+    convert(Path(sys.argv[1]), Path(sys.argv[2]))

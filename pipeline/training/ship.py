@@ -16,18 +16,19 @@ from pipeline.models.abstention import FILE, Abstention
 from pipeline.models.architectures import Network
 from pipeline.models.calibration import calibration_error, fit_temperature, log_loss
 from pipeline.models.card import ModelCard
+from pipeline.models.engines.checked import CheckedClassifier, lead, supports_vnni
 from pipeline.models.engines.keras import KerasClassifier
-from pipeline.models.engines.openvino import OpenVinoClassifier
+from pipeline.models.engines.openvino import OpenVinoClassifier, supports_bf16
 from pipeline.models.gate import Gate, compare
 from pipeline.models.pictures import LabelledPatches
 from pipeline.scenes.radiometry import Harmonisation, Stretch
-from pipeline.training import export
+from pipeline.training import export, quantize
 from pipeline.training.augment import Augmentation, augment, side_by_side
 
 log = logging.getLogger(__name__)
 
-# Fastest first; "f32" and "keras" need no gate.
-TWINS = {"openvino-bf16": "openvino/model.xml", "openvino-f32": "openvino/model.xml", "keras": "model.keras"}
+# What needs no gate; faster twins come before them.
+EXACT = {"openvino-f32": {"file": "openvino/model.xml"}, "keras": {"file": "model.keras"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def ship(network: Network, order: Shipment, progress: Callable[[str], None] = lo
         Stretch(harmonisation=order.harmonisation),
         temperature=1.0,
         sha256={},
-        engines={"openvino-f32": {"file": TWINS["openvino-f32"]}},
+        engines=EXACT,
         trained_on={
             **order.trained_on,
             "versions": dict(export.versions()),
@@ -92,7 +93,11 @@ def ship(network: Network, order: Shipment, progress: Callable[[str], None] = lo
     threshold = float(np.quantile(abstention.score(features), 1 - order.refuse) if order.exceedance is None else np.quantile(known, 1 - order.exceedance))
     card = replace(card, temperature=temperature, unfamiliar={"score": "mahalanobis", "file": FILE, "threshold": threshold})
     card = export.save(order.folder, network, card, abstention)
+    card = replace(card, engines={**fast_twins(card, order, progress), **EXACT})
     engines, gates, reference = pass_gate(card, order.folder, order.fitting, order.elsewhere, progress)
+    if "openvino-int8" not in engines:
+        for suffix in (".xml", ".bin"):
+            (order.folder / quantize.FILE).with_suffix(suffix).unlink(missing_ok=True)
     calibration = {"ece_raw": calibration_error(raw, labels), "ece": calibration_error(reference, labels), "temperature": temperature}
     calibration["exceedance"] = float((known > threshold).mean())
     card = replace(card, engines=engines, metrics={**order.metrics, "calibration": calibration, "gate": gates})
@@ -117,6 +122,25 @@ def fit_abstention(network: OpenVinoClassifier, training: LabelledPatches, seed:
     return fitted, fitted.score(plain)
 
 
+def fast_twins(card: ModelCard, order: Shipment, progress: Callable[[str], None] = log.info) -> dict[str, Any]:
+    """Twins of low precision that this machine can run and so measure, fastest first, each with the margin of its second opinion."""
+    twins: dict[str, Any] = {}
+    if not quantize.available():
+        progress("no int8 twin is made: pip install nncf to have one")
+    elif supports_vnni():
+        quantize.quantize(order.folder / EXACT["openvino-f32"]["file"], order.folder / quantize.FILE, order.training, order.seed)
+        twins["openvino-int8"] = {"file": quantize.FILE}
+    if supports_bf16():
+        twins["openvino-bf16"] = dict(EXACT["openvino-f32"])
+    patches = quantize.ordinary_patches(order.training, quantize.MARGIN, np.random.default_rng([order.seed, 1]))
+    exact = _twin(card, order.folder, "f32").predict(patches)
+    for engine, told in twins.items():
+        found = OpenVinoClassifier(card, order.folder, order.folder / told["file"], engine.removeprefix("openvino-")).predict(patches)
+        told["margin"] = quantize.fit_margin(found, exact)
+        progress(f"{engine}: asked again in float32 below a lead of {told['margin']:.3f}, {(lead(found) < told['margin']).mean():.1%} of training patches")
+    return twins
+
+
 def pass_gate(
     card: ModelCard, folder: Path, fitting: LabelledPatches, elsewhere: npt.NDArray[np.uint8], progress: Callable[[str], None] = log.info
 ) -> tuple[dict[str, Any], dict[str, Any], npt.NDArray[np.float32]]:
@@ -125,17 +149,17 @@ def pass_gate(
     reference, reference_elsewhere = keras_model.predict(fitting.patches), keras_model.predict(elsewhere)
     engines: dict[str, Any] = {}
     gates: dict[str, Any] = {}
-    for engine, file in TWINS.items():
+    for engine, told in card.engines.items():
         if engine != "keras":
-            twin = _twin(card, folder, engine.removeprefix("openvino-"))
+            twin = CheckedClassifier(card, folder, engine) if "margin" in told else _twin(card, folder, engine.removeprefix("openvino-"))
             gate: Gate = compare(reference, twin.predict(fitting.patches), fitting.labels, reference_elsewhere, twin.predict(elsewhere))
             gates[engine] = gate.as_json()
             progress(f"{engine}: {gate}, {'passed' if gate.passed else 'failed'}")
             if not gate.passed:
                 continue
-        engines[engine] = {"file": file}
+        engines[engine] = dict(told)
     return engines, gates, reference
 
 
 def _twin(card: ModelCard, folder: Path, precision: str) -> OpenVinoClassifier:
-    return OpenVinoClassifier(card, folder, folder / TWINS[f"openvino-{precision}"], precision)
+    return OpenVinoClassifier(card, folder, folder / EXACT[f"openvino-{precision}"]["file"], precision)

@@ -29,7 +29,7 @@ class KerasClassifier:
         import keras
 
         self._card, self.engine = card, "keras"
-        self._model: Any = keras.Model(model.inputs, [model.outputs[0], model.get_layer("features").output])
+        self._model: Any = keras.Model(model.input, [model.outputs[0], model.get_layer("features").output])
         self._abstention = Abstention.read(folder / card.unfamiliar["file"]) if card.unfamiliar else None
 
     @property

@@ -1,0 +1,62 @@
+"""The int8 twin: NNCF's post-training quantization, and the margin below which its answers are asked again in float32."""
+
+import importlib.util
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.models.engines.checked import lead
+from pipeline.models.pictures import LabelledPatches
+from pipeline.training.augment import Augmentation, augment, side_by_side
+
+Floats = npt.NDArray[np.float32]
+
+FILE = "openvino/model-int8.xml"
+BATCH = 32
+# Patches that set the ranges of the activations, and patches that set the margin.
+CALIBRATION, MARGIN = 1024, 6000
+# Share of ordinary patches whose class may still differ from float32's after the second opinion.
+RESIDUE = 0.001
+
+
+def available() -> bool:
+    """Whether NNCF is installed; only the one who trains needs it."""
+    return importlib.util.find_spec("nncf") is not None
+
+
+def quantize(source: Path, target: Path, training: LabelledPatches, seed: int) -> None:
+    """Writes the int8 twin of a stored float twin."""
+    import nncf
+    import openvino
+
+    patches = ordinary_patches(training, CALIBRATION, np.random.default_rng(seed))
+    size = patches.shape[1:]
+    graph = openvino.Core().read_model(source)
+    graph.reshape([BATCH, *size])
+    batches = [np.ascontiguousarray(patches[start : start + BATCH]) for start in range(0, CALIBRATION, BATCH)]
+    nncf.set_log_level(logging.ERROR)
+    small = nncf.quantize(graph, nncf.Dataset(batches), subset_size=len(batches))
+    small.reshape([-1, *size])
+    openvino.save_model(small, target)
+
+
+def fit_margin(found: Floats, exact: Floats) -> float:
+    """The smallest lead of the best class from which at most `RESIDUE` of patches have another class than in float32.
+
+    Both are probabilities (n, classes) of the same patches.
+    """
+    turned = np.sort(lead(found)[found.argmax(axis=1) != exact.argmax(axis=1)])
+    spared = int(RESIDUE * len(found))
+    return float(np.nextafter(turned[-1 - spared], np.float32(1))) if len(turned) > spared else 0.0
+
+
+def ordinary_patches(training: LabelledPatches, count: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Patches (count, y, x, 3) as scenes have them: as they are, varied, and mixed ones varied."""
+    chosen = training.patches[rng.permutation(np.resize(rng.permutation(len(training)), count))]
+    plan = replace(Augmentation(), mixup=0.0, cutmix=0.0)
+    plain, varied, mixed = np.array_split(chosen, (count // 6, count // 2))
+    mixed, _ = side_by_side(mixed, np.zeros(len(mixed), np.int64), rng)
+    return np.concatenate([plain, *(augment(part, plan, rng).clip(1, 255).astype(np.uint8) for part in (varied, mixed))])

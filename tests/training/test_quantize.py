@@ -1,0 +1,53 @@
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.bands import RGB
+from pipeline.models.card import ModelCard
+from pipeline.models.engines.openvino import OpenVinoClassifier
+from pipeline.models.pictures import LabelledPatches
+from pipeline.scenes.radiometry import Stretch
+from pipeline.training import export, quantize
+from tests.models.networks import PAIR, tiny
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def _data(n: int = 30) -> LabelledPatches:
+    rng = np.random.default_rng(0)
+    labels = np.arange(n) % 2
+    patches = rng.integers(1, 60, (n, 64, 64, 3)) + 150 * labels[:, None, None, None]
+    return LabelledPatches(PAIR.labels, patches.astype(np.uint8), labels, tuple(f"{i}.png" for i in range(n)))
+
+
+def test_the_margin_spares_no_more_than_the_residue() -> None:
+    rng = np.random.default_rng(1)
+    best = rng.uniform(0.5, 1, 4000).astype(np.float32)
+    exact = np.stack([best, 1 - best], axis=1)
+    found = exact + np.float32(0.05) * np.array([-1, 1], np.float32)  # whatever lies within 0.1 of a tie turns
+    margin = quantize.fit_margin(found, exact)
+    asked = np.abs(found[:, 0] - found[:, 1]) < margin
+    after = np.where(asked, exact.argmax(axis=1), found.argmax(axis=1))
+    assert 0 < (after != exact.argmax(axis=1)).mean() <= quantize.RESIDUE
+    assert asked.mean() < 0.25
+    assert quantize.fit_margin(exact, exact) == 0
+
+
+def test_ordinary_patches_are_as_many_as_asked_for_whatever_the_data() -> None:
+    patches = quantize.ordinary_patches(_data(), 100, np.random.default_rng(2))
+    assert patches.shape == (100, 64, 64, 3)
+    assert patches.dtype == np.uint8
+    assert len(np.unique(patches[:, 0, 0, 0])) > 20
+
+
+def test_the_int8_twin_answers_nearly_as_its_source(tmp_path: Path) -> None:
+    if importlib.util.find_spec("nncf") is None:
+        pytest.skip("NNCF is not installed; only the one who trains needs it")
+    card = ModelCard("tiny", PAIR, RGB, 64, "code", Stretch(), 1.0, {})
+    export.save(tmp_path, tiny(2), card)
+    quantize.quantize(tmp_path / "openvino/model.xml", tmp_path / quantize.FILE, _data(), 3)
+    one, two = (OpenVinoClassifier(card, tmp_path, tmp_path / file, "f32").predict(_data().patches) for file in ("openvino/model.xml", quantize.FILE))
+    np.testing.assert_allclose(one, two, atol=0.1)
+    assert (one != two).any()
