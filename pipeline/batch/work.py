@@ -28,7 +28,7 @@ from pipeline.legend import STATE_LABELS
 from pipeline.models import store
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Classifier
-from pipeline.scenes.inspect import inspect_pixels
+from pipeline.scenes.inspect import check_files, inspect_pixels
 from pipeline.scenes.remote import RemoteError, base_name, is_remote, probe
 from pipeline.scenes.scene import Refusal, Scene
 from pipeline.smoothing import smooth
@@ -92,9 +92,19 @@ class SceneRecord:
     radiometry: Mapping[str, Any] = field(default_factory=dict)
 
 
-@lru_cache(maxsize=2)
 def classifier(choice: ModelChoice) -> Classifier:
     """The loaded model; a worker process loads each once."""
+    return _loaded(choice)
+
+
+def let_models_go() -> None:
+    """Frees the memory of loaded models, which the work after the scenes can use better."""
+    _loaded.cache_clear()
+    give_memory_back()
+
+
+@lru_cache(maxsize=2)
+def _loaded(choice: ModelChoice) -> Classifier:
     return store.load(choice.name, engine=choice.engine, threads=choice.threads, folder=choice.folder)
 
 
@@ -211,15 +221,17 @@ def _process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None) ->
     grid = TileGrid(task.scene.epsg)
     final = task.folder / task.scene.id
     try:
-        # The inputs are hashed while they are classified; only where results lie already must the digest come first.
-        with ThreadPoolExecutor(1, thread_name_prefix="digest") as aside:
+        # The inputs are hashed and compared with their checksums while they are classified; only where results lie already must the digest come first.
+        with ThreadPoolExecutor(2, thread_name_prefix="digest") as aside:
             mark = aside.submit(fingerprint, task, model.card, grid)
             hashes = None if task.force or not final.exists() else finished(final, mark.result())
             if hashes is not None:
                 return replace(_record(task.scene, final, hashes), status="cached", seconds=round(time.monotonic() - started, 2))
-            scene = inspect_pixels(task.scene, model.card.bands)
+            whole = aside.submit(check_files, task.scene, model.card.bands)
+            scene = inspect_pixels(task.scene, needed=())
             with staged_folder(final) as staging:
                 _write(replace(task, scene=scene), model, grid, staging, mark, watch)
+                whole.result()
         give_memory_back()
         hashes = finished(final, mark.result())
         if hashes is None:

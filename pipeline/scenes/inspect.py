@@ -36,17 +36,16 @@ def inspect_pixels(scene: Scene, needed: Sequence[str] = RGB) -> Scene:
     """The scene with its passport completed by a look at sample windows, its offset corrected where pixels disprove the metadata.
 
     A SAFE product's own metadata are taken at their word. Anything else must agree with the pixels. The files of the
-    `needed` bands are compared with the product's checksums.
+    `needed` bands are compared with the product's checksums as `check_files` does; with none needed that is the caller's business.
 
     Raises:
         AmbiguousRadiometry: neither metadata nor pixels decide the offset.
         CorruptScene: a file does not decode.
     """
     bands = [band for band in RGB if band in scene.assets] or list(scene.assets)[:3]
-    files = [asset for band, asset in scene.assets.items() if band in needed] + ([scene.quality] if scene.quality else [])
-    for href, checksum in sorted({(asset.href, asset.checksum) for asset in files if asset.checksum}):
-        check_sum(href, checksum)
-    scene = replace(scene, overlays=tuple(inspect_pixels(overlay, needed) for overlay in scene.overlays))
+    if needed:
+        check_files(scene, needed)
+    scene = replace(scene, overlays=tuple(inspect_pixels(overlay, ()) for overlay in scene.overlays))
     stored = sample(replace(scene, overlays=()), bands)
     if stored.shape[1] == 0:
         return replace(scene, radiometry=replace(scene.radiometry, verdict="no measured pixel in the sample"))
@@ -63,6 +62,19 @@ def inspect_pixels(scene: Scene, needed: Sequence[str] = RGB) -> Scene:
     if passport.approximate or scene.layout == "SAFE" or passport.sources.get("offset") == "--offset":
         return replace(scene, radiometry=replace(scene.radiometry, verdict="not needed: the offset is certain"))
     return _decided(scene, stored * scale, value)
+
+
+def check_files(scene: Scene, needed: Sequence[str]) -> None:
+    """Compares the files of the `needed` bands and of the scene classification with the product's checksums.
+
+    Raises:
+        CorruptScene: a file differs.
+    """
+    files = [asset for band, asset in scene.assets.items() if band in needed] + ([scene.quality] if scene.quality else [])
+    for href, checksum in sorted({(asset.href, asset.checksum) for asset in files if asset.checksum}):
+        check_sum(href, checksum)
+    for overlay in scene.overlays:
+        check_files(overlay, needed)
 
 
 def _levelled(scene: Scene, bands: list[str], value: npt.NDArray[np.float64]) -> Scene:

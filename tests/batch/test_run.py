@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import geopandas as gpd
 import numpy as np
@@ -82,6 +83,15 @@ def test_one_bad_scene_among_good_ones_costs_nothing_else(options, scenes):
     assert not (options.tiles / "fake" / "scene-1").exists()
     page = report.page.read_text()
     assert "no-blue" in page and "scene-1" in page
+
+
+def test_a_file_that_differs_from_its_checksum_leaves_nothing(options, scenes):
+    good = scenes[0]
+    bad = replace(good, id="bad", assets={band: replace(asset, checksum="MD5:" + "0" * 32) for band, asset in good.assets.items()})
+    records = {record.id: record for record in run([good, bad], options).records}
+    assert (records["scene-0"].status, records["bad"].status, records["bad"].error) == ("done", "refused", "CorruptScene")
+    assert "manifest" in records["bad"].reason
+    assert sorted(path.name for path in (options.tiles / "fake").iterdir() if path.is_dir() and not path.name.startswith(".")) == ["scene-0"]
 
 
 def test_nothing_usable_is_exit_code_one(options):
