@@ -11,7 +11,7 @@ import pandas as pd
 
 from pipeline import __version__
 from pipeline.batch import outputs
-from pipeline.batch.work import give_memory_back
+from pipeline.batch.work import give_memory_back, let_models_go
 from pipeline.change import changes, evidence, scene_pairs
 from pipeline.errors import PipelineError
 from pipeline.files import whole_file
@@ -64,6 +64,7 @@ def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:
     path = folder / EVIDENCE / f"{before.id}--{after.id}.{_key(before, after, folder)}.parquet"
     with suppress(OSError, ValueError):
         return pd.read_parquet(path)
+    let_models_go()
     try:
         found = evidence(inspect_pixels(before), inspect_pixels(after), TileGrid(before.epsg))
     except PipelineError as error:

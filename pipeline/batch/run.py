@@ -110,6 +110,7 @@ def run(found: Iterable[Scene | Refusal], options: RunOptions, executor: Executo
         inputs = list(found)
     if ready is not None:
         ready.result()
+        ready = None  # the cache alone holds the model, so that it can go before dates are compared
     scenes = [entry for entry in inputs if isinstance(entry, Scene)]
     remote = RemoteFolder(options.results) / card.name if options.results else None
     _keep_apart(scenes, options)

@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.grid import TileGrid
+from pipeline.legend import STATE_LABELS
 
 # Tiles of all zones are equal.
 _HECTARES = TileGrid(32601).hectares
@@ -16,11 +17,13 @@ def totals(changes: gpd.GeoDataFrame) -> pd.DataFrame:
     Columns: before, after (dates); tiles; changed, stable, undecided (tiles); changed_ha; expected_false (how many
     of the changed tiles are expected not to have changed), expected_missed (how many of the others are expected to
     have changed); labels_differ (tiles whose labels differ, a figure about the classifier more than the land);
+    without_class (tiles without a class at one of the dates); unseen (tiles whose pixels were not compared);
     cross_level (tiles); season_days (the largest distance in the year).
     """
     table = pd.DataFrame(changes.drop(columns="geometry"))
     p = table["p_change"].astype(np.float64)
     changed = table["state"] == "changed"
+    classless = set(STATE_LABELS.values())
     table = table.assign(
         before=table["before_acquired"].dt.date,
         after=table["after_acquired"].dt.date,
@@ -32,8 +35,11 @@ def totals(changes: gpd.GeoDataFrame) -> pd.DataFrame:
         expected_false=np.where(changed, 1.0 - p, 0.0),
         expected_missed=np.where(changed, 0.0, p),
         labels_differ=table["from_label"].astype(str) != table["to_label"].astype(str),
+        without_class=table["from_label"].isin(classless) | table["to_label"].isin(classless),
+        unseen=table["change_vector"].isna(),
     )
-    summed = ["tiles", "changed", "stable", "undecided", "changed_ha", "expected_false", "expected_missed", "labels_differ", "cross_level"]
+    figures = ["changed_ha", "expected_false", "expected_missed", "labels_differ", "without_class", "unseen", "cross_level"]
+    summed = ["tiles", "changed", "stable", "undecided", *figures]
     groups = table.groupby(["before", "after"], sort=True)
     return pd.concat([groups[summed].sum(), groups["season_days"].max()], axis=1).reset_index()
 

@@ -28,9 +28,14 @@ def change(before: str, after: str, tiles: Path, out: Path, prior: float, min_ma
     found = compare(first, second, out, legend_of(first[0].parent), options)
     for row in found.totals.itertuples():
         click.echo(f"{row.before} to {row.after}: {row.tiles:,} tiles compared")
-        click.echo(f"  changed   {row.changed:>7,}  {row.changed_ha:>10,.0f} ha, about {row.expected_false:.1f} of these tiles expected to be false")
+        claim = f"{row.changed_ha:>10,.0f} ha, about {row.expected_false:.1f} of these tiles expected to be false"
+        click.echo(f"  changed   {row.changed:>7,}{claim if row.changed else '  none is sure enough to be claimed'}")
         click.echo(f"  stable    {row.stable:>7,}\n  undecided {row.undecided:>7,}  ({row.expected_missed:.1f} changed tiles expected besides the claimed)")
         click.echo(f"  labels differ on {row.labels_differ:,} tiles; that alone is not called change")
+        if row.without_class:
+            click.echo(f"  {row.without_class:,} tiles have no class at one of the dates, so they stay undecided")
+        if row.unseen:
+            click.echo(f"  {row.unseen:,} tiles are judged by class alone: no run has compared these two scenes' pixels; run them in a folder of their own")
         if row.cross_level:
             click.echo(f"  {row.cross_level:,} tiles compare L1C with L2A: the atmosphere alone changes labels")
     click.echo(f"table   {found.table.resolve()}\nmatrix  {found.matrix.resolve()}\npage    {found.page.resolve()}")

@@ -183,6 +183,9 @@ def test_totals_and_matrix_count_hectares():
     told = totals(found)
     assert told[["tiles", "changed", "stable", "labels_differ"]].to_numpy().tolist() == [[COUNT, 1, COUNT - 1, 1]]
     assert told["changed_ha"].tolist() == pytest.approx([40.96])
+    assert told[["without_class", "unseen"]].to_numpy().tolist() == [[0, 0]]
+    blind = totals(changes([table("a", 0), table("b", 0, days=366, states={3: -3})]))
+    assert blind[["without_class", "unseen"]].to_numpy().tolist() == [[1, COUNT]]
     matrix = from_to(found)
     assert matrix.loc["AnnualCrop", "Residential"] == pytest.approx(40.96)
     assert matrix.to_numpy().sum() == pytest.approx(40.96)

@@ -30,7 +30,8 @@ def test_two_runs_become_a_table_a_matrix_and_a_page(two_runs, tmp_path):
     first, second = two_runs
     answer = invoke(first / "fake", second / "fake", "--out", tmp_path / "out")
     assert answer.exit_code == 0, answer.output
-    assert "2024-06-01 to 2025-06-01" in answer.output and "expected to be false" in answer.output
+    assert "2024-06-01 to 2025-06-01" in answer.output and "none is sure enough to be claimed" in answer.output
+    assert "tiles are judged by class alone" in answer.output  # no run has seen both scenes
     table = gpd.read_parquet(tmp_path / "out" / "changes.parquet")
     assert set(table["before"]) == {"scene-0"} and set(table["after"]) == {"scene-later"}
     assert (table["state"] != "changed").all()  # the same pixels twice
@@ -43,6 +44,7 @@ def test_two_scenes_by_name(options, scenes, tmp_path):  # noqa: F811 - fixtures
     run([scenes[0], later, scenes[2]], options)
     answer = invoke("scene-0", "scene-later", "--tiles", options.tiles, "--out", tmp_path / "out")
     assert answer.exit_code == 0, answer.output
+    assert "by class alone" not in answer.output
     page = (tmp_path / "out" / "atlas.html").read_text()
     assert "scene-later" in page and "scene-2" not in page
 
