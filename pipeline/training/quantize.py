@@ -18,8 +18,9 @@ FILE = "openvino/model-int8.xml"
 BATCH = 32
 # Patches that set the ranges of the activations, and patches that set the margin.
 CALIBRATION, MARGIN = 1024, 6000
-# Share of ordinary patches whose class may still differ from float32's after the second opinion.
-RESIDUE = 0.001
+# Share of training patches whose class may still differ from float32's after the second opinion. Patches of unseen
+# scenes turn five to ten times as often (measured), and the gate allows those 0.5 %.
+RESIDUE = 0.0002
 
 
 def available() -> bool:
