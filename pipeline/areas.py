@@ -36,7 +36,7 @@ _TILE = TileGrid(32601)
 
 
 def read_regions(path: Path = COUNTRIES) -> gpd.GeoDataFrame:
-    """Regions with the columns name and geometry, in longitude and latitude; the countries of the world by default.
+    """Regions with the columns name and geometry, in the file's CRS; the countries of the world by default.
 
     The countries are strongly generalised: borders and coasts are good to about 25 km, small islands and states are missing.
 
@@ -60,10 +60,15 @@ def read_regions(path: Path = COUNTRIES) -> gpd.GeoDataFrame:
     if odd := int((~named.geometry.geom_type.isin(("Polygon", "MultiPolygon"))).sum()):
         raise TileTableError(f"{path}: {odd} of {len(named)} features are no polygons; give every region an area")
     named = named.assign(name=named["name"].astype(str), geometry=named.make_valid())
+    if named.crs is not None and not named.crs.is_geographic:
+        return named
     placed = named.set_crs(4326) if named.crs is None else named.to_crs(4326)
     west, south, east, north = placed.total_bounds
     if not (-360 <= west <= east <= 360 and -90 <= south <= north <= 90):
         raise TileTableError(f"{path}: its coordinates are no longitudes and latitudes; name its coordinate reference system in the file")
+    if west < -180 or east > 180:  # drawn across longitude 180
+        turned = [placed.geometry.translate(xoff=by) for by in (-360, 360)]
+        placed = placed.assign(geometry=placed.geometry.union(turned[0]).union(turned[1]))
     return placed
 
 
@@ -106,7 +111,7 @@ def mapped_areas(tables: Sequence[gpd.GeoDataFrame], regions: gpd.GeoDataFrame |
     if regions is None:
         tiles["region"] = "all"
     else:
-        centres = gpd.GeoDataFrame(tiles, geometry=gpd.points_from_xy(tiles["longitude"], tiles["latitude"]), crs=4326)
+        centres = gpd.GeoDataFrame(tiles, geometry=gpd.points_from_xy(tiles["longitude"], tiles["latitude"]), crs=4326).to_crs(regions.crs)
         found = gpd.sjoin(centres, regions[["name", "geometry"]], predicate="intersects")
         found = found.sort_values("index_right", kind="stable")
         tiles["region"] = found[~found.index.duplicated()]["name"].reindex(tiles.index).fillna(ELSEWHERE)

@@ -163,6 +163,19 @@ def test_regions_in_another_crs_and_crossing_themselves_still_hold_their_tiles(t
     assert set(found["region"]) == {"Bow", "elsewhere"}
 
 
+def test_regions_across_longitude_180_hold_their_tiles_only(tmp_path):
+    tiles = table("fiji", 0, *TileGrid(32760).covering((700_000.0, 8_100_000.0, 860_000.0, 8_103_000.0)), epsg=32760)  # 178.9 to 180.4 E
+    longitude = areas.places([tiles])["longitude"]
+    assert longitude.min() < 0 < longitude.max()  # both sides
+    home = table("italy", 1)
+    zone = tmp_path / "zone.gpkg"
+    gpd.GeoDataFrame({"name": ["Zone"]}, geometry=[shapely.box(*tiles.total_bounds)], crs=32760).to_file(zone)
+    files = [lambda: zone, *(lambda west=west: regions_file(tmp_path, [shapely.box(west, -20, west + 4, -10)], name=["Zone"]) for west in (178, -182))]
+    for file in files:
+        found = areas.mapped_areas([tiles, home], areas.read_regions(file()))
+        assert found.set_index("region")["tiles"].to_dict() == {"Zone": len(tiles), "elsewhere": len(home)}
+
+
 def test_the_countries_of_the_world_are_the_default_regions():
     regions = areas.read_regions()
     assert len(regions) == 177 and regions["name"].is_unique and regions.is_valid.all()
