@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
-from threading import Lock
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
+from threading import Lock, Thread
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -85,7 +86,19 @@ class Processes:
     @staticmethod
     def _pool(workers: int) -> ProcessPoolExecutor:
         # Engines and GDAL hold threads, which a forked child would inherit broken.
-        return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+        return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when the run is killed: orphans would wait for ever, or write where the next run works."""
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_wait_and_end, args=(parent,), name="parent", daemon=True).start()
+
+
+def _wait_and_end(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 # A Dask worker with several threads would share one engine among them; a scene uses all of a worker's cores anyway.

@@ -1,9 +1,12 @@
 import os
 import signal
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from pipeline.batch import work
@@ -56,6 +59,30 @@ def test_a_dead_worker_costs_its_own_scene_only(tasks):
     assert records["scene-1"].status == "refused"
     assert "died while it worked on scene-1" in records["scene-1"].reason
     assert all(record.status == "done" for name, record in records.items() if name != "scene-1")
+
+
+def sleep_and_tell(task: SceneTask):
+    (task.folder / str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def test_workers_end_with_a_killed_run(tasks, tmp_path):
+    pid = os.fork()
+    if pid == 0:
+        with suppress(BaseException):
+            list(Processes(2, sleep_and_tell).run([replace(task, folder=tmp_path / "pids") for task in tasks]))
+        os._exit(0)
+    (tmp_path / "pids").mkdir()
+    patience = time.monotonic() + 120
+    while len(list((tmp_path / "pids").iterdir())) < 2:
+        assert time.monotonic() < patience
+        time.sleep(0.1)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    workers = {int(path.name) for path in (tmp_path / "pids").iterdir()}
+    while alive := {worker for worker in workers if psutil.pid_exists(worker) and psutil.Process(worker).status() != psutil.STATUS_ZOMBIE}:
+        assert time.monotonic() < patience, alive
+        time.sleep(0.1)
 
 
 def outputs(options):  # noqa: F811
