@@ -24,7 +24,7 @@ def _data(n: int = 30) -> LabelledPatches:
 
 def test_the_margin_spares_no_more_than_the_residue() -> None:
     rng = np.random.default_rng(1)
-    best = rng.uniform(0.5, 1, 4000).astype(np.float32)
+    best = rng.uniform(0.5, 1, 20_000).astype(np.float32)
     exact = np.stack([best, 1 - best], axis=1)
     found = exact + np.float32(0.05) * np.array([-1, 1], np.float32)  # whatever lies within 0.1 of a tie turns
     margin = quantize.fit_margin(found, exact)
