@@ -1,5 +1,6 @@
 """Two finished runs or scenes against each other: the table of changes, the matrix in hectares, the page."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,8 @@ from pipeline.legend import Legend
 from pipeline.tiles import read_metadata, read_table, write_table
 
 MATRIX = "from-to.csv"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,10 @@ def _kept_evidence(folders: Sequence[Path]) -> dict[tuple[str, str], pd.DataFram
         before, _, rest = path.name.partition("--")
         after = rest.rsplit(".", 2)[0]
         if {before, after} <= names:
-            kept[before, after] = pd.read_parquet(path)
+            try:
+                kept[before, after] = pd.read_parquet(path)
+            except (OSError, ValueError):
+                _log.warning("%s: what was measured between these scenes is damaged; run the pipeline on them again", path)
     return kept
 
 

@@ -45,6 +45,10 @@ def test_two_scenes_by_name(options, scenes, tmp_path):  # noqa: F811 - fixtures
     answer = invoke("scene-0", "scene-later", "--tiles", options.tiles, "--out", tmp_path / "out")
     assert answer.exit_code == 0, answer.output
     assert "by class alone" not in answer.output
+    (measured,) = (options.tiles / "fake" / ".evidence").glob("scene-0--scene-later.*")
+    measured.write_text("junk")
+    damaged = invoke("scene-0", "scene-later", "--tiles", options.tiles, "--out", tmp_path / "again")
+    assert damaged.exit_code == 0 and "tiles are judged by class alone" in damaged.output
     page = (tmp_path / "out" / "atlas.html").read_text()
     assert "scene-later" in page and "scene-2" not in page
 
