@@ -131,7 +131,7 @@ class _Run:
         self._compile(options.rate, steps=None)
         for epoch in range(options.frozen_epochs):
             batches = _batches()(self.data, replace(options, augmentation=options.augmentation.without_mixing()), options.seed + 1000 + epoch)
-            logs = self.model.fit(batches, epochs=1, verbose=self.verbose, shuffle=False, callbacks=[_guard()]).history
+            logs = self._fit(batches, epochs=1, callbacks=[_guard()])
             self.progress(f"frozen epoch {epoch + 1}: loss {logs['loss'][0]:.3f}, accuracy {logs['accuracy'][0]:.4f}")
         for layer in self.model.layers:
             layer.trainable = True
@@ -156,9 +156,17 @@ class _Run:
             plan = options.augmentation.without_mixing() if calm else options.augmentation
             batches = _batches()(self.data, replace(options, augmentation=plan), options.seed + self.epoch)
             started = time.monotonic()
-            logs = self.model.fit(batches, initial_epoch=self.epoch, epochs=self.epoch + 1, verbose=self.verbose, shuffle=False, callbacks=callbacks).history
+            logs = self._fit(batches, initial_epoch=self.epoch, epochs=self.epoch + 1, callbacks=callbacks)
             self.epoch += 1
             self._finish_epoch(logs["loss"][0], logs["accuracy"][0], time.monotonic() - started)
+
+    def _fit(self, batches: Any, callbacks: list[Any], **epochs: int) -> dict[str, list[float]]:  # noqa: ANN401 - a keras dataset
+        """One epoch; an error is raised when keras has ended it, since its threads keep a process alive that leaves it midway."""
+        found = self.model.fit(batches, verbose=self.verbose, shuffle=False, callbacks=callbacks, **epochs).history
+        for callback in callbacks:
+            if getattr(callback, "error", None) is not None:
+                raise callback.error
+        return found  # type: ignore[no-any-return]
 
     def _finish_epoch(self, loss: float, accuracy: float, seconds: float) -> None:
         options = self.options
@@ -290,10 +298,14 @@ def _guard() -> Callback:
     import keras
 
     class Guard(keras.callbacks.Callback):  # type: ignore[misc]
+        error: ModelError | None = None
+
         def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
             loss = (logs or {}).get("loss", 0.0)
             if not math.isfinite(loss):
-                raise ModelError(f"the loss became {loss} at step {batch + 1}; lower --rate or look for broken pictures, the last checkpoint is kept")
+                said = f"the loss became {loss} at step {batch + 1}; lower --rate or look for broken pictures, the last checkpoint is kept"
+                self.error = self.error or ModelError(said)
+                self.model.stop_training = True
 
     return Guard()
 
