@@ -1,0 +1,122 @@
+"""`classify`, `evaluate` and `train` as a person calls them, on good and bad data."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from pipeline.cli import main
+from pipeline.cli.train import report
+from pipeline.legend import EUROSAT
+from pipeline.models import store
+from pipeline.models.card import ModelCard
+from pipeline.models.pictures import read_labelled
+from pipeline.training.run import Trained
+from tests.fakes import CARD, FakeClassifier, class_of
+
+# What the fake takes for the class of the same number.
+COLOURS = {class_of(red, 0, 0): red for red in range(10)}
+
+
+class Engine(FakeClassifier):
+    engine = "fake"
+
+
+@pytest.fixture(autouse=True)
+def fake(monkeypatch: pytest.MonkeyPatch) -> Engine:
+    found = Engine()
+    monkeypatch.setattr(store, "load", lambda *_, **__: found)
+    return found
+
+
+def _chip(path: Path, code: int, size: tuple[int, int] = (64, 64)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (COLOURS[code], 0, 0)).save(path)
+    return path
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for code in (0, 1, 3):
+        for i in range(3):
+            _chip(tmp_path / "data" / EUROSAT.labels[code] / f"{code}_{i}.png", code)
+    return tmp_path / "data"
+
+
+def _call(*arguments: object):
+    return CliRunner().invoke(main, list(map(str, arguments)))
+
+
+def test_classify_goes_on_after_a_bad_picture(tmp_path: Path) -> None:
+    good, large = _chip(tmp_path / "good.png", 3), _chip(tmp_path / "large.png", 1, (130, 64))
+    bad, small = tmp_path / "bad.jpg", _chip(tmp_path / "small.png", 1, (40, 40))
+    bad.write_bytes(b"")
+    answer = _call("classify", bad, good, small, large)
+    assert answer.exit_code == 3
+    assert [line.split(":")[0] for line in answer.stdout.splitlines()] == [str(good), f"{large} at 0,0", f"{large} at 64,0"]
+    assert f"{bad}: the picture is empty" in answer.stderr
+    assert f"{small}: is 40x40 pixels" in answer.stderr
+    entries = json.loads(_call("classify", bad, good, "--json").stdout)
+    assert [entry.get("label") for entry in entries] == [None, "Highway"]
+    assert "empty" in entries[0]["error"]
+    assert _call("classify", bad, small).exit_code == 1
+    assert _call("classify", good).exit_code == 0
+
+
+def test_evaluate_measures_what_is_there(data: Path, tmp_path: Path) -> None:
+    (data / EUROSAT.labels[3] / "3_1.png").unlink()
+    (data / EUROSAT.labels[3] / "3_2.png").unlink()
+    _chip(data / EUROSAT.labels[0] / "wrong.png", 1)
+    answer = _call("evaluate", "--data", data, "--json", tmp_path / "out.json")
+    assert answer.exit_code == 0, answer.output
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert list(found) == ["accuracy", "macro_f1", "ece", "n", "per_class", "confusion"]
+    assert found["n"] == 8
+    assert found["accuracy"] == pytest.approx(7 / 8)
+    assert found["per_class"]["River"] == {"precision": None, "recall": None, "f1": None, "support": 0}
+    river = next(line for line in answer.stdout.splitlines() if line.startswith("River"))
+    assert river.split()[1:] == ["-", "-", "-", "0"]
+    turned = _call("evaluate", "--data", data, "--tta")
+    assert "mean of eight flips and turns" in turned.stdout
+    assert "accuracy 87.50%" in turned.stdout
+
+
+def test_evaluate_refuses_what_holds_no_class(tmp_path: Path) -> None:
+    _chip(tmp_path / "data" / "Beach" / "a.png", 1)
+    answer = _call("evaluate", "--data", tmp_path / "data")
+    assert answer.exit_code == 1
+    assert "no pictures in class folders" in answer.stderr
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_train_refuses_a_class_of_one_picture(data: Path, tmp_path: Path, lists: bool) -> None:
+    split = []
+    if lists:
+        names = sorted(path.name for path in data.rglob("*.png"))
+        (tmp_path / "train.txt").write_text("\n".join(name for name in names if name[-5] != "2" and name != "3_1.png"))
+        (tmp_path / "val.txt").write_text("\n".join(name for name in names if name[-5] == "2"))
+        split = ["--split", f"{tmp_path / 'train.txt'},{tmp_path / 'val.txt'}"]
+    else:
+        for i in (1, 2):
+            (data / "Highway" / f"3_{i}.png").unlink()
+    answer = _call("train", "--data", data, *split, "--weights", "none", "--run", tmp_path / "run", "--out", tmp_path / "models")
+    assert answer.exit_code == 1
+    assert "class Highway has 1 of at least 2 pictures" in answer.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_report_lies_beside_the_model_and_its_figures_in_the_card(data: Path, tmp_path: Path) -> None:
+    place = tmp_path / "models" / "fake"
+    place.mkdir(parents=True)
+    CARD.write(place / "card.json")
+    patches = read_labelled(data, EUROSAT.labels)
+    rows = [{"epoch": i, "loss": 1 / i, "accuracy": 0.9, "rate": 1e-3, "val_loss": 0.5, "val_accuracy": 0.8} for i in (1, 2)]
+    found = report(Trained(place, CARD, patches, patches), {"mine, cosine schedule": rows, "other, no schedule": rows})
+    assert found.accuracy == 1
+    measured = ModelCard.read(place / "card.json").metrics["validation"]
+    assert (measured["accuracy"], measured["n"], measured["engine"]) == (1, 9, "fake")
+    with Image.open(place / "report" / "curves.png") as image:
+        assert np.asarray(image.convert("RGB")).std() > 5
