@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ _log = logging.getLogger(__name__)
 
 Work = Callable[[SceneTask], SceneRecord]
 _PATIENCE = "15s"
+# Seconds between looks at a cluster, and without any worker until the run ends.
+_LOOK, _LONELY = 0.2, 600.0
 
 
 def cores() -> int:
@@ -124,10 +127,9 @@ class Cluster:
         that kills workers alone is refused.
 
         Raises:
-            OutputError: no scheduler answers.
+            OutputError: no scheduler answers, or no worker is left.
         """
         from distributed import Client, KilledWorker
-        from distributed import as_completed as completed
 
         try:
             client = Client(self.address, set_as_default=False, timeout=_PATIENCE)  # type: ignore[no-untyped-call]  # dask ships no types
@@ -137,16 +139,37 @@ class Cluster:
             _log.info("Dask dashboard: %s", client.dashboard_link)
             suspects = []
             futures = {self._submit(client, task): task for task in tasks}
-            for future in completed(futures, loop=client.loop):  # type: ignore[no-untyped-call]  # dask ships no types
+            for future in self._finished(client, futures):
                 try:
                     yield future.result()
                 except KilledWorker:
                     suspects.append(futures[future])
             for task in suspects:
-                try:
-                    yield self._submit(client, task).result()
-                except KilledWorker:
-                    yield _lost(task)
+                for future in self._finished(client, [self._submit(client, task)]):
+                    try:
+                        yield future.result()
+                    except KilledWorker:
+                        yield _lost(task)
+
+    def _finished(self, client: Any, futures: Iterable[Any]) -> Iterator[Any]:  # noqa: ANN401 - dask ships no types
+        """The futures as they finish; without any worker Dask itself would wait for ever."""
+        from distributed import as_completed as completed
+
+        waiting: Any = completed(futures, loop=client.loop)  # type: ignore[no-untyped-call]  # dask ships no types
+        lonely = time.monotonic()
+        while not waiting.is_empty():
+            if waiting.has_ready():
+                future = next(waiting)
+                if future.cancelled():
+                    raise OutputError(f"{self.address}: the Dask scheduler is gone; start it and run the same command again, finished scenes are kept")
+                yield future
+                continue
+            time.sleep(_LOOK)
+            if client.status == "running" and client.nthreads():
+                lonely = time.monotonic()
+            elif time.monotonic() - lonely > _LONELY:
+                why = "no worker has been there for minutes; start some with: dask worker"
+                raise OutputError(f"{self.address}: {why} {self.address}, and run the same command again, finished scenes are kept")
 
     def _submit(self, client: Any, task: SceneTask) -> Any:  # noqa: ANN401 - dask ships no types
         return client.submit(_alone, self.work, task, key=f"{task.scene.id}-{uuid4()}")

@@ -132,3 +132,13 @@ def test_no_scheduler_is_an_output_error(tasks, monkeypatch):
     monkeypatch.setattr(executors, "_PATIENCE", "1s")
     with pytest.raises(OutputError, match="no Dask scheduler answers"):
         list(Cluster("tcp://127.0.0.1:9", answer).run(tasks))
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_cluster_without_workers_ends_the_run(tasks, monkeypatch):
+    from pipeline.batch import executors
+
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(executors, "_LONELY", 0.5)
+    with distributed.LocalCluster(n_workers=0, processes=True, dashboard_address=":0") as empty, pytest.raises(OutputError, match="no worker has been there"):
+        list(Cluster(empty.scheduler_address, answer).run(tasks))
