@@ -5,6 +5,8 @@ import threading
 import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
 
@@ -57,6 +59,16 @@ _OPENING = threading.Lock()
 def environment() -> rasterio.Env:
     """GDAL's settings for reading untrusted files; they override the caller's environment."""
     return rasterio.Env(**GDAL_OPTIONS)
+
+
+@contextmanager
+def block_cache(size: int) -> Iterator[None]:
+    """Within, files that are opened may fill GDAL's cache of decoded blocks up to `size` bytes; the cache is the whole process's."""
+    usual, GDAL_OPTIONS["GDAL_CACHEMAX"] = GDAL_OPTIONS["GDAL_CACHEMAX"], size
+    try:
+        yield
+    finally:
+        GDAL_OPTIONS["GDAL_CACHEMAX"] = usual
 
 
 def sniff(head: bytes, name: str) -> str:
