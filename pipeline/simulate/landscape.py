@@ -26,8 +26,8 @@ CORRIDOR = 40.0
 SCALES = (1, 3, 6, 12, 30)
 
 # What an atmosphere takes and adds per band (B04, B03, B02), L1C = L2A * transmitted + path: the harmonisation of the model's card.
-TRANSMITTED = np.array([0.97, 0.93, 0.88], dtype=np.float32)
-PATH = np.array([0.018, 0.033, 0.065], dtype=np.float32)
+TRANSMITTED = np.array([0.885, 0.814, 0.783], dtype=np.float32)
+PATH = np.array([0.0236, 0.0402, 0.0694], dtype=np.float32)
 # Codes of EuroSAT: DN 0..2750 on 1..255 (the data set's README).
 REFLECTANCE_PER_CODE = 0.275 / 254
 
