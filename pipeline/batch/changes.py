@@ -30,14 +30,17 @@ _log = logging.getLogger(__name__)
 
 
 def write_changes(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], None]) -> Path | None:
-    """Writes `changes.parquet` for all scenes of a run; None, and no file, where no place was seen twice.
+    """Writes `changes.parquet` for all scenes of a run whose date is known; None, and no file, where no place was seen twice.
 
     Raises:
         TileTableError: a scene's table is damaged.
         OutputError: the table cannot be written.
     """
     path = folder / CHANGES
-    tables = [read_table(folder / scene.id / outputs.TABLE) for scene in scenes]
+    dated = [scene for scene in scenes if scene.dated]
+    if 0 < len(scenes) - len(dated) < len(scenes):
+        _log.warning("%s: date unknown, not compared with others", ", ".join(scene.id for scene in scenes if not scene.dated))
+    tables = [read_table(folder / scene.id / outputs.TABLE) for scene in dated]
     pairs = scene_pairs(tables) if len(tables) > 1 else pd.DataFrame()
     if pairs.empty:
         path.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """What the pixels of two scenes say about change, tile by tile, streamed in strips."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from itertools import chain, islice
 from typing import NamedTuple
@@ -26,8 +27,8 @@ _IS_CLOUD = np.isin(np.arange(256), (3, 8, 9, 10))
 _PART, _MOST = 95.0, 50.0
 # Tile rows that are scored together, and those that are in memory at 10 m at a time: reading ahead in thin strips bounds it.
 _SCORED, _READ = 4, 1
-# Two rows of 1024 px blocks in four bands of both dates: with less, JPEG 2000 blocks are decoded again for every thin strip.
-_CACHE = 448 << 20
+# Nearly two rows of 1024 px blocks in four bands of both dates: with less, JPEG 2000 blocks are decoded again for every thin strip.
+_JPEG_2000_CACHE = 320 << 20
 # The match is estimated in 3 x 3 windows of 2 x 2 tiles, a tenth of a granule's file blocks, or in all of a small scene.
 _WINDOW, _WINDOWS, _SMALL = 2, 3, 16
 
@@ -62,10 +63,15 @@ def evidence(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str] |
     if common is None or not bands or before.epsg != after.epsg:
         return pd.DataFrame({name: np.empty(0, np.float32) for name in COLUMNS}, index=pd.Index([], name="tile_id", dtype=object))
     left, right = replace(before, bounds=common), replace(after, bounds=common)
-    with guard.block_cache(_CACHE):
+    with _cache(bands, left, right):
         matched = match_scenes(left, right, grid, bands)
         parts = [_measure(strip, bands, matched, grid) for strip in _with_surroundings(strips(left, right, grid, bands))]
     return pd.concat(parts)
+
+
+def _cache(bands: Sequence[str], *scenes: Scene) -> AbstractContextManager[None]:
+    large = any(scene.assets[band].href.lower().endswith(".jp2") for scene in scenes for band in bands)
+    return guard.block_cache(_JPEG_2000_CACHE) if large else nullcontext()
 
 
 def common_bounds(before: Scene, after: Scene, grid: TileGrid) -> Bounds | None:

@@ -10,7 +10,7 @@ import rasterio
 from pipeline.batch.run import RunOptions, run
 from pipeline.errors import OutputError
 from pipeline.scenes.find import find_scenes
-from pipeline.scenes.scene import Refusal
+from pipeline.scenes.scene import UNKNOWN_DATE, Refusal
 from tests.fakes import FakeClassifier, fake_model
 from tests.test_tiling import scene_on_disk
 
@@ -216,3 +216,10 @@ def test_evidence_of_a_pair_is_measured_once(options, scenes, monkeypatch):
     run(dates, options)
     assert asked == [("date-0", "date-1"), ("date-1", "date-2")]
     assert (first["state"] != "changed").all() and first["change_vector"].notna().any()
+
+
+def test_a_scene_of_unknown_date_is_mapped_and_not_compared(options, scenes, caplog):
+    run([replace(scenes[0], id="undated", acquired=UNKNOWN_DATE), replace(scenes[0], id="dated")], options)
+    assert (options.tiles / "fake" / "undated" / "tiles.parquet").exists()
+    assert not (options.tiles / "fake" / "changes.parquet").exists()
+    assert "undated: date unknown, not compared" in caplog.text
