@@ -13,7 +13,9 @@ test: $(READY)  ## the whole test suite
 	$(RUN) -m pytest
 
 lint: $(READY)  ## style, types, floors
+	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
+	@awk 'length > 120 {print FILENAME ":" FNR ": longer than 120 characters"; long = 1} END {exit long}' pipeline/*/static/*.js
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
 

@@ -2,9 +2,9 @@
 
 Run from the checkout with the shared data beside it:
 
-    python benchmarks/change_oscd.py                        every city folder of the shared data: the fits, then a table per city
-    python benchmarks/change_oscd.py --write                the same, and the table goes into benchmarks/README.md
-    python benchmarks/change_oscd.py CITY...                other cities
+    python benchmarks/change_oscd.py                        every city folder of the shared data: the fits, then a table
+    per city python benchmarks/change_oscd.py --write                the same, and the table goes into
+    benchmarks/README.md python benchmarks/change_oscd.py CITY...                other cities
 
 A city folder (Onera Satellite Change Detection, OSCD) holds two dates and `change_mask.tif` on the grid of the first
 date's B04: 1 no change, 2 change. A tile counts as changed when at least 5 % of its pixels are marked. AUROC is taken
@@ -41,7 +41,8 @@ from pipeline.scenes.find import find_scenes  # noqa: E402
 from pipeline.scenes.scene import Scene  # noqa: E402
 
 CHANGED = 0.05
-# Left and top edges of shifted grids, in pixels of 10 m: the same land cut into other tiles, so that a handful of changes is seen in more ways.
+# Left and top edges of shifted grids, in pixels of 10 m: the same land cut into other tiles, so that a handful of
+# changes is seen in more ways.
 SHIFTS = [(down, right) for down in (0, 16, 32, 48) for right in (0, 16, 32, 48)]
 
 
@@ -54,7 +55,11 @@ def auroc(changed, value):
     """Area under the ROC curve by ranks, ties count half; NaN where all or none changed."""
     rank, positive = pd.Series(value).rank().to_numpy(), int(changed.sum())
     negative = len(changed) - positive
-    return (rank[changed].sum() - positive * (positive + 1) / 2) / (positive * negative) if positive and negative else np.nan
+    return (
+        (rank[changed].sum() - positive * (positive + 1) / 2) / (positive * negative)
+        if positive and negative
+        else np.nan
+    )
 
 
 def marks(city: Path, epsg: int, bounds):
@@ -63,9 +68,17 @@ def marks(city: Path, epsg: int, bounds):
     out = np.full((round((top - bottom) / 10), round((right - left) / 10)), np.nan, np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(next((city / "imgs_1").glob("*_B04.tif"))) as first, rasterio.open(city / "change_mask.tif") as mask:
+        with (
+            rasterio.open(next((city / "imgs_1").glob("*_B04.tif"))) as first,
+            rasterio.open(city / "change_mask.tif") as mask,
+        ):
             drawn = (mask.read(1) == 2).astype(np.float32)
-            place = {"src_transform": first.transform, "src_crs": first.crs, "dst_transform": from_origin(left, top, 10, 10), "dst_crs": f"EPSG:{epsg}"}
+            place = {
+                "src_transform": first.transform,
+                "src_crs": first.crs,
+                "dst_transform": from_origin(left, top, 10, 10),
+                "dst_crs": f"EPSG:{epsg}",
+            }
     reproject(drawn, out, resampling=Resampling.average, dst_nodata=np.nan, **place)
     return out
 
@@ -93,20 +106,39 @@ class City:
 
     @classmethod
     def read(cls, folder: Path) -> "City":
-        before, after = sorted((found for found in find_scenes(folder) if isinstance(found, Scene)), key=lambda found: found.acquired)
+        before, after = sorted(
+            (found for found in find_scenes(folder) if isinstance(found, Scene)), key=lambda found: found.acquired
+        )
         grid, bands = TileGrid(before.epsg), measure.shared_bands(before, after)
         common = measure.common_bounds(before, after, grid)
         dates = replace(before, bounds=common), replace(after, bounds=common)
         parts = list(measure.strips(*dates, grid, bands))
-        first, second = (np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("before", "after"))
+        first, second = (
+            np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("before", "after")
+        )
         valid = np.concatenate([part.valid for part in parts])
         found = score.differences(first, second, valid, bands, measure.match_scenes(*dates, grid, bands))
-        return cls(folder.name, before, after, valid, found.score, plain(first, second, valid), marks(folder, before.epsg, common))
+        return cls(
+            folder.name,
+            before,
+            after,
+            valid,
+            found.score,
+            plain(first, second, valid),
+            marks(folder, before.epsg, common),
+        )
 
     def shifted(self, picture) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """For every shifted grid: marked share and 95th percentile of `picture` (20 m) of the tiles that are at least half valid."""
+        """For every shifted grid.
+
+        Marked share and 95th percentile of `picture` (20 m) of the tiles that are at least half valid.
+        """
         for down, right in SHIFTS:
-            pictures = [self.valid[down // 2 :, right // 2 :], picture[down // 2 :, right // 2 :], self.marks[down:, right:]]
+            pictures = [
+                self.valid[down // 2 :, right // 2 :],
+                picture[down // 2 :, right // 2 :],
+                self.marks[down:, right:],
+            ]
             valid, values, drawn = (tiles(plane, size) for plane, size in zip(pictures, (32, 32, 64), strict=True))
             kept = valid.mean(axis=1) >= 0.5
             with warnings.catch_warnings():
@@ -116,7 +148,12 @@ class City:
 
 def tiles(plane, size):
     rows, columns = plane.shape[0] // size, plane.shape[1] // size
-    return plane[: rows * size, : columns * size].reshape(rows, size, columns, size).swapaxes(1, 2).reshape(rows * columns, -1)
+    return (
+        plane[: rows * size, : columns * size]
+        .reshape(rows, size, columns, size)
+        .swapaxes(1, 2)
+        .reshape(rows * columns, -1)
+    )
 
 
 def plain(before, after, valid):
@@ -130,7 +167,10 @@ def plain(before, after, valid):
 
 
 def table(folder: Path, city: City, classifier, others: FusionWeights | None) -> dict[str, object]:
-    """One city's figures, on the tiles of the grid as the product writes them; `others` are weights fitted on the other cities."""
+    """One city's figures, on the tiles of the grid as the product writes them.
+
+    `others` are weights fitted on the other cities.
+    """
     grid = TileGrid(city.before.epsg)
     tables = [classify_scene(scene, classifier, grid) for scene in (city.before, city.after)]
     measured = evidence(city.before, city.after, grid)
@@ -140,7 +180,10 @@ def table(folder: Path, city: City, classifier, others: FusionWeights | None) ->
     changed = marked(folder, found["tile_id"]).to_numpy() >= CHANGED
     columns = [name for name in tables[0] if name.startswith("p_")]
     first, second = (one.set_index("tile_id").loc[found["tile_id"], columns].to_numpy() for one in tables)
-    plain_cva, own_score = ([auroc(share >= CHANGED, value) for share, value in city.shifted(picture)] for picture in (city.plain_cva, city.score))
+    plain_cva, own_score = (
+        [auroc(share >= CHANGED, value) for share, value in city.shifted(picture)]
+        for picture in (city.plain_cva, city.score)
+    )
     claimed = (found["state"] == "changed").to_numpy()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -148,13 +191,17 @@ def table(folder: Path, city: City, classifier, others: FusionWeights | None) ->
             "city": city.name,
             "tiles": len(found),
             "changed": int(changed.sum()),
-            "labels differ": auroc(changed, (found["from_label"].astype(str) != found["to_label"].astype(str)).to_numpy(float)),
+            "labels differ": auroc(
+                changed, (found["from_label"].astype(str) != found["to_label"].astype(str)).to_numpy(float)
+            ),
             "1 - sum p0 p1": auroc(changed, 1 - np.nan_to_num((first * second).sum(axis=1), nan=0.5)),
             "plain change vectors": plain_cva[0],
             "change_class": auroc(changed, found["change_class"].fillna(0.02).to_numpy()),
             "change_vector": auroc(changed, found["change_vector"].to_numpy()),
             "**p_change**": auroc(changed, found["p_change"].to_numpy()),
-            "p_change, weights of the other cities": auroc(changed, held_out["p_change"].to_numpy()) if others else np.nan,
+            "p_change, weights of the other cities": auroc(changed, held_out["p_change"].to_numpy())
+            if others
+            else np.nan,
             "plain change vectors, shifted": np.nanmean(plain_cva),
             "own score, shifted": np.nanmean(own_score),
             "sum of p_change": float(found["p_change"].sum()),
@@ -164,7 +211,10 @@ def table(folder: Path, city: City, classifier, others: FusionWeights | None) ->
 
 
 def fit(cities: list[City]) -> dict[str, FusionWeights]:
-    """The logistic fit of log(magnitude + 0.05), every tile of a shifted grid a sixteenth: for each city the weights of all others."""
+    """The logistic fit of log(magnitude + 0.05), every tile of a shifted grid a sixteenth.
+
+    For each city the weights of all others.
+    """
     rows = [(city.name, share, np.log(value + 0.05)) for city in cities for share, value in city.shifted(city.score)]
     name = np.concatenate([np.full(len(share), city) for city, share, _ in rows])
     changed = np.concatenate([share for _, share, _ in rows]) >= CHANGED
@@ -185,10 +235,16 @@ def fit(cities: list[City]) -> dict[str, FusionWeights]:
         others[city] = replace(WEIGHTS, intercept=intercept, slope=slope)
         p = model.predict_proba(value[~kept])[:, 1]
         expected, drawn = p.sum() / len(SHIFTS), changed[~kept].sum() / len(SHIFTS)
-        print(f"without {city}: intercept {intercept:.2f}, slope {slope:.2f}; there {expected:.1f} changed tiles expected, {drawn:.1f} drawn")
+        print(
+            f"without {city}: intercept {intercept:.2f}, slope {slope:.2f}; there {expected:.1f} changed tiles "
+            f"expected, {drawn:.1f} drawn"
+        )
     if changed.any():
         intercept, slope, _ = line(np.ones(len(name), bool))
-        print(f"all: intercept {intercept:.2f}, slope {slope:.2f}, in use {WEIGHTS.intercept}, {WEIGHTS.slope}; {changed.mean():.1%} of {len(changed)} changed")
+        print(
+            f"all: intercept {intercept:.2f}, slope {slope:.2f}, in use {WEIGHTS.intercept}, {WEIGHTS.slope}; "
+            f"{changed.mean():.1%} of {len(changed)} changed"
+        )
     return others
 
 
@@ -198,7 +254,11 @@ def markdown(rows: pd.DataFrame) -> str:
     lines = ["| | " + " | ".join([*rows.index, "mean"]) + " |", "|---" * (len(rows) + 2) + "|"]
     for name, values in rows.items():
         shown = [str(int(one)) if name in counts else "-" if np.isnan(one) else f"{one:.3f}" for one in values]
-        lines.append(f"| {name} | " + " | ".join([*shown, "" if name in counts else f"{np.nanmean(values.astype(float)):.3f}"]) + " |")
+        lines.append(
+            f"| {name} | "
+            + " | ".join([*shown, "" if name in counts else f"{np.nanmean(values.astype(float)):.3f}"])
+            + " |"
+        )
     return "\n".join(lines)
 
 
@@ -214,11 +274,15 @@ def write(text: str) -> None:
 @click.option("--model", default=DEFAULT, show_default=True)
 @click.option("--write", "written", is_flag=True, help="Put the table into benchmarks/README.md.")
 def main(folders: tuple[Path, ...], model: str, written: bool) -> None:
-    found = folders or tuple(sorted(path.parent for path in (ROOT.parent / "shared" / "data" / "scenes" / "oscd").glob("*/change_mask.tif")))
+    found = folders or tuple(
+        sorted(path.parent for path in (ROOT.parent / "shared" / "data" / "scenes" / "oscd").glob("*/change_mask.tif"))
+    )
     cities = [City.read(folder) for folder in found]
     others = fit(cities)
     classifier = load(model)
-    rows = pd.DataFrame([table(folder, city, classifier, others.get(city.name)) for folder, city in zip(found, cities, strict=True)]).set_index("city")
+    rows = pd.DataFrame(
+        [table(folder, city, classifier, others.get(city.name)) for folder, city in zip(found, cities, strict=True)]
+    ).set_index("city")
     text = markdown(rows)
     print(text)
     if written:

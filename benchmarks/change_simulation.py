@@ -33,11 +33,16 @@ PLAIN = ChangeOptions(confusable=1.0, unsealing=1.0, afforestation=1.0, drying=1
 def signal(accuracy):
     """How far the true class's score must stand out for this accuracy."""
     noise = np.random.default_rng(1).standard_normal((200_000, CLASSES))
-    return brentq(lambda size: ((noise + size * np.eye(CLASSES)[0]).argmax(axis=1) == 0).mean() - accuracy, 1, 6, xtol=1e-3)
+    return brentq(
+        lambda size: ((noise + size * np.eye(CLASSES)[0]).argmax(axis=1) == 0).mean() - accuracy, 1, 6, xtol=1e-3
+    )
 
 
 def histories(places, dates, rates, rng, when=None):
-    """Classes (places, dates): `CHANGE` of the places change, between every two dates or once between `when` and the next."""
+    """Classes (places, dates).
+
+    `CHANGE` of the places change, between every two dates or once between `when` and the next.
+    """
     classes = np.empty((places, dates), int)
     classes[:, 0] = rng.integers(0, CLASSES, places)
     for at in range(1, dates):
@@ -91,7 +96,11 @@ def one(accuracy, correlation, dates, when, options, world, places, rng):
 def changes():
     rng = np.random.default_rng(0)
     rows = {}
-    cases = [(2, None, "2 dates"), (6, 3, "6 dates, changed between the third and the fourth"), (6, None, "6 dates, 2 % between any two")]
+    cases = [
+        (2, None, "2 dates"),
+        (6, 3, "6 dates, changed between the third and the fourth"),
+        (6, None, "6 dates, 2 % between any two"),
+    ]
     for accuracy in (0.95, 0.91):
         for correlation in (0.0, 0.4):
             for dates, when, title in cases:
@@ -99,7 +108,9 @@ def changes():
                 for name, world in (("any to any", PLAIN), ("as the model assumes", ChangeOptions())):
                     options = ChangeOptions(prior=prior)
                     places = 200_000 if dates == 2 else 60_000
-                    rows[f"{title}; {accuracy}, correlation {correlation}; {name}"] = one(accuracy, correlation, dates, when, options, world, places, rng)
+                    rows[f"{title}; {accuracy}, correlation {correlation}; {name}"] = one(
+                        accuracy, correlation, dates, when, options, world, places, rng
+                    )
     print(pd.DataFrame(rows).T.to_string())
 
 

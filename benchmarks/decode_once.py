@@ -34,7 +34,9 @@ WIDTH = 10_980
 
 def make(folder, rows):
     small = np.rint(builders.surface(rows // 8 + 1, WIDTH // 8 + 1)["B04"] * 10_000).astype(np.uint16)
-    pixels = small.repeat(8, axis=0).repeat(8, axis=1)[:rows, :WIDTH] + np.random.default_rng(1).integers(0, 60, (rows, WIDTH), dtype=np.uint16)
+    pixels = small.repeat(8, axis=0).repeat(8, axis=1)[:rows, :WIDTH] + np.random.default_rng(1).integers(
+        0, 60, (rows, WIDTH), dtype=np.uint16
+    )
     profile = {"width": WIDTH, "height": rows, "count": 1, "dtype": "uint16", "crs": "EPSG:32632"}
     place = rasterio.transform.from_origin(600_020, 5_100_000, 10, 10)
     blocks = {"QUALITY": "25", "REVERSIBLE": "NO", "BLOCKXSIZE": "1024", "BLOCKYSIZE": "1024"}
@@ -78,8 +80,14 @@ def main():
             for job in [pool.submit(reader.read, bounds, (band,)) for pool, reader, band in lanes]:
                 job.result()
         ratio = (bytes_read() - before) / size
-        print(f"bytes read / file size: {ratio:.3f} in strips, {plain:.3f} in one pass over the blocks; {time.monotonic() - started:.1f} s")
-        print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB, cache {guard.GDAL_OPTIONS['GDAL_CACHEMAX'] >> 20} MB")
+        print(
+            f"bytes read / file size: {ratio:.3f} in strips, {plain:.3f} in one pass over the blocks; "
+            f"{time.monotonic() - started:.1f} s"
+        )
+        print(
+            f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB, cache "
+            f"{guard.GDAL_OPTIONS['GDAL_CACHEMAX'] >> 20} MB"
+        )
         for pool, _, _ in lanes:
             pool.shutdown()
 

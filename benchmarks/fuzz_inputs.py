@@ -34,7 +34,16 @@ MEMORY = 4 << 30
 SHAPE = (70, 90)
 
 
-_TOKENS = ((b"<", b""), (b">", b""), (b'"', b"'"), (b"null", b"{}"), (b"EPSG", b"epsg"), (b"B04", b"B03"), (b"L2A", b"L1C"), (b"10", b"1"))
+_TOKENS = (
+    (b"<", b""),
+    (b">", b""),
+    (b'"', b"'"),
+    (b"null", b"{}"),
+    (b"EPSG", b"epsg"),
+    (b"B04", b"B03"),
+    (b"L2A", b"L1C"),
+    (b"10", b"1"),
+)
 
 
 def make_seeds(folder):
@@ -47,10 +56,21 @@ def make_seeds(folder):
     builders.band_folder(folder / "bands-jp2", values, suffix="jp2")
     builders.band_folder(folder / "bands-tif", values)
     for band, value in values.items():
-        builders.write_tif(folder / "plain-tif" / f"{band}.tif", builders.stored(value), compress="none", tiled=False, blockxsize=90, blockysize=16)
-    builders.write_tif(folder / "stack" / "stack.tif", np.stack([builders.stored(values[band]) for band in BANDS]), names=BANDS)
+        builders.write_tif(
+            folder / "plain-tif" / f"{band}.tif",
+            builders.stored(value),
+            compress="none",
+            tiled=False,
+            blockxsize=90,
+            blockysize=16,
+        )
+    builders.write_tif(
+        folder / "stack" / "stack.tif", np.stack([builders.stored(values[band]) for band in BANDS]), names=BANDS
+    )
     home = builders.band_folder(folder / "stac", values)
-    assets = {band: (f"{band}.tif", [{"name": band, "raster:scale": 1e-4, "raster:offset": 0, "nodata": 0}]) for band in BANDS}
+    assets = {
+        band: (f"{band}.tif", [{"name": band, "raster:scale": 1e-4, "raster:offset": 0, "nodata": 0}]) for band in BANDS
+    }
     builders.write_item(home / "item.json", assets)
     return sorted(path for path in folder.iterdir())
 
@@ -60,7 +80,20 @@ def mutate(folder, chance):
     path = chance.choice(sorted(path for path in folder.rglob("*") if path.is_file()))
     data = bytearray(path.read_bytes())
     text = path.suffix in (".xml", ".json", ".safe")
-    kind = chance.choice(["flip", "flip", "cut", "zero", "insert", "copy", "delete", "header", "number" if text else "header", "token" if text else "word"])
+    kind = chance.choice(
+        [
+            "flip",
+            "flip",
+            "cut",
+            "zero",
+            "insert",
+            "copy",
+            "delete",
+            "header",
+            "number" if text else "header",
+            "token" if text else "word",
+        ]
+    )
     at = chance.randrange(max(len(data), 1))
     size = chance.choice((1, 2, 4, 16, 64, 512))
     if kind == "flip":
@@ -128,14 +161,17 @@ def judge(folder, truth):
 
 
 def _as_stored(scene, pixels):
-    """Whether the pixels are those that a plain reading of the (legally changed) files gives, where no resampling came between."""
+    """Whether the pixels are those of a plain reading of the files, where no resampling came between."""
     if any("resampled" in text for text in scene.warnings):
         return True
     for at, band in enumerate(BANDS):
         asset = scene.assets[band]
         if asset.href.startswith("/vsizip/") or asset.crs is not None:
             continue
-        with rasterio.Env(GDAL_NUM_THREADS="1", GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"), rasterio.open(asset.href) as image:
+        with (
+            rasterio.Env(GDAL_NUM_THREADS="1", GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
+            rasterio.open(asset.href) as image,
+        ):
             stored = image.read(asset.index)
         if stored.shape == pixels[at].shape and not np.array_equal(np.where(pixels[at] == 0, 0, stored), pixels[at]):
             return False
@@ -163,7 +199,9 @@ class Worker:
     def ask(self, folder):
         if self.process is None:
             command = [sys.executable, __file__, "--work"]
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
         self.process.stdin.write(f"{folder}\n")
         self.process.stdin.flush()
         if not select.select([self.process.stdout], [], [], SECONDS)[0]:

@@ -36,10 +36,22 @@ TEMPLATE = "S2A_MSIL2A_20221005T115411_N0400_R023_T29UNU_20221005T164454"
 FULL, OFFSET = 10_980, 1000
 BLOCK = 305  # 36 x 36 blocks fill a granule, and the smallest crop (360 x 395) holds one
 # Neighbours of the template's granule on the 100 km lattice: name, west and north edge in metres (EPSG:32629).
-GRANULES = (("29UNU", 499_980, 5_900_040), ("29UPU", 600_000, 5_900_040), ("29UNV", 499_980, 6_000_000), ("29UPV", 600_000, 6_000_000))
+GRANULES = (
+    ("29UNU", 499_980, 5_900_040),
+    ("29UPU", 600_000, 5_900_040),
+    ("29UNV", 499_980, 6_000_000),
+    ("29UPV", 600_000, 6_000_000),
+)
 REVISIT = timedelta(days=10)
 CREATION = {
-    "jp2": {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES", "BLOCKXSIZE": "1024", "BLOCKYSIZE": "1024", "RESOLUTIONS": "6"},
+    "jp2": {
+        "driver": "JP2OpenJPEG",
+        "QUALITY": "100",
+        "REVERSIBLE": "YES",
+        "BLOCKXSIZE": "1024",
+        "BLOCKYSIZE": "1024",
+        "RESOLUTIONS": "6",
+    },
     "cog": {"driver": "COG", "COMPRESS": "DEFLATE", "PREDICTOR": "YES", "BLOCKSIZE": "512"},
 }
 
@@ -59,9 +71,15 @@ def sites(scenes: Path) -> Iterator[list[np.ndarray]]:
     """For each place its dates: surface reflectance (4, y, x) of B04, B03, B02, B08."""
     with rasterio.open(scenes / "bolzano" / "S2_L2A_sample.tif") as source:
         yield [source.read([1, 2, 3, 4]).astype(np.float32) / 10_000]
-    yield [read([scenes / "belgium" / f"ref_check_{method}_S2_{band}.tif" for band in BANDS]) for method in ("icor", "smac")]
+    yield [
+        read([scenes / "belgium" / f"ref_check_{method}_S2_{band}.tif" for band in BANDS])
+        for method in ("icor", "smac")
+    ]
     for city in sorted((scenes / "oscd").iterdir()):
-        yield [surface(read([next(folder.glob(f"*_{band}.tif")) for band in BANDS])) for folder in sorted(city.glob("imgs_*"))]
+        yield [
+            surface(read([next(folder.glob(f"*_{band}.tif")) for band in BANDS]))
+            for folder in sorted(city.glob("imgs_*"))
+        ]
 
 
 def mosaic(places, size: int, date: int, seed: int) -> np.ndarray:
@@ -111,15 +129,23 @@ def metadata(text: str, name: str, granule, acquired: datetime, size: int, kind:
     for gsd in (10, 20, 60):
         full, part = FULL * 10 // gsd, -(-size * 10 // gsd)
         text = re.sub(rf"<(NROWS|NCOLS)>{full}<", rf"<\g<1>>{part}<", text)
-    text = re.sub(r"<(Cloud_Coverage_Assessment|CLOUDY_PIXEL_PERCENTAGE)>[^<]*", r"<\1>0.0", text)  # the crops were chosen clear
+    text = re.sub(
+        r"<(Cloud_Coverage_Assessment|CLOUDY_PIXEL_PERCENTAGE)>[^<]*", r"<\1>0.0", text
+    )  # the crops were chosen clear
     if (tile, size) != ("29UNU", FULL):
-        left, bottom, right, top = transform_bounds("EPSG:32629", "EPSG:4326", west, north - 10 * size, west + 10 * size, north)
-        corners = " ".join(f"{lat} {lon}" for lat, lon in ((top, left), (top, right), (bottom, right), (bottom, left), (top, left)))
+        left, bottom, right, top = transform_bounds(
+            "EPSG:32629", "EPSG:4326", west, north - 10 * size, west + 10 * size, north
+        )
+        corners = " ".join(
+            f"{lat} {lon}" for lat, lon in ((top, left), (top, right), (bottom, right), (bottom, left), (top, left))
+        )
         text = re.sub(r"<EXT_POS_LIST>[^<]*", f"<EXT_POS_LIST>{corners}", text)
     return text.replace('imageFormat="JPEG2000"', 'imageFormat="GeoTIFF"') if kind == "cog" else text
 
 
-def make(out: Path, data: Path, places, granule, acquired: datetime, date: int, size: int, kind: str, workers: int) -> Path:
+def make(
+    out: Path, data: Path, places, granule, acquired: datetime, date: int, size: int, kind: str, workers: int
+) -> Path:
     tile, west, north = granule
     name = TEMPLATE.replace("29UNU", tile).replace("20221005T", f"{acquired:%Y%m%d}T")
     root = out / f"{name}.SAFE"
@@ -127,7 +153,9 @@ def make(out: Path, data: Path, places, granule, acquired: datetime, date: int, 
     for source in template.rglob("*.xml"):
         target = root / metadata(str(source.relative_to(template)), name, granule, acquired, size, kind)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(metadata(source.read_text(encoding="utf-8"), name, granule, acquired, size, kind), encoding="utf-8")
+        target.write_text(
+            metadata(source.read_text(encoding="utf-8"), name, granule, acquired, size, kind), encoding="utf-8"
+        )
     (granule_folder,) = (root / "GRANULE").iterdir()
     dn = mosaic(places, size, date, seed=GRANULES.index(granule))
     suffix = {"jp2": "jp2", "cog": "tif"}[kind]
@@ -143,20 +171,50 @@ def make(out: Path, data: Path, places, granule, acquired: datetime, date: int, 
 
 @click.command(help=__doc__)
 @click.argument("out", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False), default=ROOT.parent / "shared" / "data", help="The shared data folder.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=ROOT.parent / "shared" / "data",
+    help="The shared data folder.",
+)
 @click.option("--format", "kind", type=click.Choice(sorted(CREATION)), default="jp2", show_default=True)
-@click.option("--size", type=click.IntRange(128, FULL), default=FULL, show_default=True, help="Pixels of 10 m a side; even.")
+@click.option(
+    "--size", type=click.IntRange(128, FULL), default=FULL, show_default=True, help="Pixels of 10 m a side; even."
+)
 @click.option("--dates", type=click.IntRange(1), default=1, show_default=True, help="Number of dates, ten days apart.")
-@click.option("--granules", type=click.IntRange(1, len(GRANULES)), default=1, show_default=True, help="Number of neighbouring granules.")
-@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Images that are encoded at the same time.")
+@click.option(
+    "--granules",
+    type=click.IntRange(1, len(GRANULES)),
+    default=1,
+    show_default=True,
+    help="Number of neighbouring granules.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1), default=2, show_default=True, help="Images that are encoded at the same time."
+)
 def main(out: Path, data: Path, kind: str, size: int, dates: int, granules: int, workers: int) -> None:
     places = list(sites(data / "scenes"))
     for granule in GRANULES[:granules]:
         for date in range(dates):
             began = time.monotonic()
-            root = make(out, data, places, granule, datetime(2022, 10, 5, 11, 54, 11) + date * REVISIT, date, size - size % 2, kind, workers)
-            megabytes = {path.name.split("_")[-2]: path.stat().st_size / 1e6 for path in sorted(root.rglob("IMG_DATA/R*/*"))}
-            print(f"{root}: {', '.join(f'{band} {size:.1f} MB' for band, size in megabytes.items())} in {time.monotonic() - began:.0f} s")
+            root = make(
+                out,
+                data,
+                places,
+                granule,
+                datetime(2022, 10, 5, 11, 54, 11) + date * REVISIT,
+                date,
+                size - size % 2,
+                kind,
+                workers,
+            )
+            megabytes = {
+                path.name.split("_")[-2]: path.stat().st_size / 1e6 for path in sorted(root.rglob("IMG_DATA/R*/*"))
+            }
+            print(
+                f"{root}: {', '.join(f'{band} {size:.1f} MB' for band, size in megabytes.items())} in "
+                f"{time.monotonic() - began:.0f} s"
+            )
 
 
 if __name__ == "__main__":

@@ -35,16 +35,26 @@ def encoded(lines: list) -> list[list[int]]:
 
 
 def main(folder: Path) -> None:
-    land = [ring for polygon in features(folder / "ne_110m_land.geojson") for part in parts(polygon) for ring in (part.exterior, *part.interiors)]
+    land = [
+        ring
+        for polygon in features(folder / "ne_110m_land.geojson")
+        for part in parts(polygon)
+        for ring in (part.exterior, *part.interiors)
+    ]
     countries = features(folder / "ne_110m_admin_0_countries.geojson")
     tree, shared = shapely.STRtree(countries), []
     for at, country in enumerate(countries):
         for other in tree.query(country):
             if other > at:
-                shared += [line for line in parts(shapely.intersection(country.boundary, countries[other].boundary)) if line.geom_type == "LineString"]
+                shared += [
+                    line
+                    for line in parts(shapely.intersection(country.boundary, countries[other].boundary))
+                    if line.geom_type == "LineString"
+                ]
     borders = parts(linemerge(unary_union(shared)))
     found = {
-        "source": "Natural Earth 1:110m land and admin 0 countries, public domain (CC0), https://www.naturalearthdata.com; simplified",
+        "source": "Natural Earth 1:110m land and admin 0 countries, public domain (CC0), "
+        "https://www.naturalearthdata.com; simplified",
         "step": STEP,
         "land": encoded([ring.simplify(STEP) for ring in land]),
         "borders": encoded([line.simplify(STEP) for line in borders]),

@@ -24,12 +24,23 @@ from pipeline.atlas.page import AtlasOptions, render_atlas
 from pipeline.legend import EUROSAT
 from tests.atlas import worlds
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 # Runs an action, waits until its frame is painted, and tells the milliseconds between.
 TIMED = """async (code) => {
     const action = new Function(code), began = performance.now();
     action();
-    await new Promise((done) => requestAnimationFrame(() => { const port = new MessageChannel(); port.port1.onmessage = done; port.port2.postMessage(0); }));
+    await new Promise((done) => requestAnimationFrame(() => {
+      const port = new MessageChannel();
+      port.port1.onmessage = done;
+      port.port2.postMessage(0);
+    }));
     return performance.now() - began;
 }"""
 
@@ -82,7 +93,12 @@ def measure(browser, path: Path, dates: int) -> dict[str, float]:
     if dates > 1:
         found["date"] = meter.wall([f"atlas.update({{after: {k % dates}}})" for k in range(12)])
         meter.wall(["atlas.update({mode: 'change', before: 0, after: 1})"])
-        found["change"] = meter.wall([f"atlas.update({{mode: 'change', before: {k % (dates - 1)}, after: {k % (dates - 1) + 1}}})" for k in range(6)])
+        found["change"] = meter.wall(
+            [
+                f"atlas.update({{mode: 'change', before: {k % (dates - 1)}, after: {k % (dates - 1) + 1}}})"
+                for k in range(6)
+            ]
+        )
         meter.wall([f"atlas.update({{mode: 'map', after: {dates - 1}}})"])
     hovers = []
     for k in range(60):
@@ -92,8 +108,12 @@ def measure(browser, path: Path, dates: int) -> dict[str, float]:
     found["hover"] = statistics.median(hovers)
     found["hover95"] = statistics.quantiles(hovers, n=20)[18]
     page.mouse.move(5, 5)
-    found["pan"] = meter.per_step([f"atlas.map.panBy([{(-1) ** k * 180}, {(-1) ** k * 120}], {{animate: false}})" for k in range(12)])
-    found["zoom"] = meter.per_step([f"atlas.map.setZoom(atlas.map.getZoom() + {1 if k % 6 < 3 else -1}, {{animate: false}})" for k in range(12)])
+    found["pan"] = meter.per_step(
+        [f"atlas.map.panBy([{(-1) ** k * 180}, {(-1) ** k * 120}], {{animate: false}})" for k in range(12)]
+    )
+    found["zoom"] = meter.per_step(
+        [f"atlas.map.setZoom(atlas.map.getZoom() + {1 if k % 6 < 3 else -1}, {{animate: false}})" for k in range(12)]
+    )
     found["heap"] = meter.heap()
     context.close()
     return found
@@ -119,7 +139,11 @@ def main() -> None:
     arguments.add_argument("--quick", action="store_true", help="leave the sixteen granules out")
     arguments.add_argument("--keep", type=Path, help="keep the made worlds here and use them again")
     options = arguments.parse_args()
-    cases = {"1 x 1": {"dates": 1, "pictures": False}, "1 x 6": {"dates": 6}, "16 x 12": {"dates": 12, "granules": 16, "pictures": False}}
+    cases = {
+        "1 x 1": {"dates": 1, "pictures": False},
+        "1 x 6": {"dates": 6},
+        "16 x 12": {"dates": 12, "granules": 16, "pictures": False},
+    }
     if options.quick:
         del cases["16 x 12"]
     chromium = shutil.which("chromium")
@@ -136,7 +160,11 @@ def main() -> None:
             began = time.perf_counter()
             page = render_atlas(collect(place), EUROSAT, folder / f"{place.name}.html", AtlasOptions())
             spent = time.perf_counter() - began
-            results[name] = {"bytes": page.stat().st_size / 1e6, "render": spent, **measure(browser, page, case["dates"])}
+            results[name] = {
+                "bytes": page.stat().st_size / 1e6,
+                "render": spent,
+                **measure(browser, page, case["dates"]),
+            }
         browser.close()
     print(f"{'':22}" + "".join(f"{name:>12}" for name in results) + "   goal")
     for key, (title, goal) in GOALS.items():

@@ -1,6 +1,6 @@
 """Two hundred small scenes in one run: memory, open files and threads after each.
 
-    python benchmarks/soak.py [--scenes 200] [--size 330]
+python benchmarks/soak.py [--scenes 200] [--size 330]
 """
 
 import sys
@@ -45,7 +45,13 @@ def main(count: int, size: int) -> None:
         for number in range(count):
             pixels = rng.integers(200, 2700, (3, size, size + 64), dtype=np.uint16)
             # Places side by side, so that what is measured is the scenes and not the comparison of dates.
-            scene = scene_on_disk(folder, pixels, 640 * (500 + 10 * (number % 20)), 640 * (8000 - 10 * (number // 20)), f"scene-{number:03}")
+            scene = scene_on_disk(
+                folder,
+                pixels,
+                640 * (500 + 10 * (number % 20)),
+                640 * (8000 - 10 * (number // 20)),
+                f"scene-{number:03}",
+            )
             scenes.append(replace(scene, acquired=scene.acquired + timedelta(days=number)))
         began = time.monotonic()
         run(scenes, RunOptions(folder / "tiles", folder / "maps", page=AtlasOptions(chips="none")), watcher=meter)
@@ -55,8 +61,13 @@ def main(count: int, size: int) -> None:
     for at in sorted({0, 9, 19, count // 2 - 1, count - 1}):
         memory, files, threads = meter.rows[at]
         print(f"{at + 1:<14}{memory / 1e6:>10.0f}{files:>7}{threads:>9}")
-    first, last = (np.mean([row[0] for row in part]) for part in (meter.rows[count // 10 : count // 5], meter.rows[-count // 10 :]))
-    print(f"memory of the last tenth over the second tenth: {last / first:.3f}; growth {(last - first) / 1e3 / (count * 0.8):.1f} kB a scene")
+    first, last = (
+        np.mean([row[0] for row in part]) for part in (meter.rows[count // 10 : count // 5], meter.rows[-count // 10 :])
+    )
+    print(
+        f"memory of the last tenth over the second tenth: {last / first:.3f}; growth "
+        f"{(last - first) / 1e3 / (count * 0.8):.1f} kB a scene"
+    )
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
     python benchmarks/workers.py [--workers 1,2] [--scenes 4] [--size 2745] [--rounds 3] [--folder SCENES]
 
-Each side runs in a process of its own that may use exactly N cores, interleaved, in `--rounds` rounds; the median counts. The seconds are those of the
-scenes alone: from the start of the workers (with their imports and models) to the last scene's files; comparing dates and the page come after.
+Each side runs in a process of its own that may use exactly N cores, interleaved, in `--rounds` rounds; the median
+counts. The seconds are those of the scenes alone: from the start of the workers (with their imports and models) to the
+last scene's files; comparing dates and the page come after.
 """
 
 import json
@@ -49,7 +50,9 @@ def measured(folder: Path, workers: int) -> None:
 def side(folder: Path, workers: int) -> dict[str, float]:
     allowed = sorted(os.sched_getaffinity(0))[:workers]
     command = [sys.executable, __file__, "--child", str(workers), "--folder", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=lambda: os.sched_setaffinity(0, allowed))
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, preexec_fn=lambda: os.sched_setaffinity(0, allowed)
+    )
     if done.returncode:
         raise SystemExit(done.stderr[-2000:])
     return json.loads(done.stdout.splitlines()[-1])
@@ -58,7 +61,9 @@ def side(folder: Path, workers: int) -> dict[str, float]:
 @click.command(help=__doc__)
 @click.option("--workers", default="1,2", show_default=True, help="How many to compare.")
 @click.option("--scenes", "count", type=click.IntRange(1), default=4, show_default=True)
-@click.option("--size", type=click.IntRange(64), default=2745, show_default=True, help="Pixels of 10 m a side of the made scenes.")
+@click.option(
+    "--size", type=click.IntRange(64), default=2745, show_default=True, help="Pixels of 10 m a side of the made scenes."
+)
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--folder", type=click.Path(exists=True, path_type=Path), help="Scenes to work on instead of made ones.")
 @click.option("--child", type=int, hidden=True)
@@ -74,9 +79,19 @@ def main(workers: str, count: int, size: int, rounds: int, folder: Path | None, 
             folder = Path(place)
             rng = np.random.default_rng(3)
             for number in range(count):
-                coarse = rng.integers(300, 2500, (3, -(-size // 8), -(-size // 8)), dtype=np.uint16).repeat(8, axis=1).repeat(8, axis=2)[:, :size, :size]
+                coarse = (
+                    rng.integers(300, 2500, (3, -(-size // 8), -(-size // 8)), dtype=np.uint16)
+                    .repeat(8, axis=1)
+                    .repeat(8, axis=2)[:, :size, :size]
+                )
                 pixels = coarse + rng.integers(0, 200, coarse.shape, dtype=np.uint16)
-                scene_on_disk(folder, pixels, 640_000 + 640 * 100 * number, 5_120_000, f"S2A_MSIL1C_2024060{number % 9 + 1}_{number}")
+                scene_on_disk(
+                    folder,
+                    pixels,
+                    640_000 + 640 * 100 * number,
+                    5_120_000,
+                    f"S2A_MSIL1C_2024060{number % 9 + 1}_{number}",
+                )
         found: dict[int, list[dict[str, float]]] = {number: [] for number in sides}
         for _ in range(rounds):
             for number in sides:
@@ -86,7 +101,10 @@ def main(workers: str, count: int, size: int, rounds: int, folder: Path | None, 
     for number, entries in found.items():
         clock, cpu = (median(entry[name] for entry in entries) for name in ("seconds", "cpu"))
         each = ", ".join(f"{entry['seconds']:.1f}" for entry in entries)
-        print(f"{number} workers of one thread: {clock:6.1f} s on the clock ({each}), {cpu:6.1f} CPU s, {base / clock:.2f} x the first")
+        print(
+            f"{number} workers of one thread: {clock:6.1f} s on the clock ({each}), {cpu:6.1f} CPU s, "
+            f"{base / clock:.2f} x the first"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Hectares with intervals: what the map says by class, date and region, and what a sample of reference labels makes of it.
+"""Hectares with intervals.
+
+What the map says by class, date and region, and what a sample of reference labels makes of it.
 
 The estimator is that of Olofsson et al. (2014), Good practices for estimating area and assessing accuracy of land
 change, Remote Sensing of Environment 148, 42-57; equation numbers below are that paper's.
@@ -38,7 +40,8 @@ _TILE = TileGrid(32601)
 def read_regions(path: Path = COUNTRIES) -> gpd.GeoDataFrame:
     """Regions with the columns name and geometry, in the file's CRS; the countries of the world by default.
 
-    The countries are strongly generalised: borders and coasts are good to about 25 km, small islands and states are missing.
+    The countries are strongly generalised: borders and coasts are good to about 25 km, small islands and states are
+    missing.
 
     Raises:
         TileTableError: the file is no vector file, no field names its features, one of them is no polygon,
@@ -65,7 +68,9 @@ def read_regions(path: Path = COUNTRIES) -> gpd.GeoDataFrame:
     placed = named.set_crs(4326) if named.crs is None else named.to_crs(4326)
     west, south, east, north = placed.total_bounds
     if not (-360 <= west <= east <= 360 and -90 <= south <= north <= 90):
-        raise TileTableError(f"{path}: its coordinates are no longitudes and latitudes; name its coordinate reference system in the file")
+        raise TileTableError(
+            f"{path}: its coordinates are no longitudes and latitudes; name its coordinate reference system in the file"
+        )
     if west < -180 or east > 180:  # drawn across longitude 180
         turned = [placed.geometry.translate(xoff=by) for by in (-360, 360)]
         placed = placed.assign(geometry=placed.geometry.union(turned[0]).union(turned[1]))
@@ -85,12 +90,18 @@ def places(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
     if not tables:
         raise TileTableError("no tile table was given; run the pipeline on a folder of scenes first")
     columns = ["tile_id", "scene", "acquired", "code", "label", "valid_fraction", "cloud_fraction"]
-    rows = pd.concat([pd.DataFrame(table[columns]).astype({"scene": object, "label": object}) for table in tables], ignore_index=True)
+    rows = pd.concat(
+        [pd.DataFrame(table[columns]).astype({"scene": object, "label": object}) for table in tables], ignore_index=True
+    )
     rows = rows[rows["code"] != TileState.NO_DATA]
     moments = rows["acquired"].drop_duplicates().sort_values()
     starts = moments[moments.diff().isna() | (moments.diff() > PASS)]
     rows["date"] = starts.searchsorted(rows["acquired"], side="right") - 1
-    rows = rows.sort_values(["tile_id", "date", "valid_fraction", "cloud_fraction", "scene"], ascending=[True, True, False, True, True], kind="stable")
+    rows = rows.sort_values(
+        ["tile_id", "date", "valid_fraction", "cloud_fraction", "scene"],
+        ascending=[True, True, False, True, True],
+        kind="stable",
+    )
     rows = rows.drop_duplicates(["tile_id", "date"])
     rows["longitude"], rows["latitude"] = _centres(rows["tile_id"])
     rows = rows[~_counted_next_door(rows)]
@@ -111,7 +122,9 @@ def mapped_areas(tables: Sequence[gpd.GeoDataFrame], regions: gpd.GeoDataFrame |
     if regions is None:
         tiles["region"] = "all"
     else:
-        centres = gpd.GeoDataFrame(tiles, geometry=gpd.points_from_xy(tiles["longitude"], tiles["latitude"]), crs=4326).to_crs(regions.crs)
+        centres = gpd.GeoDataFrame(
+            tiles, geometry=gpd.points_from_xy(tiles["longitude"], tiles["latitude"]), crs=4326
+        ).to_crs(regions.crs)
         found = gpd.sjoin(centres, regions[["name", "geometry"]], predicate="intersects")
         found = found.sort_values("index_right", kind="stable")
         tiles["region"] = found[~found.index.duplicated()]["name"].reindex(tiles.index).fillna(ELSEWHERE)
@@ -136,7 +149,10 @@ def _counted_next_door(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Which tiles lie beyond their zone where the proper zone's grid has a tile of the same date on the same ground."""
     epsg = rows["tile_id"].str.split("_").str[0].astype(np.int64).to_numpy()
     longitude, latitude = rows["longitude"].to_numpy(), rows["latitude"].to_numpy()
-    proper = np.array([utm_epsg(x, y) if -80.0 <= y <= 84.0 else own for x, y, own in zip(longitude, latitude, epsg, strict=True)], dtype=np.int64)
+    proper = np.array(
+        [utm_epsg(x, y) if -80.0 <= y <= 84.0 else own for x, y, own in zip(longitude, latitude, epsg, strict=True)],
+        dtype=np.int64,
+    )
     beyond = proper != epsg
     known = set(zip(rows["tile_id"], rows["date"], strict=True))
     for zone in np.unique(proper[beyond]):
@@ -197,8 +213,13 @@ def error_adjusted(counts: pd.DataFrame, mapped: pd.Series) -> Assessment:
     n = table.to_numpy(np.float64)
     area = hectares.to_numpy(np.float64)
     sampled = n.sum(axis=1)
-    if short := [str(label) for label, units, size in zip(labels, sampled, area, strict=True) if size > 0 and units < 2]:
-        raise TileTableError(f"labels: fewer than two labelled tiles of the map's {', '.join(short)}; label more of them, at least two each")
+    if short := [
+        str(label) for label, units, size in zip(labels, sampled, area, strict=True) if size > 0 and units < 2
+    ]:
+        raise TileTableError(
+            f"labels: fewer than two labelled tiles of the map's {', '.join(short)}; label more of them, at least "
+            f"two each"
+        )
     total = area.sum()
     with np.errstate(divide="ignore", invalid="ignore"):
         weight = area / total
@@ -258,7 +279,9 @@ def sample(table: pd.DataFrame, size: int, seed: int = 0, stratum: str = "label"
     sizes = held.to_numpy(np.int64)
     quota = np.minimum(sizes, least)
     shared = np.zeros_like(quota)
-    while quota.sum() < min(size, sizes.sum()):  # one tile at a time to the stratum that lacks most of its share (Webster's method)
+    while quota.sum() < min(
+        size, sizes.sum()
+    ):  # one tile at a time to the stratum that lacks most of its share (Webster's method)
         poorest = np.where(quota < sizes, (shared + 0.5) / sizes, np.inf).argmin()
         quota[poorest] += 1
         shared[poorest] += 1
@@ -272,11 +295,21 @@ def sample(table: pd.DataFrame, size: int, seed: int = 0, stratum: str = "label"
     chosen = chosen.iloc[generator.permutation(len(chosen))]
     longitude, latitude = _centres(chosen["tile_id"])
     dates = {"date": chosen["date"].to_numpy()} if "date" in chosen else {}
-    return pd.DataFrame({"tile_id": chosen["tile_id"].to_numpy(), **dates, "longitude": longitude.round(6), "latitude": latitude.round(6), "label": ""})
+    return pd.DataFrame(
+        {
+            "tile_id": chosen["tile_id"].to_numpy(),
+            **dates,
+            "longitude": longitude.round(6),
+            "latitude": latitude.round(6),
+            "label": "",
+        }
+    )
 
 
 def read_labels(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
-    """A labelled sample from a CSV, with commas or semicolons; labels that differ from a `known` one by case or spaces alone become it.
+    """A labelled sample from a CSV, with commas or semicolons.
+
+    Labels that differ from a `known` one by case or spaces alone become it.
 
     Raises:
         TileTableError: the file is no CSV.
@@ -286,10 +319,15 @@ def read_labels(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
             separator = ";" if ";" in file.readline() else ","
         labelled = pd.read_csv(path, dtype=str, sep=separator, encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise TileTableError(f"{path}: no readable CSV ({' '.join(str(error).split())}); take the file that `sample` or the page wrote, in UTF-8") from error
+        raise TileTableError(
+            f"{path}: no readable CSV ({' '.join(str(error).split())}); take the file that `sample` or the page "
+            f"wrote, in UTF-8"
+        ) from error
     if "label" in labelled:
         plain = {label.casefold(): label for label in known}
-        labelled["label"] = labelled["label"].map(lambda label: plain.get("".join(label.split()).casefold(), label.strip()), na_action="ignore")
+        labelled["label"] = labelled["label"].map(
+            lambda label: plain.get("".join(label.split()).casefold(), label.strip()), na_action="ignore"
+        )
     return labelled
 
 
@@ -303,9 +341,13 @@ def assess(labelled: pd.DataFrame, table: pd.DataFrame, stratum: str = "label") 
         TileTableError: a column is missing, a tile has two different labels, or too few tiles are labelled.
     """
     if missing := {"tile_id", "label"} - set(labelled.columns):
-        raise TileTableError(f"labels: lack the column {', '.join(sorted(missing))}; take the file that the page or `sample` wrote")
+        raise TileTableError(
+            f"labels: lack the column {', '.join(sorted(missing))}; take the file that the page or `sample` wrote"
+        )
     table = table[~table["code"].isin([int(state) for state in TileState])] if "code" in table else table
-    given = pd.DataFrame({"tile_id": labelled["tile_id"].astype(str), "label": labelled["label"].fillna("").astype(str).str.strip()})
+    given = pd.DataFrame(
+        {"tile_id": labelled["tile_id"].astype(str), "label": labelled["label"].fillna("").astype(str).str.strip()}
+    )
     given = given[given["label"] != ""].drop_duplicates()
     if given.empty:
         raise TileTableError("labels: no tile is labelled yet; fill in the column label, by hand or in the page")

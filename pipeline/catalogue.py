@@ -1,4 +1,7 @@
-"""STAC catalogues: searching an API, downloading an Item's files so that a cut line or a second call goes on where it stopped."""
+"""STAC catalogues.
+
+Searching an API, downloading an Item's files so that a cut line or a second call goes on where it stopped.
+"""
 
 import hashlib
 import json
@@ -35,7 +38,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to look for: `bbox` in degrees (west, south, east, north), `dates` as `2024-06-01/2024-08-31`, cloud in percent."""
+    """What to look for.
+
+    `bbox` in degrees (west, south, east, north), `dates` as `2024-06-01/2024-08-31`, cloud in percent.
+    """
 
     bbox: tuple[float, float, float, float]
     dates: str
@@ -73,7 +79,13 @@ def search(api: str, query: Query) -> Iterator[Mapping[str, Any]]:
             return
         again = follow.get("body") or {}
         url = urljoin(url, follow["href"])
-        body = None if follow.get("method", "GET").upper() == "GET" else {**(body or {}), **again} if follow.get("merge") else again
+        body = (
+            None
+            if follow.get("method", "GET").upper() == "GET"
+            else {**(body or {}), **again}
+            if follow.get("merge")
+            else again
+        )
 
 
 def _moment(date: str, clock: str) -> str:
@@ -83,7 +95,11 @@ def _moment(date: str, clock: str) -> str:
 def bands_of(key: str, asset: Mapping[str, Any]) -> set[str]:
     """The bands that an asset holds, by its key and its `bands` or `eo:bands`."""
     entries = [entry for field in ("bands", "eo:bands") for entry in asset.get(field) or [] if isinstance(entry, dict)]
-    texts = [key, key.split("-")[0], *(entry.get(field) for entry in entries for field in ("name", "eo:common_name", "common_name"))]
+    texts = [
+        key,
+        key.split("-")[0],
+        *(entry.get(field) for entry in entries for field in ("name", "eo:common_name", "common_name")),
+    ]
     return {band for text in texts if isinstance(text, str) and (band := band_name(text))}
 
 
@@ -99,10 +115,15 @@ def wanted(item: Mapping[str, Any], bands: Sequence[str]) -> dict[str, str]:
         if not isinstance(href, str) or set(asset.get("roles") or []) & {"thumbnail", "overview", "metadata"}:
             continue
         for band in bands_of(key, asset) & {*bands, "SCL"}:
-            if band not in found or (_suffix(href).startswith(".tif") and not _suffix(found[band][1]).startswith(".tif")):
+            if band not in found or (
+                _suffix(href).startswith(".tif") and not _suffix(found[band][1]).startswith(".tif")
+            ):
                 found[band] = key, href
     if missing := [band for band in bands if band not in found]:
-        raise NotAScene(f"{printable(str(item['id']))}: its Item names no file for {', '.join(missing)}; choose another --collection")
+        raise NotAScene(
+            f"{printable(str(item['id']))}: its Item names no file for {', '.join(missing)}; choose another "
+            f"--collection"
+        )
     return dict(found.values())
 
 
@@ -110,7 +131,9 @@ def _suffix(href: str) -> str:
     return PurePosixPath(urlsplit(href).path).suffix.lower()
 
 
-def download_item(item: Mapping[str, Any], folder: Path, bands: Sequence[str], base: str = "", progress: Progress = lambda _: None) -> Path:
+def download_item(
+    item: Mapping[str, Any], folder: Path, bands: Sequence[str], base: str = "", progress: Progress = lambda _: None
+) -> Path:
     """The folder `folder`/<id> with an Item and its files of the bands and the cloud mask; finished files are kept.
 
     Relative addresses count from `base`.
@@ -126,14 +149,24 @@ def download_item(item: Mapping[str, Any], folder: Path, bands: Sequence[str], b
 
 
 def _absolute(item: Mapping[str, Any], base: str) -> dict[str, Any]:
-    assets = {key: {**asset, "href": urljoin(base, asset["href"])} for key, asset in item["assets"].items() if isinstance(asset, dict) and "href" in asset}
+    assets = {
+        key: {**asset, "href": urljoin(base, asset["href"])}
+        for key, asset in item["assets"].items()
+        if isinstance(asset, dict) and "href" in asset
+    }
     return {**item, "assets": assets}
 
 
 def _write_item(item: Mapping[str, Any], place: Path) -> None:
     """Keeps an Item without what signs its addresses: a signature opens files to anyone, and soon to no one."""
-    assets = {key: {**asset, "href": redacted(asset["href"]).removesuffix("?...")} for key, asset in item["assets"].items()}
-    links = [{**link, "href": redacted(str(link["href"]))} for link in item.get("links") or [] if isinstance(link, dict) and "href" in link]
+    assets = {
+        key: {**asset, "href": redacted(asset["href"]).removesuffix("?...")} for key, asset in item["assets"].items()
+    }
+    links = [
+        {**link, "href": redacted(str(link["href"]))}
+        for link in item.get("links") or []
+        if isinstance(link, dict) and "href" in link
+    ]
     part = place / f".{ITEM}.part"
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -144,7 +177,10 @@ def _write_item(item: Mapping[str, Any], place: Path) -> None:
 
 
 def by_range(href: str) -> Remote | None:
-    """What is known of a tiled GeoTIFF that its server gives by parts; None for all else, which has to be downloaded."""
+    """What is known of a tiled GeoTIFF that its server gives by parts.
+
+    None for all else, which has to be downloaded.
+    """
     try:
         return ranged(href) if _suffix(href) in (".tif", ".tiff") else None
     except RemoteError as error:
@@ -155,8 +191,9 @@ def by_range(href: str) -> Remote | None:
 def reach_missing(folder: Path, bands: Sequence[str], progress: Progress = lambda _: None) -> dict[Path, Remote]:
     """Makes what Items below a folder name by address, and what is not beside them, readable.
 
-    Tiled GeoTIFFs on servers that give parts are returned, to be read where they lie, by the place that they would have on the disk; the
-    others are downloaded to that place. What cannot be had is told in the log and missing afterwards, so that its scene is refused and the others go on.
+    Tiled GeoTIFFs on servers that give parts are returned, to be read where they lie, by the place that they would have
+    on the disk; the others are downloaded to that place. What cannot be had is told in the log and missing afterwards,
+    so that its scene is refused and the others go on.
     """
     found: dict[Path, Remote] = {}
     folder = folder if folder.is_dir() else folder.parent
@@ -185,8 +222,10 @@ def _reached(item: Mapping[str, Any], place: Path, bands: Sequence[str], progres
     return found
 
 
-def reach_address(address: str, folder: Path, bands: Sequence[str], progress: Progress = lambda _: None) -> tuple[Path, dict[Path, Remote]]:
-    """The local folder of a STAC Item or a raster at an address, and which of its files are read at their address, as `reach_missing` tells.
+def reach_address(
+    address: str, folder: Path, bands: Sequence[str], progress: Progress = lambda _: None
+) -> tuple[Path, dict[Path, Remote]]:
+    """The local folder of an Item or raster at an address, and which of its files are read at their address.
 
     Raises:
         NotAScene, UnsafeInput, CorruptScene, OutputError: see `wanted` and `fetch`.
@@ -221,7 +260,7 @@ def file_name(href: str) -> str:
 
 
 def fetch(href: str, path: Path, checksum: str | None = None, progress: Progress = lambda _: None) -> None:
-    """Downloads a file; what an earlier call left is continued, and the whole is compared with its multihash `checksum`.
+    """Downloads a file, continuing what an earlier call left, and compares the whole with its multihash.
 
     Raises:
         UnsafeInput: the address is neither http, https nor s3.
@@ -244,13 +283,20 @@ def fetch(href: str, path: Path, checksum: str | None = None, progress: Progress
             if isinstance(error, RemoteError) or (isinstance(error, HTTPError) and error.code < 500):
                 raise NotAScene(f"{_shown(href)}: {printable(explained(error))}; check the address") from error
             if attempt == _TRIES - 1:
-                raise NotAScene(f"{_shown(href)}: cannot be downloaded ({printable(explained(error))}); run the same command again to go on") from error
+                raise NotAScene(
+                    f"{_shown(href)}: cannot be downloaded ({printable(explained(error))}); run the same command "
+                    f"again to go on"
+                ) from error
             time.sleep(0.5 * 2**attempt)
     else:
-        raise CorruptScene(f"{_shown(href)}: the connection was cut {_TRIES} times; run the same command again to go on")
+        raise CorruptScene(
+            f"{_shown(href)}: the connection was cut {_TRIES} times; run the same command again to go on"
+        )
     if checksum is not None and not _agrees(part, checksum):
         part.unlink(missing_ok=True)
-        raise CorruptScene(f"{_shown(href)}: the bytes differ from the catalogue's checksum; try again or choose another --collection")
+        raise CorruptScene(
+            f"{_shown(href)}: the bytes differ from the catalogue's checksum; try again or choose another --collection"
+        )
     part.replace(path)
 
 
@@ -260,7 +306,9 @@ def _continue(href: str, part: Path, progress: Progress) -> bool:
     try:
         answer = _open(href, {"Range": f"bytes={have}-"} if have else {})
     except HTTPError as error:
-        if error.code == 416:  # nothing is left behind what is here, or the file became shorter: the checksum or a new start tells
+        if (
+            error.code == 416
+        ):  # nothing is left behind what is here, or the file became shorter: the checksum or a new start tells
             total = error.headers.get("Content-Range", "").rpartition("/")[2]
             if total == str(have):
                 return True
@@ -271,7 +319,10 @@ def _continue(href: str, part: Path, progress: Progress) -> bool:
         kept = have if answer.status == 206 else 0
         length = answer.headers.get("Content-Length")
         if length is not None and int(length) > shutil.disk_usage(part.parent).free:
-            raise OutputError(f"{part.parent}: {int(length) / 1e6:,.0f} MB do not fit on the disk; free space or choose another folder")
+            raise OutputError(
+                f"{part.parent}: {int(length) / 1e6:,.0f} MB do not fit on the disk; free space or choose "
+                f"another folder"
+            )
         with _writable(part, "ab" if kept else "wb") as target:
             while chunk := answer.read(_CHUNK):
                 try:
@@ -305,10 +356,17 @@ def _agrees(path: Path, checksum: str) -> bool:
 def _json(url: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
     data = None if body is None else json.dumps(body).encode()
     try:
-        with _open(url, {"Accept": "application/geo+json, application/json"} | ({"Content-Type": "application/json"} if data else {}), data) as answer:
+        with _open(
+            url,
+            {"Accept": "application/geo+json, application/json"}
+            | ({"Content-Type": "application/json"} if data else {}),
+            data,
+        ) as answer:
             found = json.loads(answer.read(_MAX_ANSWER))
     except (HTTPException, OSError, ValueError, RecursionError) as error:
-        raise NotAScene(f"{_shown(url)}: no usable answer ({printable(explained(error))}); check the address and the query") from error
+        raise NotAScene(
+            f"{_shown(url)}: no usable answer ({printable(explained(error))}); check the address and the query"
+        ) from error
     if not isinstance(found, dict):
         raise NotAScene(f"{_shown(url)}: answers something other than STAC; check the address")
     return found

@@ -52,7 +52,9 @@ class _Prepared(NamedTuple):
     snow: npt.NDArray[np.float32]
 
 
-def _fraction(block: Block, classes: tuple[int, ...], size: int, valid_fraction: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _fraction(
+    block: Block, classes: tuple[int, ...], size: int, valid_fraction: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
     """Share of each tile's valid pixels that the scene classification puts into `classes`; NaN without that layer."""
     if block.quality is None:
         return np.full(len(valid_fraction), np.nan, np.float32)
@@ -64,7 +66,11 @@ def _fraction(block: Block, classes: tuple[int, ...], size: int, valid_fraction:
 
 def _prepare(block: Block, size: int) -> _Prepared:
     tiles = patches(block, size)
-    return _Prepared(block, tiles, *(_fraction(block, classes, size, tiles.valid_fraction) for classes in (CLOUD_CLASSES, SNOW_CLASSES)))
+    return _Prepared(
+        block,
+        tiles,
+        *(_fraction(block, classes, size, tiles.valid_fraction) for classes in (CLOUD_CLASSES, SNOW_CLASSES)),
+    )
 
 
 def _answer(prepared: _Prepared, classifier: Classifier, options: ClassifyOptions) -> TileAnswers:
@@ -91,12 +97,18 @@ def classify_block(block: Block, classifier: Classifier, options: ClassifyOption
 def _prepared_blocks(scene: Scene, card: ModelCard, grid: TileGrid) -> Generator[_Prepared, None, None]:
     assets = [scene.assets[band] for band in card.bands]
     for block in blocks(scene, grid, card.bands):
-        seen = encode(block.pixels, assets, card.stretch, scene.level) if card.units == "code" else reflectance(block.pixels, assets)
+        seen = (
+            encode(block.pixels, assets, card.stretch, scene.level)
+            if card.units == "code"
+            else reflectance(block.pixels, assets)
+        )
         block = replace(block, pixels=seen)  # lets the stored numbers go
         yield _prepare(block, card.patch_size)
 
 
-def classified_blocks(scene: Scene, classifier: Classifier, grid: TileGrid, options: ClassifyOptions) -> Iterator[ClassifiedBlock]:
+def classified_blocks(
+    scene: Scene, classifier: Classifier, grid: TileGrid, options: ClassifyOptions
+) -> Iterator[ClassifiedBlock]:
     """The scene's blocks as network input with their answers, from north to south.
 
     The next block is cut and encoded while the classifier works on one.

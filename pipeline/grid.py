@@ -105,7 +105,9 @@ class TileGrid:
     def polygons(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
         """Tile squares in the zone's CRS for an (n, 2) array of columns and rows."""
         corner = np.asarray(indices, dtype=float).reshape(-1, 2) * self.edge
-        return np.asarray(shapely.box(corner[:, 0], corner[:, 1], corner[:, 0] + self.edge, corner[:, 1] + self.edge), dtype=object)
+        return np.asarray(
+            shapely.box(corner[:, 0], corner[:, 1], corner[:, 0] + self.edge, corner[:, 1] + self.edge), dtype=object
+        )
 
     @classmethod
     def parse_id(cls, tile_id: str) -> tuple[Self, TileIndex]:

@@ -17,7 +17,9 @@ Floats = npt.NDArray[np.float64]
 _SMALLEST = 1e-4
 
 
-def smooth(table: gpd.GeoDataFrame, legend: Legend, smoothness: float = 20.0, window: int = 3, share: float = 0.5) -> gpd.GeoDataFrame:
+def smooth(
+    table: gpd.GeoDataFrame, legend: Legend, smoothness: float = 20.0, window: int = 3, share: float = 0.5
+) -> gpd.GeoDataFrame:
     """A tile table whose probabilities lean on the neighbours'; tiles without a class neither give nor take.
 
     `smoothness` is the variance of a single look's logit (larger trusts the neighbours more), `window` the side of
@@ -28,7 +30,10 @@ def smooth(table: gpd.GeoDataFrame, legend: Legend, smoothness: float = 20.0, wi
         ValueError: `window` is even, or a value lies outside its range.
     """
     if window % 2 == 0 or window < 3 or smoothness <= 0 or not 0 < share <= 1:
-        raise ValueError(f"window {window} must be odd and at least 3, smoothness {smoothness} above 0, share {share} above 0 and at most 1")
+        raise ValueError(
+            f"window {window} must be odd and at least 3, smoothness {smoothness} above 0, share {share} above 0 and "
+            f"at most 1"
+        )
     columns = [f"p_{label}" for label in legend.labels]
     known = (table["code"] >= 0).to_numpy()
     if not known.any():
@@ -36,7 +41,9 @@ def smooth(table: gpd.GeoDataFrame, legend: Legend, smoothness: float = 20.0, wi
     col, row = table["col"].to_numpy(), table["row"].to_numpy()
     picture = np.full((row.max() - row.min() + 1, col.max() - col.min() + 1, len(columns)), np.nan)
     picture[row[known] - row.min(), col[known] - col.min()] = table.loc[known, columns].to_numpy(np.float64)
-    smoothed = smoothed_probabilities(picture, smoothness, window, share)[row[known] - row.min(), col[known] - col.min()]
+    smoothed = smoothed_probabilities(picture, smoothness, window, share)[
+        row[known] - row.min(), col[known] - col.min()
+    ]
     values = rounded(smoothed.astype(np.float32))
     codes = values.argmax(axis=1)
     out = table.copy()

@@ -54,7 +54,7 @@ class TileAnswers:
 
 
 def rounded(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Probabilities with `DECIMALS` digits whose rows still sum to 1 and keep their order (largest-remainder method)."""
+    """Probabilities with `DECIMALS` digits that still sum to 1 and keep their order (largest-remainder method)."""
     known = ~np.isnan(probabilities).any(axis=1)
     parts = probabilities[known].astype(np.float64)
     units = 10**DECIMALS
@@ -68,7 +68,10 @@ def rounded(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 class Certainty(NamedTuple):
-    """How sure n answers are: the first probability, its lead over the second, and the entropy in units of log(classes)."""
+    """How sure n answers are.
+
+    The first probability, its lead over the second, and the entropy in units of log(classes).
+    """
 
     confidence: npt.NDArray[np.float32]
     margin: npt.NDArray[np.float32]
@@ -80,13 +83,18 @@ def certainty(probabilities: npt.NDArray[np.float32]) -> Certainty:
     top = np.sort(probabilities, axis=1)[:, ::-1]
     logs = np.log(np.where(probabilities > 0, probabilities, 1))
     entropy = np.abs((probabilities * logs).sum(axis=1) / np.log(probabilities.shape[1]))
-    return Certainty(top[:, 0].astype(np.float32), (top[:, 0] - top[:, 1]).astype(np.float32), entropy.astype(np.float32))
+    return Certainty(
+        top[:, 0].astype(np.float32), (top[:, 0] - top[:, 1]).astype(np.float32), entropy.astype(np.float32)
+    )
 
 
-def tile_table(answers: TileAnswers, grid: TileGrid, legend: Legend, scene: str, acquired: datetime) -> gpd.GeoDataFrame:
+def tile_table(
+    answers: TileAnswers, grid: TileGrid, legend: Legend, scene: str, acquired: datetime
+) -> gpd.GeoDataFrame:
     """The table of one scene's tiles in the grid's CRS, from north to south and west to east.
 
-    `entropy` is in units of log(classes), 0 sure to 1 clueless; `margin` is the lead of the first class over the second.
+    `entropy` is in units of log(classes), 0 sure to 1 clueless; `margin` is the lead of the first class over the
+    second.
     """
     order = np.lexsort((answers.index[:, 0], -answers.index[:, 1]))
     index, codes = answers.index[order], answers.codes[order]
@@ -122,7 +130,9 @@ def write_table(table: gpd.GeoDataFrame, path: Path, metadata: Mapping[str, Any]
         # geopandas offers no file metadata of its own, so the table is rewritten once with ours beside its "geo" key.
         table.to_parquet(part, schema_version="1.1.0", index=False, compression="zstd")
         arrow = pq.read_table(part)
-        arrow = arrow.replace_schema_metadata({**(arrow.schema.metadata or {}), METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()})
+        arrow = arrow.replace_schema_metadata(
+            {**(arrow.schema.metadata or {}), METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()}
+        )
         pq.write_table(arrow, part, compression="zstd")
         if pq.read_metadata(part).num_rows != len(table):
             raise OutputError(f"{path}: {len(table)} rows were written, fewer came back; check the disk")

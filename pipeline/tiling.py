@@ -123,7 +123,9 @@ class _Strip(NamedTuple):
 
 def _assembled(strip: _Strip, futures: Sequence[Future[_Part]], bands: Sequence[str]) -> Block:
     parts = [future.result() for future in futures]
-    pixels = np.zeros((len(bands), *strip.shape), np.result_type(*(part.pixels for part in parts if part.pixels is not None)))
+    pixels = np.zeros(
+        (len(bands), *strip.shape), np.result_type(*(part.pixels for part in parts if part.pixels is not None))
+    )
     valid, quality = np.zeros(strip.shape, np.bool_), None
     valid[strip.inside] = True
     for part in parts:
@@ -162,7 +164,8 @@ def tile_indices(origin: TileIndex, shape: tuple[int, int], size: int) -> npt.ND
 def fill_by_reflection(patch: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) -> npt.NDArray[Any]:
     """A (y, x, band) patch whose invalid pixels mirror the data across the nearest valid pixel.
 
-    Where the mirrored place is itself invalid or outside, the nearest valid pixel stands in: zeros never reach the network.
+    Where the mirrored place is itself invalid or outside, the nearest valid pixel stands in: zeros never reach the
+    network.
     """
     y, x = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
     here_y, here_x = np.indices(valid.shape)

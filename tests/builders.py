@@ -29,7 +29,12 @@ def surface(rows=ROWS, columns=COLUMNS, seed=7, bands=RGB):
     base = 0.05 + 0.04 * np.sin(x / 23.0) + 0.03 * np.cos(y / 17.0)
     made = {}
     for at, band in enumerate(bands):
-        value = base * (1 + 0.2 * at) + 0.02 * at + random.normal(0, 0.004, (rows, columns)) + 0.3 * ((x // 20 + y // 20) % 11 == 0)
+        value = (
+            base * (1 + 0.2 * at)
+            + 0.02 * at
+            + random.normal(0, 0.004, (rows, columns))
+            + 0.3 * ((x // 20 + y // 20) % 11 == 0)
+        )
         made[band] = np.clip(np.rint(value * 10_000), 5, 9_000).astype(np.uint16) / 10_000.0
     return made
 
@@ -63,12 +68,20 @@ def write_jp2(path, pixels, epsg=EPSG, west=WEST, north=NORTH, gsd=10.0, block=6
     path.parent.mkdir(parents=True, exist_ok=True)
     count, height, width = pixels.shape
     place = {"crs": f"EPSG:{epsg}", "transform": Affine(gsd, 0, west, 0, -gsd, north)} if epsg else {}
-    options = {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES", "BLOCKXSIZE": str(block), "BLOCKYSIZE": str(block)}
+    options = {
+        "driver": "JP2OpenJPEG",
+        "QUALITY": "100",
+        "REVERSIBLE": "YES",
+        "BLOCKXSIZE": str(block),
+        "BLOCKYSIZE": str(block),
+    }
     if not epsg:
         options |= {"GMLJP2": "NO", "GeoJP2": "NO"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path, "w", width=width, height=height, count=count, dtype=pixels.dtype, **place, **options) as image:
+        with rasterio.open(
+            path, "w", width=width, height=height, count=count, dtype=pixels.dtype, **place, **options
+        ) as image:
             image.write(pixels)
     return path
 
@@ -117,14 +130,24 @@ class Safe:
     def image(self, band, gsd=10):
         if self.level == "L1C":
             return f"GRANULE/{self.granule}/IMG_DATA/T{self.tile}_{self.start:%Y%m%dT%H%M%S}_{band}.{self.suffix}"
-        return f"GRANULE/{self.granule}/IMG_DATA/R{gsd}m/T{self.tile}_{self.start:%Y%m%dT%H%M%S}_{band}_{gsd}m.{self.suffix}"
+        name = f"T{self.tile}_{self.start:%Y%m%dT%H%M%S}_{band}_{gsd}m.{self.suffix}"
+        return f"GRANULE/{self.granule}/IMG_DATA/R{gsd}m/{name}"
 
 
 def write_safe(folder, product=Safe(), reflectance=None, scl=None, dn=None, tci=None):
     """Writes `folder`/<name>.SAFE from reflectances by band (or ready DN in `dn`); `scl` is (y, x) at 20 m."""
     root = folder / product.name
-    offsets = product.offset if isinstance(product.offset, Mapping) else {band.name: product.offset or 0 for band in BANDS}
-    numbers = {band: stored(value, offsets[band], product.quantification) for band, value in (reflectance or surface()).items()} if dn is None else dn
+    offsets = (
+        product.offset if isinstance(product.offset, Mapping) else {band.name: product.offset or 0 for band in BANDS}
+    )
+    numbers = (
+        {
+            band: stored(value, offsets[band], product.quantification)
+            for band, value in (reflectance or surface()).items()
+        }
+        if dn is None
+        else dn
+    )
     place = {"epsg": None if product.images == "bare" else product.epsg, "west": product.west, "north": product.north}
     paths = []
     for band, pixels in numbers.items():
@@ -140,7 +163,9 @@ def write_safe(folder, product=Safe(), reflectance=None, scl=None, dn=None, tci=
         (root / f"MTD_MSI{product.level}.xml").write_text(product_xml(product, paths), encoding="utf-8")
     if product.granule_xml:
         rows, columns = next(iter(numbers.values())).shape if numbers else tci.shape[1:]
-        (root / "GRANULE" / product.granule / "MTD_TL.xml").write_text(granule_xml(product, rows, columns), encoding="utf-8")
+        (root / "GRANULE" / product.granule / "MTD_TL.xml").write_text(
+            granule_xml(product, rows, columns), encoding="utf-8"
+        )
     for name, content in product.extra.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
@@ -152,13 +177,25 @@ def write_safe(folder, product=Safe(), reflectance=None, scl=None, dn=None, tci=
 def product_xml(product, paths=()):
     kind = product.level
     user = "BOA_" if kind == "L2A" else ""
-    tag, add = ("BOA_ADD_OFFSET", "BOA_ADD_OFFSET_VALUES_LIST") if kind == "L2A" else ("RADIO_ADD_OFFSET", "Radiometric_Offset_List")
+    tag, add = (
+        ("BOA_ADD_OFFSET", "BOA_ADD_OFFSET_VALUES_LIST")
+        if kind == "L2A"
+        else ("RADIO_ADD_OFFSET", "Radiometric_Offset_List")
+    )
     offsets = ""
     if product.offset is not None:
-        values = product.offset if isinstance(product.offset, Mapping) else dict.fromkeys((band.name for band in BANDS), product.offset)
-        lines = "".join(f'<{tag} band_id="{band.number}">{values[band.name]}</{tag}>' for band in BANDS if band.name in values)
+        values = (
+            product.offset
+            if isinstance(product.offset, Mapping)
+            else dict.fromkeys((band.name for band in BANDS), product.offset)
+        )
+        lines = "".join(
+            f'<{tag} band_id="{band.number}">{values[band.name]}</{tag}>' for band in BANDS if band.name in values
+        )
         offsets = f"<{add}>{lines}</{add}>"
-    spectral = "".join(f'<Spectral_Information bandId="{band.number}" physicalBand="B{band.name[1:].lstrip("0")}"/>' for band in BANDS)
+    spectral = "".join(
+        f'<Spectral_Information bandId="{band.number}" physicalBand="B{band.name[1:].lstrip("0")}"/>' for band in BANDS
+    )
     strip = product.strip or product.start
     images = "".join(f"<IMAGE_FILE>{path.rsplit('.', 1)[0]}</IMAGE_FILE>" for path in paths)
     return (
@@ -180,15 +217,24 @@ def product_xml(product, paths=()):
 
 
 def tile_id(product):
-    return f"{product.platform}_OPER_MSI_{product.level}_TL_X_20230614T130000_A032000_T{product.tile}_N{product.baseline}"
+    return (
+        f"{product.platform}_OPER_MSI_{product.level}_TL_X_20230614T130000_A032000_T{product.tile}_N{product.baseline}"
+    )
 
 
 def granule_xml(product, rows, columns):
     sensed = product.sensed or product.start + timedelta(seconds=200)
-    sizes = "".join(f'<Size resolution="{gsd}"><NROWS>{rows * 10 // gsd}</NROWS><NCOLS>{columns * 10 // gsd}</NCOLS></Size>' for gsd in (10, 20, 60))
-    corners = "".join(f'<Geoposition resolution="{gsd}"><ULX>{product.west}</ULX><ULY>{product.north}</ULY></Geoposition>' for gsd in (10, 20, 60))
+    sizes = "".join(
+        f'<Size resolution="{gsd}"><NROWS>{rows * 10 // gsd}</NROWS><NCOLS>{columns * 10 // gsd}</NCOLS></Size>'
+        for gsd in (10, 20, 60)
+    )
+    corners = "".join(
+        f'<Geoposition resolution="{gsd}"><ULX>{product.west}</ULX><ULY>{product.north}</ULY></Geoposition>'
+        for gsd in (10, 20, 60)
+    )
     return (
-        f'<?xml version="1.0" encoding="UTF-8"?><n1:Level-{product.level[1:]}_Tile_ID xmlns:n1="https://psd-14.sentinel2.eo.esa.int/x">'
+        f'<?xml version="1.0" encoding="UTF-8"?><n1:Level-{product.level[1:]}_Tile_ID '
+        f'xmlns:n1="https://psd-14.sentinel2.eo.esa.int/x">'
         f"<n1:General_Info><TILE_ID>{tile_id(product)}</TILE_ID><SENSING_TIME>{stamp(sensed)}</SENSING_TIME></n1:General_Info>"
         f"<n1:Geometric_Info><Tile_Geocoding><HORIZONTAL_CS_CODE>EPSG:{product.epsg}</HORIZONTAL_CS_CODE>{sizes}{corners}"
         f"</Tile_Geocoding></n1:Geometric_Info></n1:Level-{product.level[1:]}_Tile_ID>"
@@ -205,10 +251,13 @@ def write_manifest(root, kind):
     for path in sorted(path for path in root.rglob("*") if path.is_file() and path.name != "manifest.safe"):
         digest = hashlib.new({"MD5": "md5", "SHA3-256": "sha3_256"}[kind], path.read_bytes()).hexdigest()
         entries.append(
-            f'<dataObject><byteStream size="{path.stat().st_size}"><fileLocation href="./{path.relative_to(root).as_posix()}"/>'
+            f'<dataObject><byteStream size="{path.stat().st_size}"><fileLocation '
+            f'href="./{path.relative_to(root).as_posix()}"/>'
             f'<checksum checksumName="{kind}">{digest}</checksum></byteStream></dataObject>'
         )
-    (root / "manifest.safe").write_text(f"<xfdu><dataObjectSection>{''.join(entries)}</dataObjectSection></xfdu>", encoding="utf-8")
+    (root / "manifest.safe").write_text(
+        f"<xfdu><dataObjectSection>{''.join(entries)}</dataObjectSection></xfdu>", encoding="utf-8"
+    )
 
 
 def zipped(tree: Path, target: Path, method=zipfile.ZIP_DEFLATED):
@@ -222,9 +271,20 @@ def zipped(tree: Path, target: Path, method=zipfile.ZIP_DEFLATED):
 
 def write_item(path, assets, level="L2A", version="1.1.0", id="item-1", **properties):
     """A STAC Item; `assets` maps keys to (href, band fields) or whole asset objects."""
-    listed = {key: value if isinstance(value, dict) else {"href": value[0], "bands": value[1]} for key, value in assets.items()}
+    listed = {
+        key: value if isinstance(value, dict) else {"href": value[0], "bands": value[1]}
+        for key, value in assets.items()
+    }
     facts = {"datetime": "2022-06-12T10:30:00Z", "processing:level": level, "platform": "sentinel-2a", **properties}
-    item = {"type": "Feature", "stac_version": version, "id": id, "geometry": None, "properties": facts, "links": [], "assets": listed}
+    item = {
+        "type": "Feature",
+        "stac_version": version,
+        "id": id,
+        "geometry": None,
+        "properties": facts,
+        "links": [],
+        "assets": listed,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(item), encoding="utf-8")
     return path

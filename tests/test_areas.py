@@ -27,13 +27,21 @@ def table(scene, codes, columns=range(700, 705), rows=range(7800, 7803), when=DA
     probabilities[known] = 0.01
     probabilities[np.flatnonzero(known), codes[known]] = 0.91
     fraction = np.full(len(index), valid, np.float32)
-    return tile_table(TileAnswers(index, codes, probabilities, fraction, np.zeros_like(fraction)), TileGrid(epsg), EUROSAT, scene, when)
+    return tile_table(
+        TileAnswers(index, codes, probabilities, fraction, np.zeros_like(fraction)),
+        TileGrid(epsg),
+        EUROSAT,
+        scene,
+        when,
+    )
 
 
 def test_the_published_example_comes_out_to_its_printed_digits():
     """Olofsson et al. (2014), section 5: a map of forest change, 10 million Landsat pixels of 0.09 ha, 640 samples."""
     labels = ["deforestation", "forest gain", "stable forest", "stable non-forest"]
-    counts = pd.DataFrame([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]], index=labels, columns=labels)
+    counts = pd.DataFrame(
+        [[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]], index=labels, columns=labels
+    )
     mapped = pd.Series([200_000, 150_000, 3_200_000, 6_450_000], index=labels) * 0.09
     found = areas.error_adjusted(counts, mapped)
     assert found.classes["adjusted_ha"].round().astype(int).tolist() == [21_158, 11_686, 285_770, 581_386]
@@ -99,8 +107,14 @@ def test_neighbouring_granules_count_their_overlap_once_and_the_clearer_look_win
 
 
 def test_ground_seen_on_the_grids_of_two_zones_counts_once():
-    """A strip at 12 degrees east, the border of zones 32 and 33, seen on both grids: the union's area within a percent."""
-    zone = {epsg: gpd.GeoSeries([shapely.box(11.85, 48.0, 12.15, 48.3)], crs=4326).to_crs(epsg).total_bounds for epsg in (32632, 32633)}
+    """A strip at 12 degrees east, the border of zones 32 and 33, seen on both grids.
+
+    The union's area within a percent.
+    """
+    zone = {
+        epsg: gpd.GeoSeries([shapely.box(11.85, 48.0, 12.15, 48.3)], crs=4326).to_crs(epsg).total_bounds
+        for epsg in (32632, 32633)
+    }
     both = [table(str(epsg), 0, *TileGrid(epsg).covering(tuple(bounds)), epsg=epsg) for epsg, bounds in zone.items()]
     squares = gpd.GeoSeries(pd.concat([part.geometry.to_crs(4326) for part in both], ignore_index=True), crs=4326)
     union = shapely.union_all(squares.to_crs(32632).to_numpy()).area / 10_000
@@ -140,7 +154,12 @@ def test_regions_that_mean_nothing_are_refused(tmp_path):
         (bad, "holds no shapes"),
         (bad, "no longitudes and latitudes"),
     ]
-    texts = [None, '{"type":"FeatureColl', '{"type":"FeatureCollection","features":[]}', gpd.GeoSeries([shapely.box(5e5, 5e6, 6e5, 6e6)]).to_json()]
+    texts = [
+        None,
+        '{"type":"FeatureColl',
+        '{"type":"FeatureCollection","features":[]}',
+        gpd.GeoSeries([shapely.box(5e5, 5e6, 6e5, 6e6)]).to_json(),
+    ]
     for (path, message), text in zip(refused, texts, strict=True):
         if text is not None:
             bad.write_text(text.replace('"properties": {}', '"properties": {"name": "x"}'))
@@ -164,13 +183,21 @@ def test_regions_in_another_crs_and_crossing_themselves_still_hold_their_tiles(t
 
 
 def test_regions_across_longitude_180_hold_their_tiles_only(tmp_path):
-    tiles = table("fiji", 0, *TileGrid(32760).covering((700_000.0, 8_100_000.0, 860_000.0, 8_103_000.0)), epsg=32760)  # 178.9 to 180.4 E
+    tiles = table(
+        "fiji", 0, *TileGrid(32760).covering((700_000.0, 8_100_000.0, 860_000.0, 8_103_000.0)), epsg=32760
+    )  # 178.9 to 180.4 E
     longitude = areas.places([tiles])["longitude"]
     assert longitude.min() < 0 < longitude.max()  # both sides
     home = table("italy", 1)
     zone = tmp_path / "zone.gpkg"
     gpd.GeoDataFrame({"name": ["Zone"]}, geometry=[shapely.box(*tiles.total_bounds)], crs=32760).to_file(zone)
-    files = [lambda: zone, *(lambda west=west: regions_file(tmp_path, [shapely.box(west, -20, west + 4, -10)], name=["Zone"]) for west in (178, -182))]
+    files = [
+        lambda: zone,
+        *(
+            lambda west=west: regions_file(tmp_path, [shapely.box(west, -20, west + 4, -10)], name=["Zone"])
+            for west in (178, -182)
+        ),
+    ]
     for file in files:
         found = areas.mapped_areas([tiles, home], areas.read_regions(file()))
         assert found.set_index("region")["tiles"].to_dict() == {"Zone": len(tiles), "elsewhere": len(home)}
@@ -180,7 +207,14 @@ def test_the_countries_of_the_world_are_the_default_regions():
     regions = areas.read_regions()
     assert len(regions) == 177 and regions["name"].is_unique and regions.is_valid.all()
     assert areas.COUNTRIES.stat().st_size < 300_000
-    towns = {"Italy": (11.35, 46.5), "Switzerland": (8.2, 46.9), "France": (2.35, 48.85), "Belgium": (4.6, 50.6), "India": (77.6, 13.0), "Fiji": (178.0, -17.8)}
+    towns = {
+        "Italy": (11.35, 46.5),
+        "Switzerland": (8.2, 46.9),
+        "France": (2.35, 48.85),
+        "Belgium": (4.6, 50.6),
+        "India": (77.6, 13.0),
+        "Fiji": (178.0, -17.8),
+    }
     for country, (x, y) in towns.items():
         assert regions.loc[regions.intersects(shapely.Point(x, y)), "name"].tolist() == [country]
     assert not regions.intersects(shapely.Point(-40.0, 40.0)).any()
@@ -193,7 +227,11 @@ def test_countries_share_their_borders():
     first, second = shapely.STRtree(shapes).query(shapes, "overlaps")
     shared = shapely.area(shapely.intersection(shapes[first], shapes[second])).sum() if len(first) else 0.0
     assert shared < 1e-5 * shapely.area(shapes).sum()
-    between = shapely.union_all(regions[regions["name"].isin(["Germany", "Austria", "Switzerland", "Liechtenstein"])].to_crs(4326).geometry.to_numpy())
+    between = shapely.union_all(
+        regions[regions["name"].isin(["Germany", "Austria", "Switzerland", "Liechtenstein"])]
+        .to_crs(4326)
+        .geometry.to_numpy()
+    )
     assert all(shapely.Polygon(ring).area < 0.01 for part in shapely.get_parts(between) for ring in part.interiors)
 
 
@@ -217,7 +255,11 @@ def test_the_sample_is_stratified_repeatable_and_blind():
     assert drawn["tile_id"].is_unique
     assert (drawn["label"] == "").all()
     got = tiles.set_index("tile_id").loc[drawn["tile_id"], "label"].astype(str).value_counts().to_dict()
-    assert got == {"AnnualCrop": 61, "Forest": 27, "Residential": 12}  # 100: all of the smallest, 20 of each other, the rest by size
+    assert got == {
+        "AnnualCrop": 61,
+        "Forest": 27,
+        "Residential": 12,
+    }  # 100: all of the smallest, 20 of each other, the rest by size
     assert len(areas.sample(tiles, 10)) == 20 + 20 + 12 and len(areas.sample(tiles, 10_000)) == 592
     assert {feature["geometry"]["type"] for feature in areas.to_features(drawn)["features"]} == {"Point"}
 
@@ -254,14 +296,21 @@ def test_contradicting_labels_are_refused():
 
 def test_labels_are_read_as_people_write_them(tmp_path):
     path = tmp_path / "labels.csv"
-    for text in ("tile_id,label\n1,Forest\n2, sea lake\n3,\n4,Dessert\n", "tile_id;label\r\n1;Forest\r\n2;SEALAKE\r\n3;\r\n4;Dessert \r\n"):
+    for text in (
+        "tile_id,label\n1,Forest\n2, sea lake\n3,\n4,Dessert\n",
+        "tile_id;label\r\n1;Forest\r\n2;SEALAKE\r\n3;\r\n4;Dessert \r\n",
+    ):
         for encoding in ("utf-8", "utf-8-sig"):
             path.write_bytes(text.encode(encoding))
             found = areas.read_labels(path, EUROSAT.labels)
-            assert found["label"].fillna("").tolist() == ["Forest", "SeaLake", "", "Dessert"] and found["tile_id"].tolist() == ["1", "2", "3", "4"]
+            assert found["label"].fillna("").tolist() == ["Forest", "SeaLake", "", "Dessert"] and found[
+                "tile_id"
+            ].tolist() == ["1", "2", "3", "4"]
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfet\x00i\x00", b'tile_id,label\n"1,Forest\n2', bytes(range(128, 256))])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff\xfet\x00i\x00", b'tile_id,label\n"1,Forest\n2', bytes(range(128, 256))]
+)
 def test_what_is_no_table_of_labels_is_refused(tmp_path, content):
     path = tmp_path / "labels.csv"
     path.write_bytes(content)

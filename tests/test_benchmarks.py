@@ -18,7 +18,19 @@ def test_made_granules_are_scenes_with_the_offset_of_their_metadata(shared_data,
     spec = importlib.util.spec_from_file_location("make_granule", SCRIPT)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    asked = [str(tmp_path), "--data", str(shared_data), "--format", kind, "--size", "640", "--dates", "2", "--granules", "2"]
+    asked = [
+        str(tmp_path),
+        "--data",
+        str(shared_data),
+        "--format",
+        kind,
+        "--size",
+        "640",
+        "--dates",
+        "2",
+        "--granules",
+        "2",
+    ]
     result = CliRunner().invoke(script.main, asked, catch_exceptions=False)
     assert result.exit_code == 0
     scenes = list(find_scenes(tmp_path))

@@ -69,7 +69,15 @@ class Handler(BaseHTTPRequestHandler):
         start = body.get("token", 0)
         page = {"type": "FeatureCollection", "features": self.server.items[start : start + 2], "links": []}
         if start + 2 < len(self.server.items):
-            page["links"] = [{"rel": "next", "href": f"{self.server.url}/search", "method": "POST", "body": {"token": start + 2}, "merge": True}]
+            page["links"] = [
+                {
+                    "rel": "next",
+                    "href": f"{self.server.url}/search",
+                    "method": "POST",
+                    "body": {"token": start + 2},
+                    "merge": True,
+                }
+            ]
         self.answer(200, json.dumps(page).encode())
 
     def do_GET(self):
@@ -123,11 +131,22 @@ def stocked(server, tmp_path):
     for number, cloud in enumerate((5, 80, 12)):
         assets = {}
         for key, band in (("red", "B04"), ("green", "B03"), ("blue", "B02")):
-            made = scene_on_disk(tmp_path, rng.integers(300, 2500, (1, 130, 200), dtype=np.uint16), 640_000, 5_120_000, f"{number}-{band}")
+            made = scene_on_disk(
+                tmp_path,
+                rng.integers(300, 2500, (1, 130, 200), dtype=np.uint16),
+                640_000,
+                5_120_000,
+                f"{number}-{band}",
+            )
             data = made.files[0].read_bytes()
             server.files[f"/{number}/{band}.tif"] = data
             entry = {"name": band, "raster:scale": 1e-4, "raster:offset": 0, "nodata": 0}
-            assets[key] = {"href": f"{server.url}/{number}/{band}.tif", "roles": ["data"], "bands": [entry], "file:checksum": multihash(data)}
+            assets[key] = {
+                "href": f"{server.url}/{number}/{band}.tif",
+                "roles": ["data"],
+                "bands": [entry],
+                "file:checksum": multihash(data),
+            }
             assets[f"{key}-jp2"] = {"href": f"s3://bucket/{number}/{band}.jp2", "roles": ["data"]}
         assets["thumbnail"] = {"href": f"{server.url}/{number}/thumb.tif", "roles": ["thumbnail"]}
         server.items.append(
@@ -137,7 +156,11 @@ def stocked(server, tmp_path):
                 "id": f"S2A_32TPS_2024060{number + 1}_0_L1C",
                 "geometry": None,
                 "bbox": [11, 46, 12, 47],
-                "properties": {"datetime": f"2024-06-0{number + 1}T10:00:00Z", "eo:cloud_cover": cloud, "processing:level": "L1"},
+                "properties": {
+                    "datetime": f"2024-06-0{number + 1}T10:00:00Z",
+                    "eo:cloud_cover": cloud,
+                    "processing:level": "L1",
+                },
                 "links": [],
                 "assets": assets,
             }
@@ -151,10 +174,18 @@ BANDS = ("B04", "B03", "B02")
 
 def test_search_follows_pages_and_leaves_clouds_out(stocked):
     assert [item["id"][10:18] for item in search(stocked.url, QUERY)] == ["20240601", "20240602", "20240603"]
-    assert [item["id"][10:18] for item in search(stocked.url, Query(QUERY.bbox, QUERY.dates, max_cloud=20))] == ["20240601", "20240603"]
+    assert [item["id"][10:18] for item in search(stocked.url, Query(QUERY.bbox, QUERY.dates, max_cloud=20))] == [
+        "20240601",
+        "20240603",
+    ]
     assert len(list(search(stocked.url, Query(QUERY.bbox, QUERY.dates, limit=1)))) == 1
     body = json.loads(stocked.asked[0][1])
-    assert body == {"bbox": [11, 46, 12, 47], "datetime": "2024-06-01T00:00:00Z/2024-06-30T23:59:59Z", "collections": ["sentinel-2-l2a"], "limit": 100}
+    assert body == {
+        "bbox": [11, 46, 12, 47],
+        "datetime": "2024-06-01T00:00:00Z/2024-06-30T23:59:59Z",
+        "collections": ["sentinel-2-l2a"],
+        "limit": 100,
+    }
 
 
 def test_the_command_downloads_scenes_that_run_takes(stocked, tmp_path):
@@ -164,7 +195,10 @@ def test_the_command_downloads_scenes_that_run_takes(stocked, tmp_path):
     assert result.exit_code == 0, result.output
     assert "2 scenes, 2 in" in result.output
     found = list(find_scenes(tmp_path / "new"))
-    assert [(type(scene), scene.acquired.day, scene.layout) for scene in found] == [(Scene, 1, "STAC"), (Scene, 3, "STAC")]
+    assert [(type(scene), scene.acquired.day, scene.layout) for scene in found] == [
+        (Scene, 1, "STAC"),
+        (Scene, 3, "STAC"),
+    ]
     before = len(stocked.asked)
     assert CliRunner().invoke(main, command).exit_code == 0
     assert all(path == "/search" for path, _ in stocked.asked[before:])  # nothing is downloaded twice
@@ -216,7 +250,9 @@ def test_a_redirect_to_another_protocol_is_not_followed(stocked, tmp_path):
     assert not (tmp_path / "x.tif").exists()
 
 
-@pytest.mark.parametrize("href", ["http://a/", "http://a/..", "http://a/%2e%2e%2fx.tif", "http://a/.hidden", "http://a/x%0ay.tif"])
+@pytest.mark.parametrize(
+    "href", ["http://a/", "http://a/..", "http://a/%2e%2e%2fx.tif", "http://a/.hidden", "http://a/x%0ay.tif"]
+)
 def test_addresses_without_a_safe_name_are_refused(href):
     with pytest.raises(UnsafeInput, match="no file name"):
         file_name(href)

@@ -47,7 +47,9 @@ def test_partial_tiles_follow_min_valid(tmp_path, min_valid, classified):
     pixels = np.full((3, 64, 256), 1000, np.uint16)
     for tile, share in enumerate((64, 48, 16, 4)):
         pixels[:, :, tile * 64 + share : (tile + 1) * 64] = 0
-    table = classify_scene(scene_on_disk(tmp_path, pixels, LEFT, TOP), FakeClassifier(), GRID, ClassifyOptions(min_valid=min_valid))
+    table = classify_scene(
+        scene_on_disk(tmp_path, pixels, LEFT, TOP), FakeClassifier(), GRID, ClassifyOptions(min_valid=min_valid)
+    )
     assert table["valid_fraction"].tolist() == [1, 0.75, 0.25, 0.0625]
     assert (table["code"] >= 0).sum() == classified
     assert set(table["code"][table["code"] < 0]) <= {TileState.NO_DATA}

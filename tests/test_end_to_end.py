@@ -23,7 +23,9 @@ CHROMIUM = shutil.which("chromium")
 def demo(tmp_path_factory):
     """A folder in which `run_pipeline.py --demo` has run."""
     folder = tmp_path_factory.mktemp("demo")
-    done = subprocess.run([sys.executable, ROOT / "run_pipeline.py", "--demo"], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, ROOT / "run_pipeline.py", "--demo"], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     (folder / "stdout.txt").write_text(done.stdout)
     return folder
@@ -61,7 +63,14 @@ def page(demo):
         pytest.skip("Debian's chromium is not installed")
     from playwright.sync_api import sync_playwright
 
-    arguments = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    arguments = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
         opened = browser.new_page(viewport={"width": 1366, "height": 800})
@@ -79,7 +88,8 @@ def place(page, table, tile_id):
     centre = table.at[tile_id, "geometry"].centroid
     longitude, latitude = Transformer.from_crs(table.crs, 4326, always_xy=True).transform(centre.x, centre.y)
     script = """([lat, lon]) => {
-        const point = atlas.map.latLngToContainerPoint([lat, lon]), frame = atlas.map.getContainer().getBoundingClientRect();
+        const point = atlas.map.latLngToContainerPoint([lat, lon]);
+        const frame = atlas.map.getContainer().getBoundingClientRect();
         return [point.x + frame.left, point.y + frame.top];
     }"""
     return page.evaluate(script, [latitude, longitude])
@@ -94,7 +104,12 @@ def pixel(page, at):
 def lake_tile(table):
     """A confident lake tile amid lake tiles."""
     lakes = table[(table["label"] == "SeaLake") & (table["confidence"] > 0.8)]
-    inside = lakes[[sum(((lakes["col"] - row.col).abs() <= 1) & ((lakes["row"] - row.row).abs() <= 1)) == 9 for row in lakes.itertuples()]]
+    inside = lakes[
+        [
+            sum(((lakes["col"] - row.col).abs() <= 1) & ((lakes["row"] - row.row).abs() <= 1)) == 9
+            for row in lakes.itertuples()
+        ]
+    ]
     return inside.index[0]
 
 

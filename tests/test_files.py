@@ -21,5 +21,8 @@ def test_a_failure_leaves_the_earlier_file_and_nothing_else(tmp_path):
 
 def test_what_cannot_be_written_is_an_output_error_with_its_remedy(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"a.json: cannot be written \(.*\); choose well"), whole_file(tmp_path / "file" / "a.json", "choose well"):
+    with (
+        pytest.raises(OutputError, match=r"a.json: cannot be written \(.*\); choose well"),
+        whole_file(tmp_path / "file" / "a.json", "choose well"),
+    ):
         pass

@@ -42,7 +42,12 @@ def test_covering_is_complete_and_tight(left, bottom, width, height):
     columns, rows = grid.covering((left, bottom, left + width, bottom + height))
     west, south, _, _ = grid.bounds(TileIndex(columns.start, rows.start))
     _, _, east, north = grid.bounds(TileIndex(columns.stop - 1, rows.stop - 1))
-    assert west <= left + 1e-4 and south <= bottom + 1e-4 and east >= left + width - 1e-4 and north >= bottom + height - 1e-4
+    assert (
+        west <= left + 1e-4
+        and south <= bottom + 1e-4
+        and east >= left + width - 1e-4
+        and north >= bottom + height - 1e-4
+    )
     assert left - west < 640 and bottom - south < 640 and east - left - width < 640 and north - bottom - height < 640
 
 
@@ -56,7 +61,9 @@ def test_pixels_of_a_tile_start_at_its_north_west_corner():
 def test_polygons_match_bounds():
     grid = TileGrid(32632)
     indices = np.array([[1, 2], [700, 8000]])
-    assert [polygon.bounds for polygon in grid.polygons(indices)] == [grid.bounds(TileIndex(*index)) for index in indices.tolist()]
+    assert [polygon.bounds for polygon in grid.polygons(indices)] == [
+        grid.bounds(TileIndex(*index)) for index in indices.tolist()
+    ]
 
 
 @pytest.mark.parametrize(

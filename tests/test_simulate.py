@@ -54,7 +54,10 @@ def test_products_are_georeferenced_off_the_tile_grid(made):
 
 def test_only_the_second_date_has_an_offset_and_both_have_the_same_reflectance(made):
     first, second = (reflectance(product, "B03") for product in made.products)
-    with rasterio.open(image(made.products[0], "B03")) as before, rasterio.open(image(made.products[1], "B03")) as after:
+    with (
+        rasterio.open(image(made.products[0], "B03")) as before,
+        rasterio.open(image(made.products[1], "B03")) as after,
+    ):
         assert np.median(after.read(1)) - np.median(before.read(1)) > 800
     # Deep water does not change: it tells offsets from seasons.
     lake = np.s_[850:1000, 150:350]
@@ -102,7 +105,12 @@ def test_every_class_has_pure_tiles_at_both_dates(made):
 
 def test_planted_changes_are_known(made):
     kinds = Counter(made.changed.values())
-    for kind in (("Forest", "AnnualCrop"), ("Pasture", "Residential"), ("AnnualCrop", "Industrial"), ("Pasture", "Highway")):
+    for kind in (
+        ("Forest", "AnnualCrop"),
+        ("Pasture", "Residential"),
+        ("AnnualCrop", "Industrial"),
+        ("Pasture", "Highway"),
+    ):
         assert kinds[kind] >= 3, kind
 
 

@@ -34,7 +34,10 @@ def test_the_table_stays_a_table():
     assert after[~known].drop(columns="label").equals(before[~known].drop(columns="label"))
     assert (after.loc[known, "confidence"] == after.loc[known, columns].max(axis=1)).all()
     assert (after.loc[known, "label"] == [EUROSAT.labels[code] for code in after.loc[known, "code"]]).all()
-    assert before["code"].tolist() == table("a", np.arange(COUNT) % 3, sure=0.7, states={0: -1, 5: -2, 9: -3})["code"].tolist()
+    assert (
+        before["code"].tolist()
+        == table("a", np.arange(COUNT) % 3, sure=0.7, states={0: -1, 5: -2, 9: -3})["code"].tolist()
+    )
 
 
 def test_it_raises_accuracy_where_neighbours_are_alike():
@@ -42,7 +45,10 @@ def test_it_raises_accuracy_where_neighbours_are_alike():
     truth = np.repeat(np.repeat(rng.integers(0, 10, (6, 9)), 5, axis=0), 5, axis=1)
     likely = np.exp(3 * (rng.standard_normal((*truth.shape, 10)) + 2.6 * np.eye(10)[truth]))
     likely /= likely.sum(axis=-1, keepdims=True)
-    accuracy = {name: (p.argmax(axis=-1) == truth).mean() for name, p in (("plain", likely), ("smooth", smoothed_probabilities(likely, 20.0, 3, 0.5)))}
+    accuracy = {
+        name: (p.argmax(axis=-1) == truth).mean()
+        for name, p in (("plain", likely), ("smooth", smoothed_probabilities(likely, 20.0, 3, 0.5)))
+    }
     assert accuracy["smooth"] > accuracy["plain"] + 0.03
 
 

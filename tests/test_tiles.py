@@ -41,7 +41,9 @@ def test_a_table_survives_the_disk(tmp_path):
 
 def test_rows_run_from_north_to_south_and_west_to_east():
     found = table()
-    assert list(zip(found["row"], found["col"], strict=True)) == sorted(zip(found["row"], found["col"], strict=True), key=lambda at: (-at[0], at[1]))
+    assert list(zip(found["row"], found["col"], strict=True)) == sorted(
+        zip(found["row"], found["col"], strict=True), key=lambda at: (-at[0], at[1])
+    )
 
 
 def test_a_tile_without_class_has_no_confidence():
@@ -66,7 +68,9 @@ def test_uncertainty_spans_nought_to_one():
     probabilities[1] = 0.1
     index = np.array([[0, 1], [0, 0]])
     ones = np.ones(2, np.float32)
-    found = tile_table(TileAnswers(index, np.array([3, 0], np.int8), probabilities, ones, ones), TileGrid(32632), EUROSAT, "s", MOMENT)
+    found = tile_table(
+        TileAnswers(index, np.array([3, 0], np.int8), probabilities, ones, ones), TileGrid(32632), EUROSAT, "s", MOMENT
+    )
     assert found["entropy"].tolist() == pytest.approx([0, 1])
     assert found["margin"].tolist() == pytest.approx([1, 0])
 

@@ -45,7 +45,7 @@ class ChipSheets:
 
 
 def chip_sheets(payload: Payload, scenes: Sequence[SceneTiles], choice: str, budget: int) -> ChipSheets:
-    """Packs chips: `auto` until `budget` bytes of base64 are full, `changed` those of changed and undecided tiles, `all` every one.
+    """Packs chips: `auto` until `budget` bytes are full, `changed` those that changed or may have, or `all`.
 
     Raises:
         TileTableError: a scene's true-colour raster is damaged.
@@ -69,7 +69,10 @@ def chip_sheets(payload: Payload, scenes: Sequence[SceneTiles], choice: str, bud
 
 
 def _wanted(payload: Payload, choice: str) -> npt.NDArray[np.uint32]:
-    """Keys of the chips to pack, whole tiles (all dates) at a time: changed first, then undecided, then the least sure."""
+    """Keys of the chips to pack, whole tiles (all dates) at a time.
+
+    Changed first, then undecided, then the least sure.
+    """
     size, offsets = payload.size, payload.offsets
     rank = np.full(size, 3, np.uint8)
     sureness = np.full(size, 255, np.uint8)
@@ -87,7 +90,9 @@ def _wanted(payload: Payload, choice: str) -> npt.NDArray[np.uint32]:
     for pair in payload.pairs:
         at = slice(offsets[pair.plane], offsets[pair.plane] + pair.state.size)
         state = pair.state.ravel()
-        rank[at] = np.where(state == _CHANGED, 0, np.where(state == CHANGE_STATES.index("undecided"), np.minimum(rank[at], 1), rank[at]))
+        rank[at] = np.where(
+            state == _CHANGED, 0, np.where(state == CHANGE_STATES.index("undecided"), np.minimum(rank[at], 1), rank[at])
+        )
     tiles = np.flatnonzero(present.any(axis=0))
     if choice == "changed":
         tiles = tiles[rank[tiles] < 3]
@@ -129,7 +134,9 @@ class _Sources:
             source, first_col, top_row = self._open[number]
             pixels = source.read(window=Window((col - first_col) * EDGE, (top_row - row) * EDGE, EDGE, EDGE))
         except (RasterioError, OSError) as error:
-            raise TileTableError(f"{path}: cannot be read ({error}); run the pipeline on its scene again or choose --chips none") from error
+            raise TileTableError(
+                f"{path}: cannot be read ({error}); run the pipeline on its scene again or choose --chips none"
+            ) from error
         return np.moveaxis(brightened(pixels), 0, -1)
 
 

@@ -64,9 +64,12 @@ class SceneTiles:
 
 @dataclass(frozen=True, slots=True)
 class TileChanges:
-    """Evidence of change of n tiles between two days: columns and rows (n, 2), percent (n,), index into CHANGE_STATES (n,).
+    """Evidence of change of n tiles between two days.
 
-    `vector` and `label` are the percent of the two kinds of evidence (the land looks different; its class changed), where known.
+    Columns and rows (n, 2), percent (n,), index into CHANGE_STATES (n,).
+
+    `vector` and `label` are the percent of the two kinds of evidence (the land looks different; its class changed),
+    where known.
     """
 
     epsg: int
@@ -81,9 +84,12 @@ class TileChanges:
 
 @dataclass(frozen=True, slots=True)
 class AtlasInput:
-    """All that the page shows: scenes in order of date and id, refusals, changes, the model's summary and its class labels.
+    """All that the page shows.
 
-    `assessment` is what `assess` found on a labelled sample (`assessment.json` of the model's folder), where there is one.
+    Scenes in order of date and id, refusals, changes, the model's summary and its class labels.
+
+    `assessment` is what `assess` found on a labelled sample (`assessment.json` of the model's folder), where there is
+    one.
     """
 
     labels: tuple[str, ...]
@@ -102,10 +108,13 @@ def collect(model_folder: Path) -> AtlasInput:
         TileTableError: a table or the run report is damaged.
     """
     entries = _run_entries(model_folder / "run.json")
-    # What the last run listed: a folder may also hold scenes that have since left the user's scenes, and dotted folders that are being written.
+    # What the last run listed: a folder may also hold scenes that have since left the user's scenes, and dotted folders
+    # that are being written.
     listed = {str(entry.get("id")) for entry in entries if entry.get("status") in ("done", "cached")}
     found = sorted(model_folder.glob("*/tiles.parquet"))
-    tables = [path for path in found if (path.parent.name in listed if entries else not path.parent.name.startswith("."))]
+    tables = [
+        path for path in found if (path.parent.name in listed if entries else not path.parent.name.startswith("."))
+    ]
     if not tables:
         raise OutputError(f"{model_folder}: holds no tiles.parquet; run the pipeline on a folder of scenes first")
     labels = _class_labels(tables[0])
@@ -120,7 +129,10 @@ def collect(model_folder: Path) -> AtlasInput:
         for entry in entries
         if entry.get("status") == "refused" or entry.get("error")
     )
-    model = next((scene.metadata["model"] for scene in scenes if isinstance(scene.metadata.get("model"), Mapping)), {"name": model_folder.name})
+    model = next(
+        (scene.metadata["model"] for scene in scenes if isinstance(scene.metadata.get("model"), Mapping)),
+        {"name": model_folder.name},
+    )
     days = {scene.id: scene.day for scene in scenes}
     changes = read_changes(model_folder / "changes.parquet", days)
     return AtlasInput(labels, tuple(scenes), refusals, changes, model, _read_assessment(model_folder / ASSESSMENT))
@@ -184,7 +196,9 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
         return out
 
     # float32: half of the classes' probabilities differ by less than float16 can tell
-    probabilities = np.nan_to_num(np.stack([column[f"p_{label}"].to_numpy() for label in labels], axis=1).astype(np.float32))
+    probabilities = np.nan_to_num(
+        np.stack([column[f"p_{label}"].to_numpy() for label in labels], axis=1).astype(np.float32)
+    )
     codes = column["code"].to_numpy()
     rows = np.arange(len(codes))
     first = np.where(codes >= 0, codes, probabilities.argmax(axis=1))
@@ -247,7 +261,14 @@ def read_changes(path: Path, days: Mapping[str, date]) -> tuple[TileChanges, ...
         schema = set(pq.read_schema(path).names)
         optional = [name for name in ("change_vector", "change_class") if name in schema]
         table = pq.read_table(path, columns=["tile_id", "before", "after", "p_change", "state", *optional]).to_pandas()
-        parts = table["tile_id"].astype(str).str.split("_", expand=True).reindex(columns=[0, 1, 2]).astype(np.int64).to_numpy()
+        parts = (
+            table["tile_id"]
+            .astype(str)
+            .str.split("_", expand=True)
+            .reindex(columns=[0, 1, 2])
+            .astype(np.int64)
+            .to_numpy()
+        )
         table["epsg"] = parts[:, 0]
         for name in ("before", "after"):
             table[name] = table[name].astype(str).map(days)
@@ -260,8 +281,13 @@ def read_changes(path: Path, days: Mapping[str, date]) -> tuple[TileChanges, ...
     # Scenes that are gone from the folder leave rows without a day; groupby drops them.
     for (epsg, before, after), rows in table.groupby(["epsg", "before", "after"], sort=True):
         at = table.index.get_indexer(rows.index)
-        kinds = [percent(rows[name].to_numpy(np.float64)) if name in rows else None for name in ("change_vector", "change_class")]
+        kinds = [
+            percent(rows[name].to_numpy(np.float64)) if name in rows else None
+            for name in ("change_vector", "change_class")
+        ]
         shown = [None if kind is None or bool((kind == PERCENT_UNKNOWN).all()) else kind for kind in kinds]
         p_change = percent(rows["p_change"].to_numpy(np.float64))
-        found.append(TileChanges(int(epsg), before, after, parts[at, 1:3], p_change, state.to_numpy(np.uint8)[at], *shown))
+        found.append(
+            TileChanges(int(epsg), before, after, parts[at, 1:3], p_change, state.to_numpy(np.uint8)[at], *shown)
+        )
     return tuple(found)

@@ -35,7 +35,10 @@ LatLonBounds = tuple[tuple[float, float], tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Quicklook:
-    """A WebP with alpha in EPSG:3857 and its place, ((south, west), (north, east)) in degrees; east of 180 goes on counting."""
+    """A WebP with alpha in EPSG:3857 and its place, ((south, west), (north, east)) in degrees.
+
+    East of 180 goes on counting.
+    """
 
     webp: bytes
     bounds: LatLonBounds
@@ -43,7 +46,10 @@ class Quicklook:
 
 def _display_table() -> npt.NDArray[np.uint8]:
     codes = np.arange(256.0)
-    shares = [np.clip((codes - black) / (white - black), 0.0, 1.0) for black, white in zip(DISPLAY_BLACK, DISPLAY_WHITE, strict=True)]
+    shares = [
+        np.clip((codes - black) / (white - black), 0.0, 1.0)
+        for black, white in zip(DISPLAY_BLACK, DISPLAY_WHITE, strict=True)
+    ]
     table = np.rint(255.0 * np.stack(shares) ** DISPLAY_GAMMA)
     # 0 stays what it is in the codes: no data.
     table[:, 1:] = np.maximum(table[:, 1:], 1.0)
@@ -54,7 +60,10 @@ _DISPLAY = _display_table()
 
 
 def brightened(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """EuroSAT codes (3, ...) as they are shown: 255 * ((code - black) / (white - black)) ** `DISPLAY_GAMMA`, 0 for no data only."""
+    """EuroSAT codes (3, ...) as they are shown.
+
+    255 * ((code - black) / (white - black)) ** `DISPLAY_GAMMA`, 0 for no data only.
+    """
     return np.stack([table[band] for table, band in zip(_DISPLAY, rgb, strict=True)])
 
 
@@ -66,9 +75,16 @@ def quicklook(rgb: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_], transfor
     height, width = valid.shape
     # EPSG:3857 about the zone's own meridian: the same picture, and no seam at longitude 180.
     meridian = epsg % 100 * 6 - 183
-    source, target = CRS.from_epsg(epsg), CRS.from_proj4(f"+proj=merc +a={EARTH_RADIUS} +b={EARTH_RADIUS} +lon_0={meridian} +units=m +nadgrids=@null +no_defs")
+    source, target = (
+        CRS.from_epsg(epsg),
+        CRS.from_proj4(
+            f"+proj=merc +a={EARTH_RADIUS} +b={EARTH_RADIUS} +lon_0={meridian} +units=m +nadgrids=@null +no_defs"
+        ),
+    )
     bands = np.concatenate([brightened(rgb), np.where(valid, 255, 0).astype(np.uint8)[None]])
-    place, columns, rows = calculate_default_transform(source, target, width, height, *array_bounds(height, width, transform))
+    place, columns, rows = calculate_default_transform(
+        source, target, width, height, *array_bounds(height, width, transform)
+    )
     warped = np.zeros((4, rows, columns), np.uint8)
     # No data is 0, which no valid code is, so invalid pixels do not darken the rim; alpha stays nearest, 0 or 255.
     for band in range(4):
@@ -86,7 +102,9 @@ def quicklook(rgb: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_], transfor
     west, south, east, north = array_bounds(rows, columns, place)
     longitudes = [round(meridian + degrees(x / EARTH_RADIUS), 7) for x in (west, east)]
     latitudes = [round(degrees(atan(sinh(y / EARTH_RADIUS))), 7) for y in (south, north)]
-    return Quicklook(_webp(_bled(np.moveaxis(warped, 0, -1))), ((latitudes[0], longitudes[0]), (latitudes[1], longitudes[1])))
+    return Quicklook(
+        _webp(_bled(np.moveaxis(warped, 0, -1))), ((latitudes[0], longitudes[0]), (latitudes[1], longitudes[1]))
+    )
 
 
 def sharper(truecolour: Path, gsd: float) -> Quicklook:
@@ -109,12 +127,15 @@ def sharper(truecolour: Path, gsd: float) -> Quicklook:
 
 
 def affordable_gsd(metres: Sequence[float], budget: int) -> float | None:
-    """The finest of 10, 20 and 40 m whose pictures should fit into `budget` bytes; `metres` are the scenes' square metres."""
+    """The finest of 10, 20 and 40 m whose pictures should fit into `budget` bytes.
+
+    `metres` are the scenes' square metres.
+    """
     return next((gsd for gsd in (10.0, 20.0, 40.0) if sum(metres) / gsd**2 * BYTES_A_PIXEL <= budget), None)
 
 
 def _bled(rgba: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The picture with the nearest valid colour under its clear pixels, else lossy coding smears their black into the rim."""
+    """The picture with the nearest valid colour under its clear pixels; lossy coding smears black into the rim."""
     clear = rgba[..., 3] == 0
     if not clear.any() or clear.all():
         return rgba
@@ -125,7 +146,7 @@ def _bled(rgba: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 
 def within_budget(pictures: list[Quicklook], budget: int) -> list[Quicklook]:
-    """The same pictures, halved in width and height together until they fit into `budget` bytes or are 64 pixels small."""
+    """The same pictures, halved together until they fit into `budget` bytes or are 64 pixels small."""
     fitted = list(pictures)
     while sum(len(picture.webp) for picture in fitted) > budget:
         smaller = [Quicklook(_halved(picture.webp), picture.bounds) for picture in fitted]
@@ -140,7 +161,12 @@ def _halved(webp: bytes) -> bytes:
         if min(image.size) <= 64:
             return webp
         # Premultiplied alpha ("RGBa") keeps the colour of clear pixels out of the rim.
-        small = image.convert("RGBA").convert("RGBa").resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.BOX).convert("RGBA")
+        small = (
+            image.convert("RGBA")
+            .convert("RGBa")
+            .resize((max(1, image.width // 2), max(1, image.height // 2)), Image.Resampling.BOX)
+            .convert("RGBA")
+        )
     return _webp(_bled(np.asarray(small)))
 
 

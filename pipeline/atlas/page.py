@@ -33,9 +33,29 @@ log = logging.getLogger(__name__)
 
 # In the order in which they run: each file adds to the global `Atlas`.
 SCRIPTS = (
-    "projection", "grid", "data", "canvas", "dom", "chips", "tile", "sankey", "change", "classes", "confidence", "places", "background", "about", "labelling",
-    "timeline", "swipe", "outlines", "permalink", "exporting", "keyboard", "page",
-)  # fmt: skip
+    "projection",
+    "grid",
+    "data",
+    "canvas",
+    "dom",
+    "chips",
+    "tile",
+    "sankey",
+    "change",
+    "classes",
+    "confidence",
+    "places",
+    "background",
+    "about",
+    "labelling",
+    "timeline",
+    "swipe",
+    "outlines",
+    "permalink",
+    "exporting",
+    "keyboard",
+    "page",
+)
 MIN_CONTRAST = 4.5
 # Planes nearer than about 50 km are one place.
 NEAR_DEGREES = 0.5
@@ -85,7 +105,10 @@ class _Inline(Element):
 
 
 class LandCoverAtlas(MacroElement):
-    """The atlas as a folium element: adds scripts to the figure's head, data to its body, and one call to its script."""
+    """The atlas as a folium element.
+
+    Adds scripts to the figure's head, data to its body, and one call to its script.
+    """
 
     _template = Template("""{% macro script(this, kwargs) %}
         Atlas.start({{ this._parent.get_name() }}, {{ this.meta | tojson }});
@@ -122,11 +145,18 @@ def render_atlas(collected: AtlasInput, legend: Legend, out: Path, options: Atla
     """
     options = options or AtlasOptions()
     if legend.labels != collected.labels:
-        raise OutputError(f"{out}: the legend {legend.name!r} does not name the tables' classes; use the card of the model that made them")
+        raise OutputError(
+            f"{out}: the legend {legend.name!r} does not name the tables' classes; use the card of the model that "
+            f"made them"
+        )
     if len(legend.classes) > MAX_CLASSES:
         raise OutputError(f"{out}: the page holds at most {MAX_CLASSES} classes, the legend has {len(legend.classes)}")
     payload = build_payload(collected.scenes, collected.changes)
-    texts = {"atlas-core": payload.core(), "atlas-details": payload.details(), "atlas-outlines": _static("outlines.json").strip()}
+    texts = {
+        "atlas-core": payload.core(),
+        "atlas-details": payload.details(),
+        "atlas-outlines": _static("outlines.json").strip(),
+    }
     meta = _meta(collected, legend, payload, options, texts)
     html = _compose(meta, texts)
     with whole_file(out, "free space or choose another --maps folder") as part:
@@ -138,7 +168,15 @@ def render_atlas(collected: AtlasInput, legend: Legend, out: Path, options: Atla
 
 
 def _compose(meta: Mapping[str, Any], texts: Mapping[str, str]) -> str:
-    m = folium.Map(tiles=None, control_scale=False, font_size="12px", min_zoom=3, max_zoom=16, zoom_snap=0.25, wheel_px_per_zoom_level=90)
+    m = folium.Map(
+        tiles=None,
+        control_scale=False,
+        font_size="12px",
+        min_zoom=3,
+        max_zoom=16,
+        zoom_snap=0.25,
+        wheel_px_per_zoom_level=90,
+    )
     m.default_js, m.default_css = [], []
     figure: Any = m.get_root()
     # folium draws ids at random; fixed ones make equal inputs give equal pages.
@@ -146,7 +184,10 @@ def _compose(meta: Mapping[str, Any], texts: Mapping[str, str]) -> str:
     figure.title = _escaped(str(meta["title"]))
     images = " ".join(dict.fromkeys(entry["host"] for entry in meta["basemaps"]))
     # The policy is about the network; inline scripts run anyway, and browser drivers poll a page with eval.
-    policy = f"default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob: {images}"
+    policy = (
+        f"default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src "
+        f"data: blob: {images}"
+    )
     policy += "; base-uri 'none'; form-action 'none'"
     figure.header.add_child(Element(f'<meta http-equiv="Content-Security-Policy" content="{policy}">'), name="policy")
     m.fit_bounds(meta["bounds"])
@@ -161,25 +202,46 @@ def _escaped(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: AtlasOptions, texts: dict[str, str]) -> dict[str, Any]:
+def _meta(
+    collected: AtlasInput, legend: Legend, payload: Payload, options: AtlasOptions, texts: dict[str, str]
+) -> dict[str, Any]:
     meta = payload.describe()
     for plane, described in zip(payload.planes, meta["planes"], strict=True):
         described["bounds"] = _plane_bounds(plane.epsg, plane.describe())
     bounds = [plane["bounds"] for plane in meta["planes"]]
     tiles = _places_seen(payload)
     dates = [day.isoformat() for day in payload.dates]
-    when = _day(payload.dates[0]) if len(dates) == 1 else f"{len(dates)} dates from {_day(payload.dates[0])} to {_day(payload.dates[-1])}"
+    when = (
+        _day(payload.dates[0])
+        if len(dates) == 1
+        else f"{len(dates)} dates from {_day(payload.dates[0])} to {_day(payload.dates[-1])}"
+    )
     meta |= {
         "tile": TileGrid(payload.planes[0].epsg).edge,
         "title": options.title or _title(collected),
         "subtitle": f"Sentinel-2, {when} · {tiles:_} tiles of 640\u00a0m".replace("_", "\u202f"),
-        "bounds": [[min(b[0][0] for b in bounds), min(b[0][1] for b in bounds)], [max(b[1][0] for b in bounds), max(b[1][1] for b in bounds)]],
+        "bounds": [
+            [min(b[0][0] for b in bounds), min(b[0][1] for b in bounds)],
+            [max(b[1][0] for b in bounds), max(b[1][1] for b in bounds)],
+        ],
         "classes": [
-            {"label": c.label, "title": c.title, "short": c.short, "letters": c.letters, "colour": c.colour, "ink": _ink(c)} for c in legend.classes
+            {
+                "label": c.label,
+                "title": c.title,
+                "short": c.short,
+                "letters": c.letters,
+                "colour": c.colour,
+                "ink": _ink(c),
+            }
+            for c in legend.classes
         ],
         "scenes": [_scene(scene, legend) for scene in collected.scenes],
-        "refusals": [{"id": refusal.id, "error": refusal.error, "reason": refusal.reason} for refusal in collected.refusals],
-        "software": next((str(scene.metadata["software"]) for scene in collected.scenes if "software" in scene.metadata), None),
+        "refusals": [
+            {"id": refusal.id, "error": refusal.error, "reason": refusal.reason} for refusal in collected.refusals
+        ],
+        "software": next(
+            (str(scene.metadata["software"]) for scene in collected.scenes if "software" in scene.metadata), None
+        ),
         "assessment": json.loads(json.dumps(collected.assessment)) if collected.assessment else None,
         "model": json.loads(json.dumps(collected.model, default=str)),
         "mode": options.mode if len(dates) > 1 else "map",
@@ -190,7 +252,10 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
     }
     # Both spend their time in decoders and encoders, which work side by side.
     with ThreadPoolExecutor(2, thread_name_prefix="pictures") as pool:
-        pictures = {name: pool.submit(work, collected.scenes, payload, options) for name, work in (("quicklooks", _quicklooks), ("chips", _chips))}
+        pictures = {
+            name: pool.submit(work, collected.scenes, payload, options)
+            for name, work in (("quicklooks", _quicklooks), ("chips", _chips))
+        }
     for name, found in pictures.items():
         meta[name], more = found.result()
         texts.update(more)
@@ -212,7 +277,9 @@ def _places_seen(payload: Payload) -> int:
 def _plane_bounds(epsg: int, plane: Mapping[str, Any]) -> list[list[float]]:
     edge = TileGrid(epsg).edge
     right, bottom = plane["ulx"] + plane["cols"] * edge, plane["uly"] - plane["rows"] * edge
-    west, south, east, north = Transformer.from_crs(epsg, 4326, always_xy=True).transform_bounds(plane["ulx"], bottom, right, plane["uly"])
+    west, south, east, north = Transformer.from_crs(epsg, 4326, always_xy=True).transform_bounds(
+        plane["ulx"], bottom, right, plane["uly"]
+    )
     if west > east:  # across longitude 180: count on from the zone's own side, as the page does
         west, east = (west - 360.0, east) if epsg % 100 <= 30 else (west, east + 360.0)
     return [[round(south, 6), round(west, 6)], [round(north, 6), round(east, 6)]]
@@ -260,9 +327,13 @@ def _scene(scene: SceneTiles, legend: Legend) -> dict[str, Any]:
     }
 
 
-def _quicklooks(scenes: tuple[SceneTiles, ...], payload: Payload, options: AtlasOptions) -> tuple[list[dict[str, Any]], dict[str, str]]:
+def _quicklooks(
+    scenes: tuple[SceneTiles, ...], payload: Payload, options: AtlasOptions
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
     shown = [scene for scene in scenes if scene.quicklook is not None]
-    gsd = affordable_gsd([scene.codes.size * TileGrid(scene.epsg).edge ** 2 for scene in shown], options.quicklook_budget)
+    gsd = affordable_gsd(
+        [scene.codes.size * TileGrid(scene.epsg).edge ** 2 for scene in shown], options.quicklook_budget
+    )
     pictures = [sharper(scene.truecolour, gsd) if scene.truecolour and gsd else scene.quicklook for scene in shown]
     fitted = within_budget([picture for picture in pictures if picture is not None], options.quicklook_budget)
     described, texts = [], {}
@@ -273,11 +344,18 @@ def _quicklooks(scenes: tuple[SceneTiles, ...], payload: Payload, options: Atlas
     return described, texts
 
 
-def _chips(scenes: tuple[SceneTiles, ...], payload: Payload, options: AtlasOptions) -> tuple[dict[str, Any], dict[str, str]]:
+def _chips(
+    scenes: tuple[SceneTiles, ...], payload: Payload, options: AtlasOptions
+) -> tuple[dict[str, Any], dict[str, str]]:
     sheets = chip_sheets(payload, scenes, options.chips, options.chip_budget)
     texts = {"atlas-chips": sheets.packed_keys()}
     elements = [f"atlas-chips-{number}" for number in range(len(sheets.sheets))]
-    texts.update({element: base64.b64encode(sheet).decode("ascii") for element, sheet in zip(elements, sheets.sheets, strict=True)})
+    texts.update(
+        {
+            element: base64.b64encode(sheet).decode("ascii")
+            for element, sheet in zip(elements, sheets.sheets, strict=True)
+        }
+    )
     return sheets.describe(elements), texts
 
 
@@ -294,7 +372,10 @@ def _places(scenes: tuple[SceneTiles, ...], payload: Payload, bounds: list[list[
         described.append(
             {
                 "name": _place_name(members),
-                "bounds": [[min(b[0][0] for b in boxes), min(b[0][1] for b in boxes)], [max(b[1][0] for b in boxes), max(b[1][1] for b in boxes)]],
+                "bounds": [
+                    [min(b[0][0] for b in boxes), min(b[0][1] for b in boxes)],
+                    [max(b[1][0] for b in boxes), max(b[1][1] for b in boxes)],
+                ],
                 "dates": sorted({payload.dates.index(scene.day) for scene in members}),
             }
         )
@@ -307,7 +388,13 @@ def _near(a: list[list[float]], b: list[list[float]]) -> bool:
 
 def _granules(scenes: Iterable[SceneTiles]) -> list[str]:
     """MGRS names in the scenes' ids."""
-    return sorted({match.group(1) for scene in scenes if (match := re.search(r"(?<![A-Z0-9])(T\d{2}[A-Z]{3})(?![A-Z0-9])", scene.id))})
+    return sorted(
+        {
+            match.group(1)
+            for scene in scenes
+            if (match := re.search(r"(?<![A-Z0-9])(T\d{2}[A-Z]{3})(?![A-Z0-9])", scene.id))
+        }
+    )
 
 
 def _place_name(scenes: list[SceneTiles]) -> str:

@@ -51,7 +51,13 @@ class Plane:
     def describe(self) -> dict[str, Any]:
         """The plane as the page reads it: `ulx`, `uly` in metres."""
         edge = TileGrid(self.epsg).edge
-        return {"epsg": self.epsg, "ulx": self.first_col * edge, "uly": (self.top_row + 1) * edge, "rows": self.rows, "cols": self.cols}
+        return {
+            "epsg": self.epsg,
+            "ulx": self.first_col * edge,
+            "uly": (self.top_row + 1) * edge,
+            "rows": self.rows,
+            "cols": self.cols,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,10 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Evidence of change between two dates on one plane: percent, state (255 unknown), percents of the two kinds of evidence."""
+    """Evidence of change between two dates on one plane.
+
+    Percent, state (255 unknown), percents of the two kinds of evidence.
+    """
 
     before: int
     after: int
@@ -107,7 +116,10 @@ class Payload:
         return _packed([layer.classes for layer in self.layers] + [layer.confidence for layer in self.layers])
 
     def details(self) -> str:
-        """What only the tile card and the changes need: runner-up, its percent, valid, cloud; owners where scenes share a layer; pairs."""
+        """What only the tile card and the changes need: runner-up, its percent, valid, cloud.
+
+        Owners where scenes share a layer; pairs.
+        """
         parts: list[Bytes] = []
         for name in ("runner_up", "runner_up_confidence", "valid", "cloud"):
             parts += [getattr(layer, name) for layer in self.layers]
@@ -122,9 +134,17 @@ class Payload:
             "version": FORMAT_VERSION,
             "dates": [day.isoformat() for day in self.dates],
             "planes": [plane.describe() for plane in self.planes],
-            "layers": [{"date": layer.date, "plane": layer.plane, "scenes": list(layer.scenes)} for layer in self.layers],
+            "layers": [
+                {"date": layer.date, "plane": layer.plane, "scenes": list(layer.scenes)} for layer in self.layers
+            ],
             "pairs": [
-                {"before": pair.before, "after": pair.after, "plane": pair.plane, "vector": pair.vector is not None, "label": pair.label is not None}
+                {
+                    "before": pair.before,
+                    "after": pair.after,
+                    "plane": pair.plane,
+                    "vector": pair.vector is not None,
+                    "label": pair.label is not None,
+                }
                 for pair in self.pairs
             ],
         }
@@ -143,7 +163,11 @@ def build_payload(scenes: Sequence[SceneTiles], changes: Sequence[TileChanges]) 
     """
     dates = tuple(sorted({scene.day for scene in scenes}))
     planes = find_planes(scenes)
-    overlaps = [_overlap(planes[a], planes[b], a, b) for a, b in combinations(range(len(planes)), 2) if planes[a].epsg != planes[b].epsg]
+    overlaps = [
+        _overlap(planes[a], planes[b], a, b)
+        for a, b in combinations(range(len(planes)), 2)
+        if planes[a].epsg != planes[b].epsg
+    ]
     layers: list[Layer] = []
     for at, day in enumerate(dates):
         found: dict[int, Layer] = {}
@@ -153,13 +177,23 @@ def build_payload(scenes: Sequence[SceneTiles], changes: Sequence[TileChanges]) 
                 found[number] = _merged(at, number, plane, members, scenes)
         _mark_shared(found, [overlap for overlap in overlaps if overlap is not None])
         layers += found.values()
-    pairs = [pair for change in changes for number, plane in enumerate(planes) if (pair := _pair(change, number, plane, dates)) is not None]
+    pairs = [
+        pair
+        for change in changes
+        for number, plane in enumerate(planes)
+        if (pair := _pair(change, number, plane, dates)) is not None
+    ]
     return Payload(dates, planes, tuple(layers), tuple(pairs))
 
 
 def find_planes(scenes: Sequence[SceneTiles]) -> tuple[Plane, ...]:
     """The fewest rectangles, apart from each other within a zone, that hold all scenes."""
-    boxes = sorted({(s.epsg, s.first_col, s.top_row - s.codes.shape[0] + 1, s.first_col + s.codes.shape[1], s.top_row + 1) for s in scenes})
+    boxes = sorted(
+        {
+            (s.epsg, s.first_col, s.top_row - s.codes.shape[0] + 1, s.first_col + s.codes.shape[1], s.top_row + 1)
+            for s in scenes
+        }
+    )
     merged = True
     while merged:
         merged = False
@@ -174,13 +208,17 @@ def find_planes(scenes: Sequence[SceneTiles]) -> tuple[Plane, ...]:
 
 def _merged(at: int, number: int, plane: Plane, members: list[int], scenes: Sequence[SceneTiles]) -> Layer:
     shape = (plane.rows, plane.cols)
-    out = {name: np.zeros(shape, np.uint8) for name in ("confidence", "runner_up_confidence", "valid", "cloud", "scene")}
+    out = {
+        name: np.zeros(shape, np.uint8) for name in ("confidence", "runner_up_confidence", "valid", "cloud", "scene")
+    }
     classes, runner_up = np.full(shape, OUTSIDE_BYTE, np.uint8), np.full(shape, OUTSIDE_BYTE, np.uint8)
     for position, member in enumerate(members):
         scene = scenes[member]
         window = plane.window(scene)
         valid, cloud = out["valid"][window], out["cloud"][window]
-        better = (classes[window] == OUTSIDE_BYTE) | (scene.valid > valid) | ((scene.valid == valid) & (scene.cloud < cloud))
+        better = (
+            (classes[window] == OUTSIDE_BYTE) | (scene.valid > valid) | ((scene.valid == valid) & (scene.cloud < cloud))
+        )
         wins = (scene.codes != OUTSIDE) & better
         classes[window][wins] = class_bytes(scene.codes)[wins]
         runner_up[window][wins] = class_bytes(scene.runner_up)[wins]
@@ -226,7 +264,13 @@ def _overlap(earlier: Plane, later: Plane, a: int, b: int) -> _Overlap | None:
     left, right = earlier.first_col * edge, (earlier.first_col + earlier.cols) * edge
     top, bottom = (earlier.top_row + 1) * edge, (earlier.top_row + 1 - earlier.rows) * edge
     finite = np.isfinite(rim_x) & np.isfinite(rim_y)
-    if not finite.any() or rim_x[finite].min() > right or rim_x[finite].max() < left or rim_y[finite].min() > top or rim_y[finite].max() < bottom:
+    if (
+        not finite.any()
+        or rim_x[finite].min() > right
+        or rim_x[finite].max() < left
+        or rim_y[finite].min() > top
+        or rim_y[finite].max() < bottom
+    ):
         return None
     into_x, into_y = to_earlier.transform(east.ravel(), north.ravel())
     inside = np.isfinite(into_x) & (into_x >= left) & (into_x < right) & (into_y > bottom) & (into_y <= top)

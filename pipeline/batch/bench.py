@@ -1,4 +1,4 @@
-"""Measures the main job beside its floor (decoding alone, inference alone) and the plain way, each side in a fresh process."""
+"""Measures the main job beside its floor (decoding, inference) and the plain way, each in a fresh process."""
 
 import sys
 import tempfile
@@ -45,7 +45,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Medians over the rounds. `agreement` are shares of equal top classes; seconds are those of the clock unless named CPU."""
+    """Medians over the rounds. `agreement` are shares of equal top classes.
+
+    Seconds are those of the clock unless named CPU.
+    """
 
     tiles: int
     cores: int
@@ -73,14 +76,20 @@ class Figures:
         return self.main.cpu / (self.floor * self.cores)
 
 
-def bench(scene: Scene, model: ModelChoice, rounds: int = 1, plain: bool = True, stage: Callable[[str], None] = lambda _: None) -> Figures:
+def bench(
+    scene: Scene, model: ModelChoice, rounds: int = 1, plain: bool = True, stage: Callable[[str], None] = lambda _: None
+) -> Figures:
     """Runs every side `rounds` times, interleaved, each in a process of its own.
 
     Raises:
         PipelineError: the scene or the model cannot be used.
     """
     sides: dict[str, list[Side]] = {}
-    works: dict[str, Callable[[Scene, ModelChoice, float], Side]] = {"decoding alone": _decode, "inference alone": _infer, "main job": _main}
+    works: dict[str, Callable[[Scene, ModelChoice, float], Side]] = {
+        "decoding alone": _decode,
+        "inference alone": _infer,
+        "main job": _main,
+    }
     if plain:
         works["the plain way"] = _plain
     for _ in range(rounds):
@@ -148,7 +157,12 @@ def _decode(scene: Scene, model: ModelChoice, _: float) -> Side:
 def _seen(block: Block, scene: Scene, model: Classifier) -> Block:
     card = model.card
     assets = [scene.assets[band] for band in card.bands]
-    return replace(block, pixels=encode(block.pixels, assets, card.stretch, scene.level) if card.units == "code" else reflectance(block.pixels, assets))
+    return replace(
+        block,
+        pixels=encode(block.pixels, assets, card.stretch, scene.level)
+        if card.units == "code"
+        else reflectance(block.pixels, assets),
+    )
 
 
 def _infer(scene: Scene, model: ModelChoice, _: float) -> Side:
@@ -214,7 +228,11 @@ def _plain(scene: Scene, model: ModelChoice, _: float) -> Side:
             bottom = max(top - 16, rows.start)
             bounds = (columns.start * grid.edge, bottom * grid.edge, columns.stop * grid.edge, top * grid.edge)
             pixels, valid = reader.read(bounds, card.bands)
-            seen = encode(pixels, assets, card.stretch, scene.level) if card.units == "code" else reflectance(pixels, assets)
+            seen = (
+                encode(pixels, assets, card.stretch, scene.level)
+                if card.units == "code"
+                else reflectance(pixels, assets)
+            )
             kept.append(patches(Block(TileIndex(columns.start, top - 1), seen, valid)))
     probabilities = loaded.predict(np.concatenate([part.pixels for part in kept]), batch_size=64, verbose=0)
     codes = np.asarray(probabilities).argmax(axis=1)

@@ -30,7 +30,9 @@ _log = logging.getLogger(__name__)
 
 
 def write_changes(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], None]) -> Path | None:
-    """Writes `changes.parquet` for all scenes of a run whose date is known; None, and no file, where no place was seen twice.
+    """Writes `changes.parquet` for all scenes of a run whose date is known.
+
+    None, and no file, where no place was seen twice.
 
     Raises:
         TileTableError: a scene's table is damaged.
@@ -39,7 +41,9 @@ def write_changes(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], 
     path = folder / CHANGES
     dated = [scene for scene in scenes if scene.dated]
     if 0 < len(scenes) - len(dated) < len(scenes):
-        _log.warning("%s: date unknown, not compared with others", ", ".join(scene.id for scene in scenes if not scene.dated))
+        _log.warning(
+            "%s: date unknown, not compared with others", ", ".join(scene.id for scene in scenes if not scene.dated)
+        )
     tables = [read_table(folder / scene.id / outputs.TABLE) for scene in dated]
     pairs = scene_pairs(tables) if len(tables) > 1 else pd.DataFrame()
     if pairs.empty:
@@ -59,7 +63,9 @@ def write_changes(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], 
 
 
 def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:
-    """What the pixels of two scenes say, from an earlier run where neither has changed; None where they cannot be compared.
+    """What the pixels of two scenes say, from an earlier run where neither has changed.
+
+    None where they cannot be compared.
 
     Raises:
         OutputError: the evidence cannot be kept.
@@ -71,7 +77,9 @@ def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:
     try:
         found = evidence(inspect_pixels(before), inspect_pixels(after), TileGrid(before.epsg))
     except PipelineError as error:
-        _log.warning("%s and %s: compared by their classes alone, the pixels cannot be read: %s", before.id, after.id, error)
+        _log.warning(
+            "%s and %s: compared by their classes alone, the pixels cannot be read: %s", before.id, after.id, error
+        )
         return None
     give_memory_back()
     with whole_file(path, "free space or choose another --tiles folder") as part:

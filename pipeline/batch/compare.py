@@ -35,7 +35,9 @@ class Comparison:
 
 
 def results_of(name: str, tiles: Path) -> list[Path]:
-    """The scene folders that a name means: the folder of a scene, a run or tiles of one model, or a scene or model below `tiles`.
+    """The scene folders that a name means.
+
+    The folder of a scene, a run or tiles of one model, or a scene or model below `tiles`.
 
     Raises:
         TileTableError: there is no such result.
@@ -51,10 +53,15 @@ def results_of(name: str, tiles: Path) -> list[Path]:
         if (place / RUN_REPORT).is_file() and (found := scene_folders(place)):
             return found
     known = ", ".join(sorted(path.parent.name for path in tiles.glob(f"*/*/{outputs.TABLE}")))
-    raise TileTableError(f"{name}: neither a run nor a scene with results; name a folder of results or one of {tiles} ({known or 'none is there'})")
+    raise TileTableError(
+        f"{name}: neither a run nor a scene with results; name a folder of results or one of {tiles} "
+        f"({known or 'none is there'})"
+    )
 
 
-def compare(before: Sequence[Path], after: Sequence[Path], out: Path, legend: Legend, options: ChangeOptions = ChangeOptions()) -> Comparison:
+def compare(
+    before: Sequence[Path], after: Sequence[Path], out: Path, legend: Legend, options: ChangeOptions = ChangeOptions()
+) -> Comparison:
     """Writes `changes.parquet`, `from-to.csv` and a page that opens on Change into `out`.
 
     What the pixels say is taken from the run that saw both scenes; without such a run the classes alone decide.
@@ -73,12 +80,18 @@ def compare(before: Sequence[Path], after: Sequence[Path], out: Path, legend: Le
     first, second = found["before"].astype(str), found["after"].astype(str)
     found = found[(first.isin(one) & second.isin(other)) | (first.isin(other) & second.isin(one))]
     if found.empty:
-        raise TileTableError(f"{before[0].name} and {after[0].name}: no tile carries an answer in both; compare scenes of one place")
+        raise TileTableError(
+            f"{before[0].name} and {after[0].name}: no tile carries an answer in both; compare scenes of one place"
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out}: cannot be made ({error.strerror}); choose another --out folder") from error
-    write_table(found.reset_index(drop=True), out / CHANGES, {"software": f"landcover-atlas {__version__}", "scenes": sorted(levels)})
+    write_table(
+        found.reset_index(drop=True),
+        out / CHANGES,
+        {"software": f"landcover-atlas {__version__}", "scenes": sorted(levels)},
+    )
     write_text(out / MATRIX, from_to(found).to_csv())
     page = render_atlas(_seen(folders, out / CHANGES), legend, out / PAGE, AtlasOptions(mode="change"))
     return Comparison(out / CHANGES, out / MATRIX, page, totals(found))
@@ -94,7 +107,9 @@ def _kept_evidence(folders: Sequence[Path]) -> dict[tuple[str, str], pd.DataFram
             try:
                 kept[before, after] = pd.read_parquet(path)
             except (OSError, ValueError):
-                _log.warning("%s: what was measured between these scenes is damaged; run the pipeline on them again", path)
+                _log.warning(
+                    "%s: what was measured between these scenes is damaged; run the pipeline on them again", path
+                )
     return kept
 
 
@@ -104,4 +119,6 @@ def _seen(folders: Sequence[Path], table: Path) -> AtlasInput:
     names = {folder.name for folder in folders}
     scenes = {scene.id: scene for run in runs for scene in run.scenes if scene.id in names}
     ordered = tuple(sorted(scenes.values(), key=lambda scene: (scene.day, scene.id)))
-    return replace(runs[0], scenes=ordered, refusals=(), changes=read_changes(table, {scene.id: scene.day for scene in ordered}))
+    return replace(
+        runs[0], scenes=ordered, refusals=(), changes=read_changes(table, {scene.id: scene.day for scene in ordered})
+    )

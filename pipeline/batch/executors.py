@@ -49,7 +49,10 @@ class Serial:
 
 
 def _lost(task: SceneTask) -> SceneRecord:
-    reason = f"the worker process died while it worked on {task.scene.id} (killed, or out of memory); run again with fewer --workers"
+    reason = (
+        f"the worker process died while it worked on {task.scene.id} (killed, or out of memory); run again with "
+        f"fewer --workers"
+    )
     return replace(describe(task.scene), status="refused", error="CorruptScene", reason=reason)
 
 
@@ -115,7 +118,10 @@ def _alone(work: Work, task: SceneTask) -> SceneRecord:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Scenes on an existing Dask cluster; workers need the same inputs, models and outputs folder under the same paths."""
+    """Scenes on an existing Dask cluster.
+
+    Workers need the same inputs, models and outputs folder under the same paths.
+    """
 
     address: str
     work: Work = process
@@ -123,8 +129,8 @@ class Cluster:
     def run(self, tasks: Sequence[SceneTask]) -> Iterator[SceneRecord]:
         """One record per task, as they finish; a lost worker's scenes run again elsewhere.
 
-        A scheduler blames all that a dying worker held. After several losses such scenes therefore run once more, one by one, and the one
-        that kills workers alone is refused.
+        A scheduler blames all that a dying worker held. After several losses such scenes therefore run once more, one
+        by one, and the one that kills workers alone is refused.
 
         Raises:
             OutputError: no scheduler answers, or no worker is left.
@@ -134,7 +140,9 @@ class Cluster:
         try:
             client = Client(self.address, set_as_default=False, timeout=_PATIENCE)  # type: ignore[no-untyped-call]  # dask ships no types
         except (OSError, ValueError) as error:
-            raise OutputError(f"{self.address}: no Dask scheduler answers there ({error}); start one with: dask scheduler") from error
+            raise OutputError(
+                f"{self.address}: no Dask scheduler answers there ({error}); start one with: dask scheduler"
+            ) from error
         with client:
             _log.info("Dask dashboard: %s", client.dashboard_link)
             suspects = []
@@ -161,7 +169,10 @@ class Cluster:
             if waiting.has_ready():
                 future = next(waiting)
                 if future.cancelled():
-                    raise OutputError(f"{self.address}: the Dask scheduler is gone; start it and run the same command again, finished scenes are kept")
+                    raise OutputError(
+                        f"{self.address}: the Dask scheduler is gone; start it and run the same command again, "
+                        f"finished scenes are kept"
+                    )
                 yield future
                 continue
             time.sleep(_LOOK)
@@ -169,7 +180,9 @@ class Cluster:
                 lonely = time.monotonic()
             elif time.monotonic() - lonely > _LONELY:
                 why = "no worker has been there for minutes; start some with: dask worker"
-                raise OutputError(f"{self.address}: {why} {self.address}, and run the same command again, finished scenes are kept")
+                raise OutputError(
+                    f"{self.address}: {why} {self.address}, and run the same command again, finished scenes are kept"
+                )
 
     def _submit(self, client: Any, task: SceneTask) -> Any:  # noqa: ANN401 - dask ships no types
         return client.submit(_alone, self.work, task, key=f"{task.scene.id}-{uuid4()}")

@@ -12,7 +12,9 @@ from pipeline.tiles import read_table
 
 
 def export_tables(folder: Path, out: Path, driver: str | None, scene: str | None = None) -> int:
-    """Writes all tiles of a model's folder (or of one scene) in longitude and latitude; None as driver means CSV with WKT.
+    """Writes all tiles of a model's folder (or of one scene) in longitude and latitude.
+
+    None as driver means CSV with WKT.
 
     Returns the number of tiles.
 
@@ -22,7 +24,10 @@ def export_tables(folder: Path, out: Path, driver: str | None, scene: str | None
     """
     chosen = [path for path in scene_folders(folder) if scene in (None, path.name)]
     if not chosen:
-        raise TileTableError(f"{folder}: holds no finished scene{f' named {scene}' if scene else ''}; look with: python -m pipeline scenes")
+        raise TileTableError(
+            f"{folder}: holds no finished scene{f' named {scene}' if scene else ''}; look with: python -m "
+            f"pipeline scenes"
+        )
     tables = [read_table(path / "tiles.parquet").to_crs(4326) for path in chosen]
     joined = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=4326)
     for name in ("scene", "label"):

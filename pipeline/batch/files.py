@@ -58,13 +58,18 @@ def staged_folder(final: Path) -> Iterator[Path]:
         staging.replace(final)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise OutputError(f"{final}: cannot be written ({error.strerror or error}); free space or choose another --tiles folder") from error
+        raise OutputError(
+            f"{final}: cannot be written ({error.strerror or error}); free space or choose another --tiles folder"
+        ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
 def sweep(folder: Path) -> None:
-    """Repairs what a killed run left in `folder`: unfinished work goes, a folder set aside during its replacement returns."""
+    """Repairs what a killed run left in `folder`.
+
+    Unfinished work goes, a folder set aside during its replacement returns.
+    """
     for path in folder.glob(f"{_OLD}*"):
         final = path.with_name(path.name.removeprefix(_OLD))
         if not final.exists():

@@ -29,7 +29,14 @@ from pipeline.scenes.radiometry import Stretch
 from pipeline.scenes.scene import Scene
 from pipeline.tiling import cut
 
-TABLE, LANDCOVER, ITEM, QUICKLOOK, TRUE_COLOUR, CHIPS = "tiles.parquet", "landcover.tif", "scene.json", "quicklook.webp", "truecolour.tif", "chips"
+TABLE, LANDCOVER, ITEM, QUICKLOOK, TRUE_COLOUR, CHIPS = (
+    "tiles.parquet",
+    "landcover.tif",
+    "scene.json",
+    "quicklook.webp",
+    "truecolour.tif",
+    "chips",
+)
 _NO_CLASS = 255
 # Pixels of the quicklook a side of a tile: 80 m a pixel.
 _QUICKLOOK_PIXELS = 8
@@ -167,7 +174,14 @@ class Pictures:
             if share == 0:
                 continue
             tile = TileIndex(int(index[0]), int(index[1]))
-            profile = {"driver": "GTiff", "dtype": chip.dtype, "count": len(chip), "width": size, "height": size, "compress": "deflate"}
+            profile = {
+                "driver": "GTiff",
+                "dtype": chip.dtype,
+                "count": len(chip),
+                "width": size,
+                "height": size,
+                "compress": "deflate",
+            }
             place = {"crs": self._grid.crs.to_wkt(), "transform": self._grid.transform(tile)}
             with rasterio.open(folder / f"{self._grid.tile_id(tile)}.tif", "w", **profile, **place) as target:
                 target.write(chip)
@@ -189,7 +203,10 @@ def write_item(
     picture_bounds: tuple[tuple[float, float], tuple[float, float]],
     provenance: Mapping[str, Any],
 ) -> None:
-    """The STAC Item of one scene's results: what they are, from what, by which model; no time of writing, so that reruns agree."""
+    """The STAC Item of one scene's results: what they are, from what, by which model.
+
+    No time of writing, so that reruns agree.
+    """
     import pystac
     from pystac.extensions.classification import Classification, ClassificationExtension
     from pystac.extensions.projection import ProjectionExtension
@@ -204,7 +221,8 @@ def write_item(
         properties={
             "processing:level": {"L1C": "L1", "L2A": "L2"}.get(scene.level, "L1"),
             "processing:software": {"landcover-atlas": __version__},
-            "processing:lineage": f"Sentinel-2 {scene.level} tiled into {grid.edge:.0f} m tiles and classified by {card.name}",
+            "processing:lineage": f"Sentinel-2 {scene.level} tiled into {grid.edge:.0f} m tiles and classified by "
+            f"{card.name}",
             "constellation": "sentinel-2",
             "atlas:radiometry": asdict(scene.radiometry),
             "atlas:level": str(scene.level),
@@ -219,13 +237,20 @@ def write_item(
         item.properties["platform"] = scene.platform
     projection = ProjectionExtension.ext(item, add_if_missing=True)
     projection.epsg = grid.epsg
-    types = {TABLE: "application/vnd.apache.parquet", LANDCOVER: pystac.MediaType.COG, QUICKLOOK: "image/webp", TRUE_COLOUR: pystac.MediaType.GEOTIFF}
+    types = {
+        TABLE: "application/vnd.apache.parquet",
+        LANDCOVER: pystac.MediaType.COG,
+        QUICKLOOK: "image/webp",
+        TRUE_COLOUR: pystac.MediaType.GEOTIFF,
+    }
     roles = {TABLE: ["data"], LANDCOVER: ["data"], QUICKLOOK: ["overview"], TRUE_COLOUR: ["visual"]}
     for name, media in types.items():
         extra: dict[str, Any] = {"file:checksum": "1220" + digest(folder / name)}
         if name == QUICKLOOK:
             extra |= {"atlas:bounds": picture_bounds, "proj:code": "EPSG:3857"}
-        item.add_asset(name.partition(".")[0], pystac.Asset(f"./{name}", media_type=media, roles=roles[name], extra_fields=extra))
+        item.add_asset(
+            name.partition(".")[0], pystac.Asset(f"./{name}", media_type=media, roles=roles[name], extra_fields=extra)
+        )
     item.stac_extensions.append("https://stac-extensions.github.io/file/v2.1.0/schema.json")
     landcover = item.assets["landcover"]
     classes = [

@@ -15,7 +15,17 @@ from pipeline.batch.files import staged_folder
 from pipeline.errors import OutputError
 from pipeline.files import digest, whole_file
 
-_EXTRAS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "abfss": "adlfs", "az": "adlfs", "sftp": "paramiko", "ssh": "paramiko"}
+_EXTRAS = {
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+    "az": "adlfs",
+    "sftp": "paramiko",
+    "ssh": "paramiko",
+}
 # Addresses that only read, and one that no other process sees.
 _UNFIT = ("http", "https", "data", "memory", "zip", "tar")
 
@@ -44,16 +54,25 @@ class RemoteFolder:
         """The file system and the folder's path in it."""
         scheme = urlsplit(self.url).scheme
         if scheme in _UNFIT:
-            raise OutputError(f"{self}: results cannot be written to a {scheme} address; name a folder or an address such as s3://bucket/prefix")
+            raise OutputError(
+                f"{self}: results cannot be written to a {scheme} address; name a folder or an address such as "
+                f"s3://bucket/prefix"
+            )
         try:
             import fsspec
 
             system, path = fsspec.core.url_to_fs(self.url, use_listings_cache=False)
         except ImportError as error:
             package = _EXTRAS.get(scheme, "fsspec")
-            raise OutputError(f"{self}: addresses of {scheme} need the package {package} on every machine; install it with: pip install {package}") from error
+            raise OutputError(
+                f"{self}: addresses of {scheme} need the package {package} on every machine; install it with: pip "
+                f"install {package}"
+            ) from error
         except ValueError as error:
-            raise OutputError(f"{self}: no address that fsspec knows ({error}); name a folder or an address such as s3://bucket/prefix") from error
+            raise OutputError(
+                f"{self}: no address that fsspec knows ({error}); name a folder or an address such as "
+                f"s3://bucket/prefix"
+            ) from error
         return system, str(path).rstrip("/")
 
     @contextmanager
@@ -64,7 +83,10 @@ class RemoteFolder:
             raise
         except Exception as error:  # each kind of store has exceptions of its own
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise OutputError(f"{self}: cannot be reached or written ({reason}); check the address, the credentials and the space left") from error
+            raise OutputError(
+                f"{self}: cannot be reached or written ({reason}); check the address, the credentials and the "
+                f"space left"
+            ) from error
 
     def check(self) -> None:
         """Writes and removes a tiny file, so that a wrong address ends a run before its work and not after.
@@ -78,7 +100,9 @@ class RemoteFolder:
             system.rm_file(f"{path}/.written")
 
     def put_scene(self, folder: Path) -> None:
-        """Uploads a finished scene's folder under its own name, its Item last; what was there before stops counting first.
+        """Uploads a finished scene's folder under its own name, its Item last.
+
+        What was there before stops counting first.
 
         Raises:
             OutputError: it cannot be written, or is not there afterwards.
@@ -96,10 +120,14 @@ class RemoteFolder:
                 system.makedirs(f"{home}/{name}".rpartition("/")[0], exist_ok=True)
                 system.put_file(str(files[name]), f"{home}/{name}")
             if self._sizes(folder.name) != {name: path.stat().st_size for name, path in files.items()}:
-                raise OutputError(f"{self}/{folder.name}: does not list the files that were written; check the store and run again")
+                raise OutputError(
+                    f"{self}/{folder.name}: does not list the files that were written; check the store and run again"
+                )
 
     def get_scene(self, name: str, into: Path, expected: Mapping[str, str] | None = None) -> bool:
-        """Brings a scene's folder to `into`; whether there was a finished one. Nothing is read where `into` has the `expected` digests.
+        """Brings a scene's folder to `into`.
+
+        Whether there was a finished one. Nothing is read where `into` has the `expected` digests.
 
         Raises:
             OutputError: it cannot be read, or has other bytes than `expected` says.
@@ -118,7 +146,9 @@ class RemoteFolder:
                     system.get_file(f"{root}/{name}/{file}", str(target))
         if expected and not _has(place, expected):
             shutil.rmtree(place, ignore_errors=True)
-            raise OutputError(f"{self}/{name}: reads back other than it was written; is another run writing there? run again")
+            raise OutputError(
+                f"{self}/{name}: reads back other than it was written; is another run writing there? run again"
+            )
         return True
 
     def put(self, path: Path) -> None:
@@ -153,7 +183,11 @@ class RemoteFolder:
         system.invalidate_cache()
         home = f"{root}/{name}/"
         found = system.find(home, detail=True) if system.exists(home) else {}
-        return {path.partition(home)[2]: int(facts["size"]) for path, facts in sorted(found.items()) if path.partition(home)[2]}
+        return {
+            path.partition(home)[2]: int(facts["size"])
+            for path, facts in sorted(found.items())
+            if path.partition(home)[2]
+        }
 
 
 def _has(folder: Path, expected: Mapping[str, str]) -> bool:
@@ -166,4 +200,6 @@ def _has(folder: Path, expected: Mapping[str, str]) -> bool:
 def mirror(url: str, home: Path) -> Path:
     """The folder below `home` that holds this machine's copy of what lies at an address."""
     folder = RemoteFolder(url)
-    return home / f"{Path(urlsplit(url).path).name or urlsplit(url).netloc}-{sha256(str(folder).encode()).hexdigest()[:8]}"
+    return (
+        home / f"{Path(urlsplit(url).path).name or urlsplit(url).netloc}-{sha256(str(folder).encode()).hexdigest()[:8]}"
+    )

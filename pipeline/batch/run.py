@@ -18,7 +18,16 @@ from pipeline.batch.changes import CHANGES, EVIDENCE, write_changes
 from pipeline.batch.executors import Executor, Serial
 from pipeline.batch.files import only_run, sweep
 from pipeline.batch.remote import RemoteFolder
-from pipeline.batch.work import DIGESTS, ModelChoice, SceneRecord, SceneTask, classifier, process, refused, verified_card
+from pipeline.batch.work import (
+    DIGESTS,
+    ModelChoice,
+    SceneRecord,
+    SceneTask,
+    classifier,
+    process,
+    refused,
+    verified_card,
+)
 from pipeline.classify import ClassifiedBlock, ClassifyOptions
 from pipeline.errors import OutputError
 from pipeline.files import digest, write_text
@@ -34,7 +43,9 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Where a run writes and how it classifies; `inputs` is the folder searched for scenes, which outputs must stay out of.
+    """Where a run writes and how it classifies.
+
+    `inputs` is the folder searched for scenes, which outputs must stay out of.
 
     With an address as `results`, workers write there, and `tiles` is a copy from which the page is made.
     """
@@ -53,7 +64,10 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What a run did: a record per scene, where the page is, how long it took; `results` is the address of its tables, if any."""
+    """What a run did: a record per scene, where the page is, how long it took.
+
+    `results` is the address of its tables, if any.
+    """
 
     records: tuple[SceneRecord, ...]
     page: Path | None
@@ -91,7 +105,12 @@ def tiles_in(scene: Scene) -> int:
     return len(columns) * len(rows)
 
 
-def run(found: Iterable[Scene | Refusal], options: RunOptions, executor: Executor | None = None, watcher: Watcher | None = None) -> RunReport:
+def run(
+    found: Iterable[Scene | Refusal],
+    options: RunOptions,
+    executor: Executor | None = None,
+    watcher: Watcher | None = None,
+) -> RunReport:
     """Classifies every scene that is not done yet, compares dates, writes the page and `run.json`.
 
     Raises:
@@ -141,12 +160,16 @@ def run(found: Iterable[Scene | Refusal], options: RunOptions, executor: Executo
         if kept:
             watcher.stage("page")
             page = render_atlas(collect(folder), card.legend, options.maps / PAGE, options.page)
-    return RunReport(tuple(records), page, folder, round(time.monotonic() - started, 2), str(remote) if remote else None)
+    return RunReport(
+        tuple(records), page, folder, round(time.monotonic() - started, 2), str(remote) if remote else None
+    )
 
 
 def _task(scene: Scene, options: RunOptions, folder: Path, remote: RemoteFolder | None) -> SceneTask:
     address = remote.url if remote is not None else None
-    return SceneTask(scene, options.model, folder, options.classify, options.keep_chips, options.smooth, options.force, address)
+    return SceneTask(
+        scene, options.model, folder, options.classify, options.keep_chips, options.smooth, options.force, address
+    )
 
 
 def _watched(watcher: Watcher) -> Callable[[SceneTask], SceneRecord]:
@@ -165,10 +188,16 @@ def _keep_apart(scenes: Sequence[Scene], options: RunOptions) -> None:
     written = RemoteFolder(options.results).local if options.results else None
     for target in (path.resolve() for path in (options.tiles, options.maps, written) if path is not None):
         if options.inputs is not None and options.inputs.is_dir() and target.is_relative_to(options.inputs.resolve()):
-            raise OutputError(f"{target}: the outputs would lie inside the folder of scenes ({options.inputs}); choose another --tiles or --maps folder")
+            raise OutputError(
+                f"{target}: the outputs would lie inside the folder of scenes ({options.inputs}); choose another "
+                f"--tiles or --maps folder"
+            )
         inside = next((path for path in inputs if path.is_relative_to(target)), None)
         if inside is not None:
-            raise OutputError(f"{target}: the outputs would lie among the scenes ({inside.name} is inside); choose another --tiles or --maps folder")
+            raise OutputError(
+                f"{target}: the outputs would lie among the scenes ({inside.name} is inside); choose another --tiles "
+                f"or --maps folder"
+            )
 
 
 def _write_report(folder: Path, records: Sequence[SceneRecord], options: RunOptions) -> None:

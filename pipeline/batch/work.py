@@ -61,7 +61,8 @@ class ModelChoice:
 class SceneTask:
     """Everything a worker needs for one scene; small, so that it travels to processes and clusters.
 
-    Results go into `folder`, or to the address `remote`, where it is given; `folder` is then the client's copy, which workers leave alone.
+    Results go into `folder`, or to the address `remote`, where it is given; `folder` is then the client's copy, which
+    workers leave alone.
     """
 
     scene: Scene = field(repr=False)  # Dask logs tasks that fail, and a scene's addresses may be signed
@@ -122,14 +123,18 @@ def verified_card(choice: ModelChoice) -> ModelCard:
 def fingerprint(task: SceneTask, card: ModelCard, grid: TileGrid) -> str:
     """A digest of all that decides a scene's outputs: input bytes, reading, model, grid, options, schema.
 
-    File times and folder names are left out: a copied scene gives the same answer. A file at an address counts by the mark that its server gives.
+    File times and folder names are left out: a copied scene gives the same answer. A file at an address counts by the
+    mark that its server gives.
     """
     scene = task.scene
     files = sorted(_inputs(scene, card.bands))
     digests = known_digests(files, task.folder / DIGESTS / f"{scene.id}.json")
     facts = {
         "schema": SCHEMA,
-        "files": sorted([(path.name, path.stat().st_size, mark) for path, mark in zip(files, digests, strict=True)] + _marks(scene, card.bands)),
+        "files": sorted(
+            [(path.name, path.stat().st_size, mark) for path, mark in zip(files, digests, strict=True)]
+            + _marks(scene, card.bands)
+        ),
         "reading": _reading(scene),
         "model": [asdict(card), task.model.engine],
         "grid": asdict(grid),
@@ -145,7 +150,10 @@ def _reading(scene: Scene) -> list[Any]:
         scene.level,
         scene.epsg,
         scene.bounds,
-        {band: [base_name(asset.href), asset.index, asset.scale, asset.offset, asset.nodata] for band, asset in sorted(scene.assets.items())},
+        {
+            band: [base_name(asset.href), asset.index, asset.scale, asset.offset, asset.nodata]
+            for band, asset in sorted(scene.assets.items())
+        },
         dict(scene.radiometry.offsets),
         scene.warnings,
         [_reading(overlay) for overlay in scene.overlays],
@@ -156,12 +164,16 @@ def _inputs(scene: Scene, bands: Sequence[str]) -> set[Path]:
     """The files that decide a scene's results: all but those of bands that the model does not read."""
     read = {asset.href for band, asset in scene.assets.items() if band in bands}
     idle = {Path(asset.href) for asset in scene.assets.values() if asset.href not in read}
-    return {path for path in scene.files if path not in idle}.union(*(_inputs(overlay, bands) for overlay in scene.overlays))
+    return {path for path in scene.files if path not in idle}.union(
+        *(_inputs(overlay, bands) for overlay in scene.overlays)
+    )
 
 
 def _addresses(scene: Scene, bands: Sequence[str]) -> set[str]:
     """The files at addresses that decide a scene's results."""
-    read = {asset.href for band, asset in scene.assets.items() if band in bands} | ({scene.quality.href} if scene.quality else set())
+    read = {asset.href for band, asset in scene.assets.items() if band in bands} | (
+        {scene.quality.href} if scene.quality else set()
+    )
     return {href for href in read if is_remote(href)}.union(*(_addresses(overlay, bands) for overlay in scene.overlays))
 
 
@@ -172,7 +184,9 @@ def _marks(scene: Scene, bands: Sequence[str]) -> list[tuple[str, int, str]]:
         try:
             remote = probe(href)
         except RemoteError as error:
-            raise CorruptScene(f"{base_name(href)}: cannot be read at its address ({error}); run again, or download the file") from error
+            raise CorruptScene(
+                f"{base_name(href)}: cannot be read at its address ({error}); run again, or download the file"
+            ) from error
         if remote is None:
             raise CorruptScene(f"{base_name(href)}: its server gives no parts of it any more; download the file")
         found.append((base_name(href), remote.size, remote.mark))
@@ -185,7 +199,9 @@ def finished(folder: Path, expected: str) -> dict[str, str] | None:
         item = json.loads((folder / outputs.ITEM).read_text(encoding="utf-8"))
         if item["properties"]["atlas:fingerprint"] != expected:
             return None
-        stored = {Path(asset["href"]).name: asset["file:checksum"].removeprefix("1220") for asset in item["assets"].values()}
+        stored = {
+            Path(asset["href"]).name: asset["file:checksum"].removeprefix("1220") for asset in item["assets"].values()
+        }
         if any(digest(folder / name) != checksum for name, checksum in stored.items()):
             return None
     except (OSError, ValueError, KeyError):
@@ -221,12 +237,15 @@ def _process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None) ->
     grid = TileGrid(task.scene.epsg)
     final = task.folder / task.scene.id
     try:
-        # The inputs are hashed and compared with their checksums while they are classified; only where results lie already must the digest come first.
+        # The inputs are hashed and compared with their checksums while they are classified; only where results lie
+        # already must the digest come first.
         with ThreadPoolExecutor(2, thread_name_prefix="digest") as aside:
             mark = aside.submit(fingerprint, task, model.card, grid)
             hashes = None if task.force or not final.exists() else finished(final, mark.result())
             if hashes is not None:
-                return replace(_record(task.scene, final, hashes), status="cached", seconds=round(time.monotonic() - started, 2))
+                return replace(
+                    _record(task.scene, final, hashes), status="cached", seconds=round(time.monotonic() - started, 2)
+                )
             whole = aside.submit(check_files, task.scene, model.card.bands)
             scene = inspect_pixels(task.scene, needed=())
             with staged_folder(final) as staging:
@@ -243,10 +262,23 @@ def _process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None) ->
         _log.debug("scene %s refused", task.scene.id, exc_info=error)
         name = type(error).__name__ if isinstance(error, PipelineError) else "CorruptScene"
         reason = str(error) or name
-        return replace(describe(task.scene), status="refused", error=name, reason=reason, seconds=round(time.monotonic() - started, 2))
+        return replace(
+            describe(task.scene),
+            status="refused",
+            error=name,
+            reason=reason,
+            seconds=round(time.monotonic() - started, 2),
+        )
 
 
-def _write(task: SceneTask, model: Classifier, grid: TileGrid, folder: Path, mark: Future[str], watch: Callable[[ClassifiedBlock], Any] | None) -> None:
+def _write(
+    task: SceneTask,
+    model: Classifier,
+    grid: TileGrid,
+    folder: Path,
+    mark: Future[str],
+    watch: Callable[[ClassifiedBlock], Any] | None,
+) -> None:
     scene, card = task.scene, model.card
     with outputs.Pictures(folder, scene, grid, card, task.keep_chips) as pictures:
 
@@ -282,14 +314,20 @@ def _write(task: SceneTask, model: Classifier, grid: TileGrid, folder: Path, mar
         "atlas:fingerprint": mark.result(),
         "atlas:model": card.name,
         "atlas:model_card_sha256": card_digest,
-        "atlas:sources": sorted([path.name for path in _inputs(scene, card.bands)] + [base_name(href) for href in _addresses(scene, card.bands)]),
+        "atlas:sources": sorted(
+            [path.name for path in _inputs(scene, card.bands)]
+            + [base_name(href) for href in _addresses(scene, card.bands)]
+        ),
         "atlas:counts": _counts(table),
     }
     outputs.write_item(folder, scene, grid, card, bounds, provenance)
 
 
 def give_memory_back() -> None:
-    """Returns freed memory to the system: glibc keeps what the reading threads freed, scene after scene; elsewhere nothing happens."""
+    """Returns freed memory to the system: glibc keeps what the reading threads freed, scene after scene.
+
+    Elsewhere nothing happens.
+    """
     with suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -314,10 +352,20 @@ def describe(scene: Scene) -> SceneRecord:
 def _record(scene: Scene, folder: Path, hashes: Mapping[str, str]) -> SceneRecord:
     item = json.loads((folder / outputs.ITEM).read_text(encoding="utf-8"))["properties"]
     counts = item["atlas:counts"]
-    record = replace(describe(scene), counts=counts, hashes=hashes, warnings=tuple(item["atlas:warnings"]), radiometry=item["atlas:radiometry"])
+    record = replace(
+        describe(scene),
+        counts=counts,
+        hashes=hashes,
+        warnings=tuple(item["atlas:warnings"]),
+        radiometry=item["atlas:radiometry"],
+    )
     if set(counts) <= {*STATE_LABELS.values()}:
         seen = ", ".join(f"{count} {label}" for label, count in counts.items()) or "no tile at all"
-        record = replace(record, error="EmptyScene", reason=f"no tile of {scene.id} carries a class ({seen}); choose a clearer or larger scene")
+        record = replace(
+            record,
+            error="EmptyScene",
+            reason=f"no tile of {scene.id} carries a class ({seen}); choose a clearer or larger scene",
+        )
     return record
 
 

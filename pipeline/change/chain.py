@@ -1,4 +1,6 @@
-"""Probabilities of a change of class from class probabilities at two or more dates: a hidden Markov model over a tile's dates.
+"""Probabilities of a change of class from class probabilities at two or more dates.
+
+A hidden Markov model over a tile's dates.
 
 With two dates the forward-backward pass is the joint posterior P(c0, c1 | x0, x1) ~ P(c0, c1) p0(c0) p1(c1), because
 the classifier was trained on equally frequent classes (Rabiner 1989 for the recursions).
@@ -9,7 +11,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
 
-# Tables store four decimals. What a calibrated classifier rounds to 0 is 2e-5 on average in benchmarks/change_simulation.py.
+# Tables store four decimals. What a calibrated classifier rounds to 0 is 2e-5 on average in
+# benchmarks/change_simulation.py.
 _SMALLEST = 2e-5
 
 
@@ -17,7 +20,9 @@ def emissions(probabilities: Array) -> Array:
     """Likelihoods (..., classes) of what was seen given the class; unknown probabilities (NaN) say nothing."""
     seen = np.clip(np.asarray(probabilities, dtype=np.float64), _SMALLEST, None)
     seen /= seen.sum(axis=-1, keepdims=True)
-    return np.asarray(np.where(np.isnan(probabilities).any(axis=-1, keepdims=True), 1.0 / probabilities.shape[-1], seen))
+    return np.asarray(
+        np.where(np.isnan(probabilities).any(axis=-1, keepdims=True), 1.0 / probabilities.shape[-1], seen)
+    )
 
 
 def class_change(likelihoods: Array, count: npt.NDArray[np.int64], rates: Array) -> Array:

@@ -38,7 +38,10 @@ _LEAST = 0.05
 
 
 class PixelEvidence(NamedTuple):
-    """Log likelihood ratios (n,) for a change of part of a tile and for a change of its class; NaN where none is known."""
+    """Log likelihood ratios (n,) for a change of part of a tile and for a change of its class.
+
+    NaN where none is known.
+    """
 
     part: Array
     whole: Array
@@ -51,7 +54,9 @@ def pixel_evidence(measured: pd.DataFrame, seasonal: Array, weights: FusionWeigh
     """
     if "magnitude" not in measured:
         return PixelEvidence(np.full(len(measured), np.nan), np.full(len(measured), np.nan))
-    magnitude, difference, compared = (measured[name].to_numpy(np.float64) for name in ("magnitude", "difference", "compared"))
+    magnitude, difference, compared = (
+        measured[name].to_numpy(np.float64) for name in ("magnitude", "difference", "compared")
+    )
     part = np.clip(weights.intercept + weights.slope * np.log(magnitude + _LEAST), -weights.limit, weights.limit)
     part = np.where(part > 0, part * (1.0 - (1.0 - weights.seasonal) * seasonal), part)
     whole = weights.class_slope * np.log((difference + _LEAST) / weights.class_difference)

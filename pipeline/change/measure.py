@@ -25,11 +25,14 @@ COLUMNS = ("magnitude", "difference", "compared")
 _IS_CLOUD = np.isin(np.arange(256), (3, 8, 9, 10))
 # A tile counts as changed from 5 % of its ground on, so the 95th percentile decides; its class changes with most of it.
 _PART, _MOST = 95.0, 50.0
-# Tile rows that are scored together, and those that are in memory at 10 m at a time: reading ahead in thin strips bounds it.
+# Tile rows that are scored together, and those that are in memory at 10 m at a time: reading ahead in thin strips
+# bounds it.
 _SCORED, _READ = 4, 1
-# Nearly two rows of 1024 px blocks in four bands of both dates: with less, JPEG 2000 blocks are decoded again for every thin strip.
+# Nearly two rows of 1024 px blocks in four bands of both dates: with less, JPEG 2000 blocks are decoded again for every
+# thin strip.
 _JPEG_2000_CACHE = 320 << 20
-# The match is estimated in 3 x 3 windows of 2 x 2 tiles, a tenth of a granule's file blocks, or in all of a small scene.
+# The match is estimated in 3 x 3 windows of 2 x 2 tiles, a tenth of a granule's file blocks, or in all of a small
+# scene.
 _WINDOW, _WINDOWS, _SMALL = 2, 3, 16
 
 
@@ -61,11 +64,15 @@ def evidence(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str] |
     bands = shared_bands(before, after) if bands is None else tuple(bands)
     common = common_bounds(before, after, grid)
     if common is None or not bands or before.epsg != after.epsg:
-        return pd.DataFrame({name: np.empty(0, np.float32) for name in COLUMNS}, index=pd.Index([], name="tile_id", dtype=object))
+        return pd.DataFrame(
+            {name: np.empty(0, np.float32) for name in COLUMNS}, index=pd.Index([], name="tile_id", dtype=object)
+        )
     left, right = replace(before, bounds=common), replace(after, bounds=common)
     with _cache(bands, left, right):
         matched = match_scenes(left, right, grid, bands)
-        parts = [_measure(strip, bands, matched, grid) for strip in _with_surroundings(strips(left, right, grid, bands))]
+        parts = [
+            _measure(strip, bands, matched, grid) for strip in _with_surroundings(strips(left, right, grid, bands))
+        ]
     return pd.concat(parts)
 
 
@@ -103,7 +110,9 @@ def _joined(group: Sequence[Strip]) -> Strip:
     """Strips from north to south as one."""
     if len(group) == 1:
         return group[0]
-    before, after = (np.concatenate(parts, axis=1) for parts in ([strip.before for strip in group], [strip.after for strip in group]))
+    before, after = (
+        np.concatenate(parts, axis=1) for parts in ([strip.before for strip in group], [strip.after for strip in group])
+    )
     return Strip(group[0].origin, before, after, np.concatenate([strip.valid for strip in group]))
 
 
@@ -145,7 +154,11 @@ def _windows(bounds: Bounds, grid: TileGrid) -> list[Bounds]:
         else:
             starts = np.linspace(line.start, line.stop - _WINDOW, 2 * _WINDOWS + 1)[1::2].astype(int)
             places.append([(int(at), int(at) + _WINDOW) for at in starts])
-    return [(west * grid.edge, south * grid.edge, east * grid.edge, north * grid.edge) for south, north in places[1] for west, east in places[0]]
+    return [
+        (west * grid.edge, south * grid.edge, east * grid.edge, north * grid.edge)
+        for south, north in places[1]
+        for west, east in places[0]
+    ]
 
 
 def _with_surroundings(bare: Iterator[Strip]) -> Iterator[tuple[Strip, int, int]]:
@@ -162,10 +175,16 @@ def _with_surroundings(bare: Iterator[Strip]) -> Iterator[tuple[Strip, int, int]
 
 
 def _edge(strip: Strip | None, rows: slice) -> Strip | None:
-    return None if strip is None else Strip(strip.origin, strip.before[:, rows].copy(), strip.after[:, rows].copy(), strip.valid[rows].copy())
+    return (
+        None
+        if strip is None
+        else Strip(strip.origin, strip.before[:, rows].copy(), strip.after[:, rows].copy(), strip.valid[rows].copy())
+    )
 
 
-def _measure(around: tuple[Strip, int, int], bands: Sequence[str], matched: score.Match, grid: TileGrid) -> pd.DataFrame:
+def _measure(
+    around: tuple[Strip, int, int], bands: Sequence[str], matched: score.Match, grid: TileGrid
+) -> pd.DataFrame:
     """The evidence of a strip's tiles."""
     strip, above, below = around
     found = score.differences(strip.before, strip.after, strip.valid, bands, matched)
@@ -173,8 +192,13 @@ def _measure(around: tuple[Strip, int, int], bands: Sequence[str], matched: scor
     size = grid.tile_size // 2
     index = tile_indices(strip.origin, strip.valid[inner].shape, size)
     compared = tile_fraction(strip.valid[inner], size)
-    columns = {"magnitude": _percentile(found.score[inner], size, compared, _PART), "difference": _percentile(found.plain[inner], size, compared, _MOST)}
-    table = pd.DataFrame(columns | {"compared": compared}, index=pd.Index(grid.tile_ids(index.tolist()), name="tile_id"))
+    columns = {
+        "magnitude": _percentile(found.score[inner], size, compared, _PART),
+        "difference": _percentile(found.plain[inner], size, compared, _MOST),
+    }
+    table = pd.DataFrame(
+        columns | {"compared": compared}, index=pd.Index(grid.tile_ids(index.tolist()), name="tile_id")
+    )
     return table[compared > 0]
 
 

@@ -24,7 +24,8 @@ class ChangeOptions:
 
     `prior` is the share of tiles whose class really changes between two dates; `class_share` the share of changed
     tiles (at least 5 % of the ground is different) whose class changes too, so `prior / class_share` of all tiles
-    are expected to change. `confusable`, `unsealing`, `afforestation` and `drying` are rates of transitions relative to an ordinary one.
+    are expected to change. `confusable`, `unsealing`, `afforestation` and `drying` are rates of transitions relative to
+    an ordinary one.
 
     A tile is `changed` when its p_change reaches `min_probability`, the tiles claimed between the same two dates
     hold at most `max_false_share` false ones by expectation, and at least `min_mapping_unit` touching tiles are
@@ -54,7 +55,9 @@ class ChangeOptions:
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is {getattr(self, name)}, it must lie within 0 and 1")
         if not 0.0 < self.prior <= 0.5 * self.class_share:
-            raise ValueError(f"prior is {self.prior}, it must be above 0 and at most half of class_share ({self.class_share})")
+            raise ValueError(
+                f"prior is {self.prior}, it must be above 0 and at most half of class_share ({self.class_share})"
+            )
 
     @property
     def land_prior(self) -> float:

@@ -69,11 +69,16 @@ def match(before: Floats, after: Floats, bands: Sequence[str]) -> Match:
     """The match of dry-land pixels (band, n) of two dates; with few of them it is as good as it can be."""
     names = tuple(band for band in COMPARED if band in bands) or tuple(bands)
     rows = [list(bands).index(band) for band in names]
-    quartiles = [np.percentile(date[rows], [25, 50, 75], axis=1) if date.shape[1] else np.tile([[0.0], [0.1], [0.2]], len(rows)) for date in (before, after)]
+    quartiles = [
+        np.percentile(date[rows], [25, 50, 75], axis=1) if date.shape[1] else np.tile([[0.0], [0.1], [0.2]], len(rows))
+        for date in (before, after)
+    ]
     centre = np.stack([quartile[1] for quartile in quartiles]).astype(np.float32)
     spread = np.stack([(quartile[2] - quartile[0]) / 1.349 for quartile in quartiles]).astype(np.float32)
     spread = np.maximum(spread, _MIN_NOISE)
-    left = (after[rows] - centre[1, :, None]) / spread[1, :, None] * spread[0, :, None] + centre[0, :, None] - before[rows]
+    left = (
+        (after[rows] - centre[1, :, None]) / spread[1, :, None] * spread[0, :, None] + centre[0, :, None] - before[rows]
+    )
     noise = 1.4826 * np.median(np.abs(left), axis=1) if left.shape[1] else spread[0]
     return Match(names, centre, spread, np.maximum(noise, _MIN_NOISE).astype(np.float32))
 
@@ -93,11 +98,17 @@ def differences(before: Floats, after: Floats, valid: Mask, bands: Sequence[str]
     """The differences of two dates' reflectance (band, y, x) on a 20 m grid, in the order of `bands`."""
     land = dry_land(before, after, valid, bands)
     share = np.maximum(uniform_filter(land.astype(np.float32), _SURROUNDINGS), 0.05)
-    plain, local, busy = np.zeros(land.shape, np.float32), np.zeros(land.shape, np.float32), np.zeros((2, *land.shape), np.float32)
+    plain, local, busy = (
+        np.zeros(land.shape, np.float32),
+        np.zeros(land.shape, np.float32),
+        np.zeros((2, *land.shape), np.float32),
+    )
     for at, band in enumerate(matched.bands):
         row = list(bands).index(band)
         earlier = (before[row] - matched.centre[0, at]) / matched.noise[at]
-        later = (after[row] - matched.centre[1, at]) * (matched.spread[0, at] / matched.spread[1, at] / matched.noise[at])
+        later = (after[row] - matched.centre[1, at]) * (
+            matched.spread[0, at] / matched.spread[1, at] / matched.noise[at]
+        )
         change = np.where(land, np.clip(later - earlier, -_LIMIT, _LIMIT), 0.0)
         plain += np.abs(change)
         local += np.abs(change - uniform_filter(change, _SURROUNDINGS) / share)
@@ -115,7 +126,9 @@ def differences(before: Floats, after: Floats, valid: Mask, bands: Sequence[str]
 
 
 def median_of_nine(plane: Floats) -> Floats:
-    """The median (y, x) of every pixel and its eight neighbours, edges repeated; ten times as fast as a general rank filter.
+    """The median (y, x) of every pixel and its eight neighbours, edges repeated.
+
+    Ten times as fast as a general rank filter.
 
     Exact: sort the columns of three, then take the median of the largest low, the middle middle and the smallest high.
     """

@@ -23,7 +23,10 @@ STATES = ("changed", "stable", "undecided")
 
 
 def transitions(
-    before: gpd.GeoDataFrame, after: gpd.GeoDataFrame, evidence: pd.DataFrame | None = None, options: ChangeOptions = DEFAULTS
+    before: gpd.GeoDataFrame,
+    after: gpd.GeoDataFrame,
+    evidence: pd.DataFrame | None = None,
+    options: ChangeOptions = DEFAULTS,
 ) -> gpd.GeoDataFrame:
     """The changes from one tile table to another; `evidence` (by tile_id) is what was measured between their scenes.
 
@@ -74,14 +77,19 @@ def changes(
 
 
 def scene_pairs(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
-    """Which pairs of scenes `changes` will compare: before, after (scene ids) and tiles (how many), most tiles first."""
+    """Which pairs of scenes `changes` will compare.
+
+    Before, after (scene ids) and tiles (how many), most tiles first.
+    """
     looks, _ = _looks(tables, _dates(tables))
     first, second = _pairs(looks)
     scenes = pd.DataFrame({"before": looks["scene"].to_numpy()[first], "after": looks["scene"].to_numpy()[second]})
     return scenes.value_counts().rename("tiles").reset_index()
 
 
-def _compared(looks: pd.DataFrame, labels: list[str], evidence: Evidence, levels: Mapping[str, str], options: ChangeOptions) -> gpd.GeoDataFrame:
+def _compared(
+    looks: pd.DataFrame, labels: list[str], evidence: Evidence, levels: Mapping[str, str], options: ChangeOptions
+) -> gpd.GeoDataFrame:
     """The table of changes of all usable looks."""
     first, second = _pairs(looks)
     left, right = looks.iloc[first], looks.iloc[second]
@@ -99,7 +107,9 @@ def _compared(looks: pd.DataFrame, labels: list[str], evidence: Evidence, levels
     classified = (left["code"].to_numpy() >= 0) & (right["code"].to_numpy() >= 0)
     by_class = np.where(classified, _class_change(looks, labels, options), np.nan)
     fields = [name for name in labels if name.removeprefix("p_") in SEASONAL]
-    seasonal = np.where(classified, left[fields].sum(axis=1).to_numpy(np.float64) * right[fields].sum(axis=1).to_numpy(np.float64), 0.0)
+    seasonal = np.where(
+        classified, left[fields].sum(axis=1).to_numpy(np.float64) * right[fields].sum(axis=1).to_numpy(np.float64), 0.0
+    )
     pixels = pixel_evidence(_measured(table, evidence), seasonal)
     fused = fused_probability(pixels, by_class, options.prior, options.land_prior)
     # Without a look at the pixels only a change of class can be told; without either nothing beyond the prior.
@@ -109,7 +119,9 @@ def _compared(looks: pd.DataFrame, labels: list[str], evidence: Evidence, levels
     table["change_class"] = by_class.astype(np.float32)
     table["season_days"] = _season_days(table["before_acquired"], table["after_acquired"])
     level = pd.Series(dict(levels), dtype=object)
-    table["cross_level"] = (table["before"].map(level) != table["after"].map(level)).to_numpy() & table["before"].isin(level.index).to_numpy()
+    table["cross_level"] = (table["before"].map(level) != table["after"].map(level)).to_numpy() & table["before"].isin(
+        level.index
+    ).to_numpy()
     date = looks["date"].to_numpy(np.int64)
     pair = date[first] * (date.max(initial=0) + 1) + date[second]
     table["state"] = pd.Categorical(_states(table, pair, classified, options), categories=STATES)
@@ -120,7 +132,9 @@ def _compared(looks: pd.DataFrame, labels: list[str], evidence: Evidence, levels
 
 def _dates(tables: Sequence[gpd.GeoDataFrame]) -> list[int]:
     """The number of the date of every table: tables of one pass share theirs."""
-    moments = np.array([table["acquired"].min().to_datetime64() for table in tables], dtype="datetime64[us]")  # empty tables sort last (NaT)
+    moments = np.array(
+        [table["acquired"].min().to_datetime64() for table in tables], dtype="datetime64[us]"
+    )  # empty tables sort last (NaT)
     order = np.argsort(moments, kind="stable")
     date = np.cumsum(np.r_[0, np.diff(moments[order]) > np.timedelta64(PASS)])
     numbers = np.empty(len(tables), dtype=np.int64)
@@ -137,7 +151,8 @@ def _looks(tables: Sequence[gpd.GeoDataFrame], dates: Sequence[int]) -> tuple[pd
         raise TileTableError("the tile tables hold different classes; compare runs of one model")
     columns = ["tile_id", "scene", "acquired", "code", "label", "valid_fraction", "cloud_fraction", *names[0]]
     frames = [
-        pd.DataFrame(table[columns]).astype({"scene": object, "label": object}).assign(date=date) for table, date in zip(tables, dates, strict=True)
+        pd.DataFrame(table[columns]).astype({"scene": object, "label": object}).assign(date=date)
+        for table, date in zip(tables, dates, strict=True)
     ]
     looks = pd.concat(frames, ignore_index=True)
     looks = looks[~looks["code"].isin([TileState.NO_DATA, TileState.CLOUD])]
@@ -183,7 +198,9 @@ def _season_days(before: pd.Series, after: pd.Series) -> npt.NDArray[np.int16]:
     return np.asarray(np.minimum(apart, 366 - apart), dtype=np.int16)
 
 
-def _states(table: pd.DataFrame, pair: npt.NDArray[np.int64], classified: npt.NDArray[np.bool_], options: ChangeOptions) -> npt.NDArray[np.object_]:
+def _states(
+    table: pd.DataFrame, pair: npt.NDArray[np.int64], classified: npt.NDArray[np.bool_], options: ChangeOptions
+) -> npt.NDArray[np.object_]:
     """What is claimed of every row."""
     p = table["p_change"].to_numpy(np.float64)
     claimed = np.zeros(len(p), np.bool_)
@@ -191,7 +208,11 @@ def _states(table: pd.DataFrame, pair: npt.NDArray[np.int64], classified: npt.ND
     for one in np.unique(pair):
         rows = np.flatnonzero(claimable & (pair == one))
         rows = rows[within_bound(p[rows], options)]
-        claimed[rows] = _group_sizes(table["tile_id"].to_numpy()[rows]) >= options.min_mapping_unit if options.min_mapping_unit > 1 else True
+        claimed[rows] = (
+            _group_sizes(table["tile_id"].to_numpy()[rows]) >= options.min_mapping_unit
+            if options.min_mapping_unit > 1
+            else True
+        )
     stable = classified & (p <= options.max_stable)
     return np.where(claimed, "changed", np.where(stable, "stable", "undecided"))
 
@@ -218,7 +239,9 @@ def _group_sizes(tile_ids: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
         if (epsg, col + east, row + north) in places
     ]
     ends = np.array(links, dtype=np.int64).reshape(-1, 2)
-    _, group = connected_components(coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(tile_ids), len(tile_ids))), directed=False)
+    _, group = connected_components(
+        coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(tile_ids), len(tile_ids))), directed=False
+    )
     return np.asarray(np.bincount(group)[group], dtype=np.int64)
 
 

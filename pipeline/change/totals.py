@@ -38,7 +38,15 @@ def totals(changes: gpd.GeoDataFrame) -> pd.DataFrame:
         without_class=table["from_label"].isin(classless) | table["to_label"].isin(classless),
         unseen=table["change_vector"].isna(),
     )
-    figures = ["changed_ha", "expected_false", "expected_missed", "labels_differ", "without_class", "unseen", "cross_level"]
+    figures = [
+        "changed_ha",
+        "expected_false",
+        "expected_missed",
+        "labels_differ",
+        "without_class",
+        "unseen",
+        "cross_level",
+    ]
     summed = ["tiles", "changed", "stable", "undecided", *figures]
     groups = table.groupby(["before", "after"], sort=True)
     return pd.concat([groups[summed].sum(), groups["season_days"].max()], axis=1).reset_index()
@@ -54,4 +62,3 @@ def from_to(changes: gpd.GeoDataFrame, states: tuple[str, ...] = ("changed",)) -
     hectares = pd.Series(_HECTARES, index=table.index, dtype=float)
     matrix = pd.crosstab(table["from_label"].astype(str), table["to_label"].astype(str), hectares, aggfunc="sum")
     return matrix.reindex(index=labels, columns=labels).fillna(0.0).rename_axis(index="from", columns="to")
-

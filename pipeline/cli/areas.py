@@ -45,7 +45,11 @@ def _write(frame: "pd.DataFrame", out: Path) -> None:
 
 @click.command()
 @click.argument("tiles", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--regions", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Polygons with a field `name` (GeoJSON). [default: countries]")
+@click.option(
+    "--regions",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Polygons with a field `name` (GeoJSON). [default: countries]",
+)
 @click.option("--csv", "out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the table as CSV.")
 @MODEL
 @verbosity
@@ -53,8 +57,8 @@ def _write(frame: "pd.DataFrame", out: Path) -> None:
 def areas(tiles: Path, regions: Path | None, out: Path | None, model: str | None) -> None:
     """Tell the hectares of every class by date and region, each place counted once.
 
-    A tile belongs to the region that holds its centre, to "elsewhere" where none does. Without --regions these are the countries of Natural Earth
-    1:110m: borders and coasts are good to about 25 km, small islands and states are missing.
+    A tile belongs to the region that holds its centre, to "elsewhere" where none does. Without --regions these are the
+    countries of Natural Earth 1:110m: borders and coasts are good to about 25 km, small islands and states are missing.
     """
     from pipeline.areas import COUNTRIES, ELSEWHERE, mapped_areas, read_regions
 
@@ -75,7 +79,9 @@ def areas(tiles: Path, regions: Path | None, out: Path | None, model: str | None
 @click.argument("tiles", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--size", type=click.IntRange(1), default=300, show_default=True, help="Tiles to draw.")
-@click.option("--least", type=click.IntRange(2), default=20, show_default=True, help="Tiles of every class, where it has as many.")
+@click.option(
+    "--least", type=click.IntRange(2), default=20, show_default=True, help="Tiles of every class, where it has as many."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="The same seed draws the same tiles.")
 @DATE
 @MODEL
@@ -93,13 +99,18 @@ def sample(tiles: Path, out: Path, size: int, least: int, seed: int, date: str |
 @click.command()
 @click.argument("tiles", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.argument("labels", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the assessment. [default: beside run.json, for the page]")
+@click.option(
+    "--json",
+    "out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write the assessment. [default: beside run.json, for the page]",
+)
 @DATE
 @MODEL
 @verbosity
 @explain_errors
 def assess(tiles: Path, labels: Path, out: Path | None, date: str | None, model: str | None) -> None:
-    """Tell the map's accuracy and error-adjusted areas, with 95 % intervals, from the LABELS (CSV) of a stratified sample."""
+    """Tell accuracy and error-adjusted areas, with 95 % intervals, from the LABELS (CSV) of a stratified sample."""
     from pipeline.areas import assess as judge
     from pipeline.areas import read_labels
     from pipeline.atlas.collect import ASSESSMENT
@@ -108,13 +119,23 @@ def assess(tiles: Path, labels: Path, out: Path | None, date: str | None, model:
     given = read_labels(labels, legend_of(model_folder(tiles, model)).labels)
     drawn = sorted(set(given["date"].dropna())) if "date" in given else []
     if len(drawn) > 1 or (date and drawn and drawn != [date]):
-        raise TileTableError(f"{labels}: the sample is of {', '.join(drawn)}; assess one date, the one that it was drawn from")
+        raise TileTableError(
+            f"{labels}: the sample is of {', '.join(drawn)}; assess one date, the one that it was drawn from"
+        )
     found = judge(given, _at(tiles, model, date or next(iter(drawn), None)))
-    click.echo(f"accuracy {found.accuracy:.1%} +- {found.accuracy_ci:.1%} (95 %), {int(found.counts.to_numpy().sum())} labelled tiles")
+    click.echo(
+        f"accuracy {found.accuracy:.1%} +- {found.accuracy_ci:.1%} (95 %), {int(found.counts.to_numpy().sum())} "
+        f"labelled tiles"
+    )
     click.echo(f"\n{'class':<22}{'mapped ha':>12}{'adjusted ha':>14}{'+-':>10}{'user':>8}{'producer':>10}{'tiles':>7}")
     for row in found.classes.itertuples():
-        right = "".join(f"{'-' if share != share else f'{share:.0%}':>{width}}" for share, width in ((row.users_accuracy, 8), (row.producers_accuracy, 10)))
-        click.echo(f"{row.Index:<22}{row.mapped_ha:>12,.0f}{row.adjusted_ha:>14,.0f}{row.adjusted_ci:>10,.0f}{right}{row.sampled:>7}")
+        right = "".join(
+            f"{'-' if share != share else f'{share:.0%}':>{width}}"
+            for share, width in ((row.users_accuracy, 8), (row.producers_accuracy, 10))
+        )
+        click.echo(
+            f"{row.Index:<22}{row.mapped_ha:>12,.0f}{row.adjusted_ha:>14,.0f}{row.adjusted_ci:>10,.0f}{right}{row.sampled:>7}"
+        )
     if few := [row.Index for row in found.classes.itertuples() if row.mapped_ha and row.sampled < _FEW]:
         click.echo(f"\nfewer than {_FEW} labelled tiles of {', '.join(few)}: their intervals say little")
     if strange := sorted(set(given["label"].dropna()) - set(legend_of(model_folder(tiles, model)).labels) - {""}):

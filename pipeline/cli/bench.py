@@ -16,11 +16,33 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--scene", type=click.Path(exists=True, path_type=Path), help="Folder or file whose first scene to measure on; else one is simulated.")
-@click.option("--model", default="eurosat-resnet50", show_default=True, help="Name of the trained model under saved_models/.")
-@click.option("--engine", default="auto", show_default=True, help="auto, openvino, openvino-int8, openvino-bf16, openvino-f32 or keras.")
-@click.option("--rounds", type=click.IntRange(1), default=1, show_default=True, help="How often each side runs; the median counts.")
-@click.option("--plain/--no-plain", default=True, show_default=True, help="Also run the plain way (TensorFlow, minutes for a granule).")
+@click.option(
+    "--scene",
+    type=click.Path(exists=True, path_type=Path),
+    help="Folder or file whose first scene to measure on; else one is simulated.",
+)
+@click.option(
+    "--model", default="eurosat-resnet50", show_default=True, help="Name of the trained model under saved_models/."
+)
+@click.option(
+    "--engine",
+    default="auto",
+    show_default=True,
+    help="auto, openvino, openvino-int8, openvino-bf16, openvino-f32 or keras.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How often each side runs; the median counts.",
+)
+@click.option(
+    "--plain/--no-plain",
+    default=True,
+    show_default=True,
+    help="Also run the plain way (TensorFlow, minutes for a granule).",
+)
 @click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the figures as JSON.")
 @verbosity
 @explain_errors
@@ -34,7 +56,9 @@ def bench(scene: Path | None, model: str, engine: str, rounds: int, plain: bool,
     with tempfile.TemporaryDirectory() as place:
         chosen = _scene(scene or _simulated(Path(place)), model)
         note = logging.getLogger("pipeline").info
-        figures = measure(chosen, ModelChoice(model, engine=engine), rounds, plain, lambda name: note("measuring: %s", name))
+        figures = measure(
+            chosen, ModelChoice(model, engine=engine), rounds, plain, lambda name: note("measuring: %s", name)
+        )
     click.echo(report(figures, chosen.id))
     if out is not None:
         out.write_text(json.dumps(as_json(figures), indent=1) + "\n", encoding="utf-8")
@@ -65,7 +89,10 @@ def _line(name: str, side: "Side", tiles: int) -> str:
 
 
 def _goal(name: str, value: float | None, unit: str, goal: str, met: bool) -> str:
-    return f"  {name:<58}{'-' if value is None else f'{value:.2f}{unit}':>10}   goal {goal:<12}{'' if value is None else 'met' if met else 'NOT met'}"
+    return (
+        f"  {name:<58}{'-' if value is None else f'{value:.2f}{unit}':>10}   goal "
+        f"{goal:<12}{'' if value is None else 'met' if met else 'NOT met'}"
+    )
 
 
 def report(figures: "Figures", scene: str) -> str:
@@ -83,10 +110,22 @@ def report(figures: "Figures", scene: str) -> str:
         *(_line(name, side, figures.tiles) for name, side in sides),
         f"  {'floor: their CPU s / cores':<34}{figures.floor:>9.1f}\n",
         _goal("main job over the floor, clock", figures.over_floor, "", "<= 1.25", figures.over_floor <= 1.25),
-        _goal("main job over the floor, CPU seconds", figures.cpu_over_floor, "", "<= 1.25", figures.cpu_over_floor <= 1.25),
+        _goal(
+            "main job over the floor, CPU seconds",
+            figures.cpu_over_floor,
+            "",
+            "<= 1.25",
+            figures.cpu_over_floor <= 1.25,
+        ),
         _goal("plain way over the main job, clock", ratio, "", ">= 2.5", (ratio or 0) >= 2.5),
         _goal("plain way over the main job, CPU seconds", cpu_ratio, "", ">= 2.5", (cpu_ratio or 0) >= 2.5),
-        _goal("labels equal to the tile-by-tile float32 reference", agreement and 100 * agreement, " %", ">= 99.5 %", (agreement or 0) >= 0.995),
+        _goal(
+            "labels equal to the tile-by-tile float32 reference",
+            agreement and 100 * agreement,
+            " %",
+            ">= 99.5 %",
+            (agreement or 0) >= 0.995,
+        ),
         _goal("labels equal to the plain way's", large and 100 * large, " %", ">= 99.5 %", (large or 0) >= 0.995),
         _goal("peak memory", memory, " GB", "< 1.2 GB", memory < 1.2),
         _goal("from process start to the first block's reading", start, " s", "< 2 s", (start or 9) < 2),
@@ -108,7 +147,11 @@ def as_json(figures: "Figures") -> dict[str, object]:
         "agreement": figures.agreement,
         "agreement_plain": figures.agreement_plain,
         "start_seconds": figures.main.start,
-        **{name: {"wall": side.wall, "cpu": side.cpu, "memory": side.memory} for name, side in sides.items() if side is not None},
+        **{
+            name: {"wall": side.wall, "cpu": side.cpu, "memory": side.memory}
+            for name, side in sides.items()
+            if side is not None
+        },
     }
 
 

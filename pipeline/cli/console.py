@@ -9,7 +9,15 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from pipeline.errors import PipelineError
 
@@ -24,15 +32,23 @@ CHIPS = click.option(
     help="Tile pictures in the page; auto: as many as fit in 8 MB.",
 )
 
+
 def _parse_bands(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...]:
     return tuple(part.strip().upper() for part in value.split(",")) if value else ()
 
 
 _READING = (
-    click.option("--bands", callback=_parse_bands, metavar="B04,B03,B02", help="Band names of rasters that do not name their bands, in file order."),
+    click.option(
+        "--bands",
+        callback=_parse_bands,
+        metavar="B04,B03,B02",
+        help="Band names of rasters that do not name their bands, in file order.",
+    ),
     click.option("--offset", type=float, help="Offset in DN (0 or -1000) for scenes whose metadata does not tell it."),
     click.option("--tci-max", type=float, help="DN that a true-colour picture's 255 stands for (L1C 3558, L2A 2500)."),
-    click.option("--assume-crs", type=int, metavar="EPSG", help="Coordinate reference system of rasters that have none."),
+    click.option(
+        "--assume-crs", type=int, metavar="EPSG", help="Coordinate reference system of rasters that have none."
+    ),
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -59,7 +75,10 @@ def reading_options(command: Command) -> Command:
 
 
 def set_up_logging(level: int) -> None:
-    """Plain lines for files and pipes, coloured ones for a terminal; only this package's own messages below warnings."""
+    """Plain lines for files and pipes, coloured ones for a terminal.
+
+    Only this package's own messages below warnings.
+    """
     handler: logging.Handler
     if sys.stderr.isatty():
         handler = RichHandler(console=ERRORS, show_path=False, show_time=False, markup=False)
@@ -100,7 +119,13 @@ class TileProgress:
         self._expected = {scene.id: count for scene, count in zip(scenes, tiles, strict=True)}
         _log.info("%d scenes, %d tiles to look at", len(scenes), sum(tiles))
         if sys.stderr.isatty() and _log.isEnabledFor(logging.INFO) and scenes:
-            columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("tiles"))
+            columns = (
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("tiles"),
+            )
             rate = TextColumn("{task.fields[rate]}")
             self._bar = Progress(*columns, rate, TimeRemainingColumn(), console=ERRORS, transient=True)
             self._task = self._bar.add_task("classifying", total=sum(tiles), rate="")

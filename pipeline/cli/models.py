@@ -16,8 +16,18 @@ if TYPE_CHECKING:
     from pipeline.evaluation.metrics import Figures
     from pipeline.models.store import Engine
 
-MODEL = click.option("--model", default="eurosat-resnet50", show_default=True, help="Name of the trained model under saved_models/, or its folder.")
-ENGINE = click.option("--engine", default="auto", show_default=True, help="auto, openvino, openvino-int8, openvino-bf16, openvino-f32 or keras.")
+MODEL = click.option(
+    "--model",
+    default="eurosat-resnet50",
+    show_default=True,
+    help="Name of the trained model under saved_models/, or its folder.",
+)
+ENGINE = click.option(
+    "--engine",
+    default="auto",
+    show_default=True,
+    help="auto, openvino, openvino-int8, openvino-bf16, openvino-f32 or keras.",
+)
 
 
 @click.command()
@@ -30,8 +40,15 @@ def models() -> None:
     for name in store.names():
         card = store.card(name)
         part = next((part for part in ("spatial_val", "validation") if "accuracy" in card.metrics.get(part, {})), None)
-        known = "not measured" if part is None else f"{card.metrics[part]['accuracy']:.1%} ({part.replace('_val', ' validation')})"
-        click.echo(f"{name}\n  {card.architecture}, {len(card.legend.classes)} classes, bands {' '.join(card.bands)}, accuracy {known}")
+        known = (
+            "not measured"
+            if part is None
+            else f"{card.metrics[part]['accuracy']:.1%} ({part.replace('_val', ' validation')})"
+        )
+        click.echo(
+            f"{name}\n  {card.architecture}, {len(card.legend.classes)} classes, bands {' '.join(card.bands)}, "
+            f"accuracy {known}"
+        )
         click.echo(f"  engines {', '.join(card.engines)}")
 
 
@@ -42,7 +59,12 @@ def _names(split: str | None) -> list[str] | None:
 
 
 @click.command()
-@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="EuroSAT's zip, or a folder with one sub-folder a class.")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="EuroSAT's zip, or a folder with one sub-folder a class.",
+)
 @click.option("--split", metavar="FILE[,FILE]", help="Only the file names listed here, one a line.")
 @MODEL
 @ENGINE
@@ -57,8 +79,16 @@ def evaluate(data: Path, split: str | None, model: str, engine: str, tta: bool, 
     from pipeline.models.pictures import read_labelled
 
     classifier = store.load(model, engine=engine)
-    found = measure(classifier, read_labelled(data, classifier.card.legend.labels, _names(split), classifier.card.patch_size), eightfold=tta)
-    click.echo(_table(found, classifier.card.legend.labels, classifier.engine + (", mean of eight flips and turns" if tta else "")))
+    found = measure(
+        classifier,
+        read_labelled(data, classifier.card.legend.labels, _names(split), classifier.card.patch_size),
+        eightfold=tta,
+    )
+    click.echo(
+        _table(
+            found, classifier.card.legend.labels, classifier.engine + (", mean of eight flips and turns" if tta else "")
+        )
+    )
     if out is not None:
         write_text(out, json.dumps(found.as_json(), indent=1) + "\n")
 
@@ -67,14 +97,21 @@ def _table(found: "Figures", labels: tuple[str, ...], engine: str) -> str:
     refused = "" if found.refused is None else f", unfamiliar {found.refused:.2%}"
     lines = [
         f"{found.n:,} pictures, engine {engine}",
-        f"accuracy {found.accuracy:.2%}, macro F1 {found.macro_f1:.4f}, ECE {found.ece:.4f} (15 bins), Brier {found.brier:.4f}{refused}",
+        f"accuracy {found.accuracy:.2%}, macro F1 {found.macro_f1:.4f}, ECE {found.ece:.4f} (15 bins), Brier "
+        f"{found.brier:.4f}{refused}",
         "",
         f"{'class':<22}{'precision':>10}{'recall':>10}{'F1':>10}{'pictures':>10}",
-        *(f"{entry.label:<22}{_share(entry.precision)}{_share(entry.recall)}{_share(entry.f1)}{entry.support:>10,}" for entry in found.per_class),
+        *(
+            f"{entry.label:<22}{_share(entry.precision)}{_share(entry.recall)}{_share(entry.f1)}{entry.support:>10,}"
+            for entry in found.per_class
+        ),
         "",
         "confusion (rows: truth, columns: answer)",
         " " * 22 + "".join(f"{label[:6]:>7}" for label in labels),
-        *(f"{label:<22}" + "".join(f"{count:>7}" for count in row) for label, row in zip(labels, found.confusion, strict=True)),
+        *(
+            f"{label:<22}" + "".join(f"{count:>7}" for count in row)
+            for label, row in zip(labels, found.confusion, strict=True)
+        ),
     ]
     return "\n".join(lines)
 
@@ -142,4 +179,7 @@ def _line(answer: Mapping[str, Any], several: bool) -> str:
     second = sorted(answer["probabilities"].items(), key=lambda entry: -entry[1])[1]
     place = f" at {answer['x']},{answer['y']}" if several else ""
     note = f"  unlike the training data: unclassified (nearest {answer['best_class']})" if answer["unfamiliar"] else ""
-    return f"{answer['image']}{place}: {answer['label']} {answer['confidence']:.0%}, then {second[0]} {second[1]:.0%}{note}"
+    return (
+        f"{answer['image']}{place}: {answer['label']} {answer['confidence']:.0%}, then {second[0]} "
+        f"{second[1]:.0%}{note}"
+    )

@@ -25,18 +25,48 @@ REMOTE_TILES = Path("remote-tiles")
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("scenes", required=False)
 @click.option("--demo", is_flag=True, help=f"Simulate two dates of a made landscape in {DEMO_SCENES}/ and map them.")
-@click.option("--model", default="eurosat-resnet50", show_default=True, help="Name of the trained model under saved_models/.")
-@click.option("--engine", default="auto", show_default=True, help="auto, openvino, openvino-int8, openvino-bf16, openvino-f32 or keras.")
-@click.option("--tiles", default="tiles", show_default=True, help=f"Folder for tables and rasters, or an address (s3://...; copied to {REMOTE_TILES}/).")
-@click.option("--maps", type=click.Path(path_type=Path), default=Path("maps"), show_default=True, help="Folder for atlas.html.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Scenes worked on side by side, each in a process.")
+@click.option(
+    "--model", default="eurosat-resnet50", show_default=True, help="Name of the trained model under saved_models/."
+)
+@click.option(
+    "--engine",
+    default="auto",
+    show_default=True,
+    help="auto, openvino, openvino-int8, openvino-bf16, openvino-f32 or keras.",
+)
+@click.option(
+    "--tiles",
+    default="tiles",
+    show_default=True,
+    help=f"Folder for tables and rasters, or an address (s3://...; copied to {REMOTE_TILES}/).",
+)
+@click.option(
+    "--maps", type=click.Path(path_type=Path), default=Path("maps"), show_default=True, help="Folder for atlas.html."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Scenes worked on side by side, each in a process.",
+)
 @click.option("--scheduler", metavar="ADDRESS", help="Run the scenes on an existing Dask cluster instead.")
 @reading_options
-@click.option("--min-valid", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Share of valid pixels that a tile needs.")
+@click.option(
+    "--min-valid",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Share of valid pixels that a tile needs.",
+)
 @CHIPS
 @click.option("--smooth", is_flag=True, help="Let each tile lean on its neighbours.")
 @click.option("--keep-chips", is_flag=True, help="Also write every patch as a georeferenced TIFF.")
-@click.option("--allow-remote", is_flag=True, help="Also read what STAC Items name by address; SCENES may be the address of an Item or GeoTIFF.")
+@click.option(
+    "--allow-remote",
+    is_flag=True,
+    help="Also read what STAC Items name by address; SCENES may be the address of an Item or GeoTIFF.",
+)
 @click.option("--force", is_flag=True, help="Classify finished scenes again.")
 @verbosity
 @explain_errors
@@ -44,7 +74,9 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     """Map the Sentinel-2 SCENES in a folder: tables and rasters into tiles/, one interactive page into maps/."""
     if demo == (scenes is not None):
         raise click.UsageError("give a folder of SCENES, or --demo")
-    folder, remote = (DEMO_SCENES, {}) if scenes is None else _reached(scenes, options["allow_remote"], options["model"])
+    folder, remote = (
+        (DEMO_SCENES, {}) if scenes is None else _reached(scenes, options["allow_remote"], options["model"])
+    )
     from pipeline.atlas.page import AtlasOptions
     from pipeline.batch.run import RunOptions, tiles_in
     from pipeline.batch.run import Watcher as SilentWatcher
@@ -67,7 +99,9 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
             self.progress.advance(scene, count)
 
         def scene(self, record: "SceneRecord") -> None:
-            self.progress.end(record.id, _scene_line(record), logging.WARNING if record.status == "refused" else logging.INFO)
+            self.progress.end(
+                record.id, _scene_line(record), logging.WARNING if record.status == "refused" else logging.INFO
+            )
             for warning in record.warnings:
                 logging.getLogger("pipeline").warning("%s: %s", record.id, warning)
 
@@ -118,7 +152,10 @@ def _simulate(folder: Path) -> None:
 
 
 def _reached(scenes: str, allow_remote: bool, model: str) -> "tuple[Path, Mapping[Path, Remote]]":
-    """The folder or file that SCENES means, and what of it is read at its address; the network is touched only when the user says so."""
+    """The folder or file that SCENES means, and what of it is read at its address.
+
+    The network is touched only when the user says so.
+    """
     from pipeline.scenes.remote import redacted
 
     far = "://" in scenes
@@ -134,7 +171,11 @@ def _reached(scenes: str, allow_remote: bool, model: str) -> "tuple[Path, Mappin
 
     bands = store.card(model).bands
     with counted(redacted(scenes)) as progress:
-        return reach_address(scenes, REMOTE_SCENES, bands, progress) if far else (Path(scenes), reach_missing(Path(scenes), bands, progress))
+        return (
+            reach_address(scenes, REMOTE_SCENES, bands, progress)
+            if far
+            else (Path(scenes), reach_missing(Path(scenes), bands, progress))
+        )
 
 
 def _copy_of(tiles: str) -> Path:
@@ -172,7 +213,9 @@ _STATES = ("no data", "cloud", "unclassified")
 
 
 def _refusals(report: "RunReport") -> str:
-    lines = [f"  {record.id}: {record.error}: {record.reason}" for record in report.records if record.status == "refused"]
+    lines = [
+        f"  {record.id}: {record.error}: {record.reason}" for record in report.records if record.status == "refused"
+    ]
     return "\n".join(["refused:", *lines]) if lines else ""
 
 
@@ -193,5 +236,9 @@ def summary(report: "RunReport") -> str:
     if report.page is not None:
         lines.append(f"\nmap     {report.page.resolve()}\ntables  {report.results or report.folder.resolve()}")
     elif not done:
-        lines.append("\nnothing could be mapped: no scene was usable" if report.records else "\nnothing could be mapped: the folder holds no scene")
+        lines.append(
+            "\nnothing could be mapped: no scene was usable"
+            if report.records
+            else "\nnothing could be mapped: the folder holds no scene"
+        )
     return "\n".join(lines)

@@ -27,7 +27,11 @@ def scenes(folder: Path, as_json: bool, **told: Any) -> None:  # noqa: ANN401 - 
 
     found = list(find_scenes(folder, ReadOptions(**told)))
     if as_json:
-        click.echo(json.dumps([_facts(entry) if isinstance(entry, Scene) else asdict(entry) for entry in found], indent=1, default=str))
+        click.echo(
+            json.dumps(
+                [_facts(entry) if isinstance(entry, Scene) else asdict(entry) for entry in found], indent=1, default=str
+            )
+        )
     else:
         for entry in found:
             click.echo(_scene_text(entry) if isinstance(entry, Scene) else _refusal_text(entry))
@@ -64,7 +68,8 @@ def _scene_text(scene: "Scene") -> str:
         scene.id,
         f"  {scene.layout}, {moment}, {scene.level}, baseline {passport.baseline or 'unknown'}, EPSG:{scene.epsg}",
         f"  bands {' '.join(sorted(scene.assets))}{' + SCL' if scene.quality is not None else ''}; cloud {cloud}",
-        f"  reflectance offset {', '.join(map(str, offsets)) or 'n/a'}{'; approximate' if passport.approximate else ''}{f' ({read})' if read else ''}",
+        f"  reflectance offset {', '.join(map(str, offsets)) or 'n/a'}"
+        f"{'; approximate' if passport.approximate else ''}{f' ({read})' if read else ''}",
     ]
     return "\n".join([*lines, *(f"  warning: {warning}" for warning in scene.warnings)])
 

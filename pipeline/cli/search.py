@@ -21,7 +21,9 @@ def parse_bbox(_: click.Context, __: click.Parameter, value: str) -> tuple[float
     try:
         west, south, east, north = (float(part) for part in value.split(","))
     except ValueError:
-        raise click.BadParameter(f"{value!r} is not WEST,SOUTH,EAST,NORTH in degrees, such as 11.2,46.4,11.5,46.6") from None
+        raise click.BadParameter(
+            f"{value!r} is not WEST,SOUTH,EAST,NORTH in degrees, such as 11.2,46.4,11.5,46.6"
+        ) from None
     if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south < north <= 90):
         raise click.BadParameter(f"{value!r}: south must lie below north, and all within -180..180 and -90..90")
     return west, south, east, north
@@ -53,15 +55,33 @@ def counted(name: str) -> "Iterator[Progress]":
 @click.option("--bbox", required=True, callback=parse_bbox, metavar="W,S,E,N", help="Where, in degrees.")
 @click.option("--dates", required=True, metavar="FROM/TO", help="When, such as 2024-06-01/2024-08-31.")
 @click.option("--collection", default="sentinel-2-l2a", show_default=True, help="The catalogue's name of the products.")
-@click.option("--api", default="https://earth-search.aws.element84.com/v1", show_default=True, metavar="URL", help="A STAC API whose files need no account.")
+@click.option(
+    "--api",
+    default="https://earth-search.aws.element84.com/v1",
+    show_default=True,
+    metavar="URL",
+    help="A STAC API whose files need no account.",
+)
 @click.option("--max-cloud", type=click.FloatRange(0, 100), help="Leave out scenes with more cloud, in percent.")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="At most so many scenes.")
-@click.option("--download", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER", help="Also download them, for `run`; a second call goes on.")
+@click.option(
+    "--download",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Also download them, for `run`; a second call goes on.",
+)
 @click.option("--model", default="eurosat-resnet50", show_default=True, help="Whose bands to download.")
 @verbosity
 @explain_errors
 def search(
-    bbox: tuple[float, float, float, float], dates: str, collection: str, api: str, max_cloud: float | None, limit: int, download: Path | None, model: str
+    bbox: tuple[float, float, float, float],
+    dates: str,
+    collection: str,
+    api: str,
+    max_cloud: float | None,
+    limit: int,
+    download: Path | None,
+    model: str,
 ) -> None:
     """List the scenes of a place and time in a STAC catalogue, and download them on request."""
     from pipeline.catalogue import Query, download_item
@@ -75,7 +95,12 @@ def search(
         found += 1
         properties = item.get("properties", {})
         cloud = properties.get("eo:cloud_cover")
-        click.echo(printable(f"{item.get('id')}  {str(properties.get('datetime'))[:16]}  {'cloud unknown' if cloud is None else f'{cloud:.0f} % cloud'}"))
+        click.echo(
+            printable(
+                f"{item.get('id')}  {str(properties.get('datetime'))[:16]}  "
+                f"{'cloud unknown' if cloud is None else f'{cloud:.0f} % cloud'}"
+            )
+        )
         if download is None:
             continue
         try:

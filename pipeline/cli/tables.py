@@ -21,9 +21,13 @@ def model_folder(tiles: Path, model: str | None) -> Path:
     found = [tiles] if (tiles / "run.json").is_file() else sorted(path.parent for path in tiles.glob("*/run.json"))
     chosen = [path for path in found if model is None or path.name == model]
     if not chosen:
-        raise click.UsageError(f"{tiles}: holds no results{f' of {model}' if model else ''}; run the pipeline on a folder of scenes first")
+        raise click.UsageError(
+            f"{tiles}: holds no results{f' of {model}' if model else ''}; run the pipeline on a folder of scenes first"
+        )
     if len(chosen) > 1:
-        raise click.UsageError(f"{tiles} holds results of {', '.join(path.name for path in chosen)}; choose one with --model")
+        raise click.UsageError(
+            f"{tiles} holds results of {', '.join(path.name for path in chosen)}; choose one with --model"
+        )
     return chosen[0]
 
 
@@ -42,7 +46,9 @@ def legend_of(folder: Path) -> "Legend":
 @click.command()
 @click.argument("tiles", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @MODEL
-@click.option("--maps", type=click.Path(path_type=Path), default=Path("maps"), show_default=True, help="Folder for atlas.html.")
+@click.option(
+    "--maps", type=click.Path(path_type=Path), default=Path("maps"), show_default=True, help="Folder for atlas.html."
+)
 @CHIPS
 @verbosity
 @explain_errors
@@ -53,7 +59,9 @@ def atlas(tiles: Path, model: str | None, maps: Path, chips: str) -> None:
 
     folder = model_folder(tiles, model)
     maps.mkdir(parents=True, exist_ok=True)
-    click.echo(render_atlas(collect(folder), legend_of(folder), maps / "atlas.html", AtlasOptions(chips=chips)).resolve())
+    click.echo(
+        render_atlas(collect(folder), legend_of(folder), maps / "atlas.html", AtlasOptions(chips=chips)).resolve()
+    )
 
 
 @click.command()

@@ -17,26 +17,75 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("--data", required=True, type=click.Path(exists=True, path_type=Path), help="EuroSAT's zip, or a folder with one sub-folder a class.")
-@click.option("--split", metavar="TRAIN,VAL", help="Two files that list the pictures to train on and to validate with. [default: a random fifth validates]")
+@click.option(
+    "--data",
+    required=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="EuroSAT's zip, or a folder with one sub-folder a class.",
+)
+@click.option(
+    "--split",
+    metavar="TRAIN,VAL",
+    help="Two files that list the pictures to train on and to validate with. [default: a random fifth validates]",
+)
 @click.option("--name", default="my-model", show_default=True, help="Name of the model; it is written to OUT/NAME.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("saved_models"), show_default=True, help="Folder of models.")
-@click.option("--run", "folder", type=click.Path(file_okay=False, path_type=Path), help="Checkpoints and logs, to continue from. [default: runs/NAME]")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("saved_models"),
+    show_default=True,
+    help="Folder of models.",
+)
+@click.option(
+    "--run",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Checkpoints and logs, to continue from. [default: runs/NAME]",
+)
 @click.option("--arch", default="resnet50", show_default=True, help="Architecture.")
-@click.option("--weights", default="imagenet", show_default=True, help="imagenet (downloads), none, or an .npz of converted weights.")
+@click.option(
+    "--weights",
+    default="imagenet",
+    show_default=True,
+    help="imagenet (downloads), none, or an .npz of converted weights.",
+)
 @click.option("--epochs", type=click.IntRange(1), default=20, show_default=True)
-@click.option("--frozen-epochs", type=click.IntRange(0), default=1, show_default=True, help="Epochs before those, with the pretrained layers frozen.")
+@click.option(
+    "--frozen-epochs",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Epochs before those, with the pretrained layers frozen.",
+)
 @click.option("--batch", type=click.IntRange(2), default=128, show_default=True)
 @click.option("--rate", type=float, default=6e-4, show_default=True, help="Highest learning rate.")
-@click.option("--pretrained-rate", type=float, default=0.5, show_default=True, help="Factor on the rate of pretrained layers.")
+@click.option(
+    "--pretrained-rate", type=float, default=0.5, show_default=True, help="Factor on the rate of pretrained layers."
+)
 @click.option("--schedule", type=click.Choice(["cosine", "plateau", "none"]), default="cosine", show_default=True)
 @click.option("--weight-decay", type=float, default=0.05, show_default=True)
 @click.option("--label-smoothing", type=float, default=0.1, show_default=True)
 @click.option("--dropout", type=float, default=0.3, show_default=True)
-@click.option("--ema", type=float, default=0.9, show_default=True, help="Decay of the averaged weights; 0 switches averaging off.")
-@click.option("--patch-size", type=click.IntRange(32), default=64, show_default=True, help="Side of the patches; other pictures are resampled. Maps take 64.")
-@click.option("--upsample", type=click.FloatRange(1), default=1.0, show_default=True, help="Factor by which patches are enlarged inside the network.")
-@click.option("--augment/--no-augment", default=True, show_default=True, help="Flips, shifts, radiometry, mixup and cutmix.")
+@click.option(
+    "--ema", type=float, default=0.9, show_default=True, help="Decay of the averaged weights; 0 switches averaging off."
+)
+@click.option(
+    "--patch-size",
+    type=click.IntRange(32),
+    default=64,
+    show_default=True,
+    help="Side of the patches; other pictures are resampled. Maps take 64.",
+)
+@click.option(
+    "--upsample",
+    type=click.FloatRange(1),
+    default=1.0,
+    show_default=True,
+    help="Factor by which patches are enlarged inside the network.",
+)
+@click.option(
+    "--augment/--no-augment", default=True, show_default=True, help="Flips, shifts, radiometry, mixup and cutmix."
+)
 @click.option("--mixed-precision/--full-precision", default=True, show_default=True)
 @click.option("--tensorboard/--no-tensorboard", default=True, show_default=True)
 @click.option("--seed", type=int, default=20, show_default=True)
@@ -81,7 +130,9 @@ def train(
     request = TrainRequest(
         data=data,
         folder=out,
-        options=TrainOptions(place, schedule=Schedule(schedule), augmentation=Augmentation() if augment else NONE, **options),
+        options=TrainOptions(
+            place, schedule=Schedule(schedule), augmentation=Augmentation() if augment else NONE, **options
+        ),
         name=name,
         architecture=arch,
         split=(lists[0], lists[1]) if lists else None,
@@ -95,15 +146,25 @@ def train(
 
 
 def report(done: "Trained", histories: "Mapping[str, History]") -> "Figures":
-    """Measures a stored model on its validation patches, writes its report folder and puts the figures into its card."""
+    """Measures a stored model on its validation patches; writes its report folder and the figures of its card."""
     from pipeline.evaluation.report import write_report
     from pipeline.models import store
     from pipeline.training import export
 
     classifier = store.load(str(done.folder))
     found = write_report(done.folder / "report", classifier, done.training, done.validation, histories)
-    measured = {"accuracy": found.accuracy, "macro_f1": found.macro_f1, "ece": found.ece, "brier": found.brier, "n": found.n, "refused": found.refused}
-    export.write_card(done.folder, replace(done.card, metrics={**done.card.metrics, "validation": measured | {"engine": classifier.engine}}))
+    measured = {
+        "accuracy": found.accuracy,
+        "macro_f1": found.macro_f1,
+        "ece": found.ece,
+        "brier": found.brier,
+        "n": found.n,
+        "refused": found.refused,
+    }
+    export.write_card(
+        done.folder,
+        replace(done.card, metrics={**done.card.metrics, "validation": measured | {"engine": classifier.engine}}),
+    )
     return found
 
 

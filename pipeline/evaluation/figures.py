@@ -22,9 +22,23 @@ def curves(histories: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -
     figure, (left, right) = _axes(1, 2, (9, 3.4))
     for (name, rows), colour in zip(histories.items(), (BLUE, RED, "#0b5410", "#e8750f", "#936fd3"), strict=False):
         for axis, value in ((left, "loss"), (right, "accuracy")):
-            axis.plot([row["epoch"] for row in rows], [row[value] for row in rows], color=colour, alpha=0.45, ls="--", label=f"{name}, training (augmented)")
+            axis.plot(
+                [row["epoch"] for row in rows],
+                [row[value] for row in rows],
+                color=colour,
+                alpha=0.45,
+                ls="--",
+                label=f"{name}, training (augmented)",
+            )
             seen = [row for row in rows if f"val_{value}" in row]
-            axis.plot([row["epoch"] for row in seen], [row[f"val_{value}"] for row in seen], color=colour, marker="o", ms=3, label=f"{name}, validation")
+            axis.plot(
+                [row["epoch"] for row in seen],
+                [row[f"val_{value}"] for row in seen],
+                color=colour,
+                marker="o",
+                ms=3,
+                label=f"{name}, validation",
+            )
     left.set(xlabel="epoch", ylabel="loss")
     right.set(xlabel="epoch", ylabel="accuracy")
     right.legend(fontsize=7, frameon=False)
@@ -50,7 +64,15 @@ def confusion(found: Figures, path: Path) -> None:
     axis.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)
     for (row, column), value in np.ndenumerate(table):
         if value:
-            axis.text(column, row, str(value), ha="center", va="center", fontsize=7, color="white" if share[row, column] > 0.4 else "black")
+            axis.text(
+                column,
+                row,
+                str(value),
+                ha="center",
+                va="center",
+                fontsize=7,
+                color="white" if share[row, column] > 0.4 else "black",
+            )
     axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right", fontsize=8)
     axis.set_yticks(range(len(labels)), labels, fontsize=8)
     axis.set(xlabel="predicted", ylabel="true", title=f"{found.n} patches, accuracy {100 * found.accuracy:.2f} %")
@@ -78,7 +100,9 @@ def risk(probabilities: Floats, labels: npt.NDArray[np.integer], path: Path) -> 
     coverage, error = risk_coverage(probabilities, labels)
     figure, axis = _axes(1, 1, (4.6, 3.2))
     axis.plot(100 * coverage, 100 * error, color=BLUE)
-    axis.set(xlabel="patches kept, most confident first (%)", ylabel="errors among them (%)", xlim=(0, 100), ylim=(0, None))
+    axis.set(
+        xlabel="patches kept, most confident first (%)", ylabel="errors among them (%)", xlim=(0, 100), ylim=(0, None)
+    )
     _save(figure, path)
 
 
@@ -107,12 +131,19 @@ def mistakes(data: LabelledPatches, probabilities: Floats, path: Path, count: in
     for axis, i in zip(axes.flat, shown, strict=False):
         axis.imshow(data.patches[i])
         named = data.classes[int(probabilities[i].argmax())]
-        axis.set_title(f"{data.classes[data.labels[i]]}\nas {named} {100 * probabilities[i].max():.0f} %", fontsize=5.5, pad=2)
+        axis.set_title(
+            f"{data.classes[data.labels[i]]}\nas {named} {100 * probabilities[i].max():.0f} %", fontsize=5.5, pad=2
+        )
     _save(figure, path)
 
 
 def _axes(
-    rows: int, columns: int, size: tuple[float, float], squeeze: bool = True, sharex: bool = False, height_ratios: Sequence[float] | None = None
+    rows: int,
+    columns: int,
+    size: tuple[float, float],
+    squeeze: bool = True,
+    sharex: bool = False,
+    height_ratios: Sequence[float] | None = None,
 ) -> Axes:
     import matplotlib as mpl
 

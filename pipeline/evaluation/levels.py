@@ -43,7 +43,9 @@ def clear(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     return np.asarray((codes.max(axis=-1) > 200).mean(axis=(1, 2)) < 0.05)
 
 
-def stability(classifier: Classifier, stretch: Stretch, top: Floats, surfaces: list[Floats], line: Harmonisation | None) -> Stability:
+def stability(
+    classifier: Classifier, stretch: Stretch, top: Floats, surfaces: list[Floats], line: Harmonisation | None
+) -> Stability:
     """How many patches (n, y, x, bands) of reflectance keep their top-of-atmosphere label on all surface products."""
     codes = stretch.codes(top)
     kept = clear(codes)
@@ -52,4 +54,9 @@ def stability(classifier: Classifier, stretch: Stretch, top: Floats, surfaces: l
     same = np.ones(len(label), np.bool_)
     for surface in surfaces:
         same &= classifier.predict(stretch.codes(harmonised(surface[kept], line))).argmax(axis=1) == label
-    return Stability(float(same.mean()), float(same[confident].mean()) if confident.any() else float("nan"), len(same), int(confident.sum()))
+    return Stability(
+        float(same.mean()),
+        float(same[confident].mean()) if confident.any() else float("nan"),
+        len(same),
+        int(confident.sum()),
+    )

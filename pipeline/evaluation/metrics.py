@@ -39,21 +39,37 @@ class Figures:
     refused: float | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values with the keys that `evaluate --json` promises: accuracy, macro_f1, ece, n, per_class, confusion."""
+        """Plain values with the keys that `evaluate --json` promises.
+
+        Accuracy, macro_f1, ece, n, per_class, confusion.
+        """
         found = {name: value for name, value in asdict(self).items() if name not in ("brier", "refused")}
         found["per_class"] = {entry.pop("label"): entry for entry in found["per_class"]}
         found["confusion"] = [list(row) for row in self.confusion]
         return found
 
 
-def figures(probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.integer], classes: tuple[str, ...], refused: float | None = None) -> Figures:
+def figures(
+    probabilities: npt.NDArray[np.floating],
+    labels: npt.NDArray[np.integer],
+    classes: tuple[str, ...],
+    refused: float | None = None,
+) -> Figures:
     """The figures of probabilities (n, classes) against labels (n,); macro F1 averages over the classes that occur."""
     count = len(classes)
-    confusion = np.bincount(labels * count + probabilities.argmax(axis=1), minlength=count * count).reshape(count, count)
+    confusion = np.bincount(labels * count + probabilities.argmax(axis=1), minlength=count * count).reshape(
+        count, count
+    )
     hits, true, named = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     f1 = 2 * hits / np.maximum(true + named, 1)
     per_class = tuple(
-        ClassFigures(label, _share(hits[i], named[i]), _share(hits[i], true[i]), _share(2 * hits[i], true[i] + named[i]), int(true[i]))
+        ClassFigures(
+            label,
+            _share(hits[i], named[i]),
+            _share(hits[i], true[i]),
+            _share(2 * hits[i], true[i] + named[i]),
+            int(true[i]),
+        )
         for i, label in enumerate(classes)
     )
     return Figures(
@@ -80,12 +96,18 @@ def evaluate(classifier: Classifier, data: LabelledPatches, eightfold: bool = Fa
     answer = classifier.judge(data.patches)
     probabilities = answer.probabilities
     if eightfold:
-        turned = (np.rot90(patches, turns, axes=(1, 2)) for patches in (data.patches, data.patches[:, :, ::-1]) for turns in range(4))
+        turned = (
+            np.rot90(patches, turns, axes=(1, 2))
+            for patches in (data.patches, data.patches[:, :, ::-1])
+            for turns in range(4)
+        )
         probabilities = np.mean([classifier.predict(np.ascontiguousarray(patches)) for patches in turned], axis=0)
     return figures(probabilities, data.labels, data.classes, float(answer.unfamiliar.mean()))
 
 
-def risk_coverage(probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def risk_coverage(
+    probabilities: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Share of patches kept, most confident first, and the error rate among them."""
     order = np.argsort(-probabilities.max(axis=1), kind="stable")
     wrong = (probabilities.argmax(axis=1) != labels)[order]

@@ -19,8 +19,16 @@ from pipeline.models.pictures import LabelledPatches
 History = Sequence[Mapping[str, float]]
 
 
-def write_report(folder: Path, classifier: Classifier, training: LabelledPatches, validation: LabelledPatches, histories: Mapping[str, History]) -> Figures:
-    """Measures a classifier on the validation patches and writes the report; `histories` maps a run's name to its epochs.
+def write_report(
+    folder: Path,
+    classifier: Classifier,
+    training: LabelledPatches,
+    validation: LabelledPatches,
+    histories: Mapping[str, History],
+) -> Figures:
+    """Measures a classifier on the validation patches and writes the report.
+
+    `histories` maps a run's name to its epochs.
 
     Raises:
         OutputError: the folder cannot be written.
@@ -43,14 +51,19 @@ def write_report(folder: Path, classifier: Classifier, training: LabelledPatches
         (folder / "validation.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
         (folder / "per-class.md").write_text(class_table(found), encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"{folder}: cannot write the report ({error.strerror}); free some space and run it again") from error
+        raise OutputError(
+            f"{folder}: cannot write the report ({error.strerror}); free some space and run it again"
+        ) from error
     return found
 
 
 def class_table(found: Figures) -> str:
     """Figures of each class as Markdown."""
     lines = ["| class | precision | recall | F1 | patches |", "|---|---|---|---|---|"]
-    lines += [f"| {row.label} | {_percent(row.precision)} | {_percent(row.recall)} | {_percent(row.f1)} | {row.support} |" for row in found.per_class]
+    lines += [
+        f"| {row.label} | {_percent(row.precision)} | {_percent(row.recall)} | {_percent(row.f1)} | {row.support} |"
+        for row in found.per_class
+    ]
     lines.append(f"| all | | accuracy {100 * found.accuracy:.2f} | macro {100 * found.macro_f1:.2f} | {found.n} |")
     return "\n".join(lines) + "\n"
 

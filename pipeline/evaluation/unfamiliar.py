@@ -8,7 +8,10 @@ Patches = npt.NDArray[np.uint8]
 
 
 def made(rng: np.random.Generator, count: int = 60, size: int = 64) -> dict[str, Patches]:
-    """`count` patches (count, size, size, 3) of each kind: cloud, snow, desert, flat colour, noise, text, photograph."""
+    """`count` patches (count, size, size, 3) of each kind.
+
+    Cloud, snow, desert, flat colour, noise, text, photograph.
+    """
     kinds = {"cloud": _cloud, "snow": _snow, "desert": _desert, "flat": _flat, "noise": _noise, "text": _text}
     found = {name: np.stack([make(rng, size) for _ in range(count)]) for name, make in kinds.items()}
     return found | {"photograph": _photographs(rng, count, size)}
@@ -78,5 +81,7 @@ def _photographs(rng: np.random.Generator, count: int, size: int) -> Patches:
         picture = pictures[position % len(pictures)]
         side = int(rng.integers(size, 4 * size))
         y, x = rng.integers(0, picture.shape[0] - side), rng.integers(0, picture.shape[1] - side)
-        found[position] = np.asarray(Image.fromarray(picture[y : y + side, x : x + side]).resize((size, size), Image.Resampling.LANCZOS))
+        found[position] = np.asarray(
+            Image.fromarray(picture[y : y + side, x : x + side]).resize((size, size), Image.Resampling.LANCZOS)
+        )
     return found

@@ -1,4 +1,7 @@
-"""How unlike the training data a patch is: Mahalanobis distance of its pooled features to the nearest class (Lee et al. 2018)."""
+"""How unlike the training data a patch is.
+
+Mahalanobis distance of its pooled features to the nearest class (Lee et al. 2018).
+"""
 
 import zipfile
 from dataclasses import dataclass
@@ -43,7 +46,11 @@ class Abstention:
         """Distances (n,); larger is less familiar."""
         moved = features - self.centre
         place = moved @ self.basis
-        square = np.square(place).sum(axis=1, keepdims=True) - 2 * place @ self.centres.T + np.square(self.centres).sum(axis=1)
+        square = (
+            np.square(place).sum(axis=1, keepdims=True)
+            - 2 * place @ self.centres.T
+            + np.square(self.centres).sum(axis=1)
+        )
         return np.asarray(np.sqrt(np.maximum(square.min(axis=1), 0.0)), np.float32)
 
     def write(self, path: Path) -> None:
@@ -61,4 +68,6 @@ class Abstention:
             with path.open("rb") as stream, np.load(stream) as stored:
                 return cls(stored["centre"], stored["basis"], stored["centres"])
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise ModelError(f"{path}: cannot read the abstention score ({error}); copy the model folder again") from error
+            raise ModelError(
+                f"{path}: cannot read the abstention score ({error}); copy the model folder again"
+            ) from error

@@ -16,7 +16,9 @@ def softmax(logits: Floats) -> npt.NDArray[np.float64]:
 def log_loss(logits: Floats, labels: Labels) -> float:
     """Mean negative log likelihood in nats."""
     shifted = logits - logits.max(axis=1, keepdims=True)
-    return float(np.mean(np.log(np.exp(shifted.astype(np.float64)).sum(axis=1)) - shifted[np.arange(len(labels)), labels]))
+    return float(
+        np.mean(np.log(np.exp(shifted.astype(np.float64)).sum(axis=1)) - shifted[np.arange(len(labels)), labels])
+    )
 
 
 def fit_temperature(logits: Floats, labels: Labels) -> float:
@@ -32,7 +34,9 @@ def fit_temperature(logits: Floats, labels: Labels) -> float:
     return float(np.exp((low + high) / 2))
 
 
-def bins(confidence: Floats, correct: npt.NDArray[np.bool_], count: int = 15) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
+def bins(
+    confidence: Floats, correct: npt.NDArray[np.bool_], count: int = 15
+) -> tuple[npt.NDArray[np.int64], Floats, Floats]:
     """Size, mean confidence and accuracy of equally wide bins of confidence; NaN in empty ones."""
     place = np.clip(np.ceil(confidence * count).astype(np.int64) - 1, 0, count - 1)
     size = np.bincount(place, minlength=count)

@@ -44,10 +44,14 @@ class ModelCard:
         """
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            data["legend"] = Legend(data["legend"]["name"], tuple(LandCoverClass(**entry) for entry in data["legend"]["classes"]))
+            data["legend"] = Legend(
+                data["legend"]["name"], tuple(LandCoverClass(**entry) for entry in data["legend"]["classes"])
+            )
             stretch = data["stretch"]
             levels = stretch.get("harmonisation", {})
-            stretch["harmonisation"] = {level: Harmonisation(tuple(line["scale"]), tuple(line["offset"])) for level, line in levels.items()}
+            stretch["harmonisation"] = {
+                level: Harmonisation(tuple(line["scale"]), tuple(line["offset"])) for level, line in levels.items()
+            }
             data["stretch"] = Stretch(**stretch)
             data["bands"] = tuple(data["bands"])
             return cls(**data)
@@ -70,6 +74,6 @@ class ModelCard:
                 raise ModelError(f"{path}: the model's file is missing; copy the model folder again")
             found = digest(path)
             if found != expected:
-                raise ModelError(f"{path}: SHA-256 is {found[:12]}..., the card says {expected[:12]}...; copy the model folder again")
-
-
+                raise ModelError(
+                    f"{path}: SHA-256 is {found[:12]}..., the card says {expected[:12]}...; copy the model folder again"
+                )

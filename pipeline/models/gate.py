@@ -13,7 +13,10 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One engine against the reference: shares of equal top classes, loss of accuracy (points), change of calibration error."""
+    """One engine against the reference.
+
+    Shares of equal top classes, loss of accuracy (points), change of calibration error.
+    """
 
     agreement: float
     agreement_elsewhere: float
@@ -23,14 +26,24 @@ class Gate:
     @property
     def passed(self) -> bool:
         """At least 99.5 % agreement on both sets, at most 0.2 points and 0.005 apart."""
-        return min(self.agreement, self.agreement_elsewhere) >= 0.995 and self.accuracy_loss <= 0.2 and abs(self.ece_change) <= 0.005
+        return (
+            min(self.agreement, self.agreement_elsewhere) >= 0.995
+            and self.accuracy_loss <= 0.2
+            and abs(self.ece_change) <= 0.005
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Plain values and the verdict."""
         return {**asdict(self), "passed": self.passed}
 
 
-def compare(reference: Floats, found: Floats, labels: npt.NDArray[np.integer], reference_elsewhere: Floats, found_elsewhere: Floats) -> Gate:
+def compare(
+    reference: Floats,
+    found: Floats,
+    labels: npt.NDArray[np.integer],
+    reference_elsewhere: Floats,
+    found_elsewhere: Floats,
+) -> Gate:
     """An engine's probabilities against the reference's, on labelled patches and on patches of other scenes."""
     truth, answer = reference.argmax(axis=1), found.argmax(axis=1)
     return Gate(

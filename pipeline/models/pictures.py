@@ -1,4 +1,7 @@
-"""Labelled and unlabelled pictures as patches: EuroSAT's zip, an unpacked folder, or any folder of class sub-folders."""
+"""Labelled and unlabelled pictures as patches.
+
+EuroSAT's zip, an unpacked folder, or any folder of class sub-folders.
+"""
 
 import io
 import logging
@@ -43,12 +46,18 @@ class LabelledPatches:
 
 
 def read_labelled(
-    source: Path, classes: Sequence[str] | None = None, only: Sequence[str] | None = None, patch_size: int = 64, least: int = 0
+    source: Path,
+    classes: Sequence[str] | None = None,
+    only: Sequence[str] | None = None,
+    patch_size: int = 64,
+    least: int = 0,
 ) -> LabelledPatches:
-    """All pictures of a zip or folder whose parent folder names their class; `only` keeps those listed as `name` or `class/name`.
+    """All pictures of a zip or folder whose parent folder names their class.
 
-    Without `classes` they are the folders found, sorted; folders of other names are left out with a warning. Pictures of
-    another size are cut to a square and resampled, with a warning.
+    `only` keeps those listed as `name` or `class/name`.
+
+    Without `classes` they are the folders found, sorted; folders of other names are left out with a warning. Pictures
+    of another size are cut to a square and resampled, with a warning.
 
     Raises:
         ModelError: nothing usable is there, a picture is unreadable, a class has fewer than `least` pictures, or a name
@@ -62,18 +71,31 @@ def read_labelled(
             if _is_picture(pure) and (wanted is None or wanted & {pure.name, f"{pure.parent.name}/{pure.name}"}):
                 found.setdefault(pure.parent.name, []).append((pure.name, path))
         names = tuple(classes) if classes is not None else tuple(sorted(found))
-        entries = [(code, name, path) for code, label in enumerate(names) for name, path in sorted(found.get(label, []))]
+        entries = [
+            (code, name, path) for code, label in enumerate(names) for name, path in sorted(found.get(label, []))
+        ]
         _check(source, names, found, wanted, least)
         patches, resampled = np.empty((len(entries), patch_size, patch_size, 3), np.uint8), 0
         for position, (_, _, path) in enumerate(entries):
             pixels = _picture(files.read(path), f"{source}/{path}")
             if pixels.shape != patches.shape[1:]:
                 resampled += 1
-                pixels = np.asarray(ImageOps.fit(Image.fromarray(pixels), (patch_size, patch_size), Image.Resampling.BICUBIC))
+                pixels = np.asarray(
+                    ImageOps.fit(Image.fromarray(pixels), (patch_size, patch_size), Image.Resampling.BICUBIC)
+                )
             patches[position] = pixels
     if resampled:
-        log.warning("%s: %d of %d pictures are not %dx%d pixels and were resampled", source, resampled, len(entries), patch_size, patch_size)
-    return LabelledPatches(names, patches, np.array([code for code, _, _ in entries], np.int64), tuple(name for _, name, _ in entries))
+        log.warning(
+            "%s: %d of %d pictures are not %dx%d pixels and were resampled",
+            source,
+            resampled,
+            len(entries),
+            patch_size,
+            patch_size,
+        )
+    return LabelledPatches(
+        names, patches, np.array([code for code, _, _ in entries], np.int64), tuple(name for _, name, _ in entries)
+    )
 
 
 def _is_picture(path: PurePosixPath) -> bool:
@@ -91,7 +113,9 @@ def read_names(path: Path) -> tuple[str, ...]:
     try:
         names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: cannot read the list of file names ({error}); give a text file with one name a line") from error
+        raise ModelError(
+            f"{path}: cannot read the list of file names ({error}); give a text file with one name a line"
+        ) from error
     if not names:
         raise ModelError(f"{path}: lists no file names; give a text file with one name a line")
     return tuple("/".join(PurePosixPath(name).parts[-2:]) for name in names)
@@ -110,7 +134,9 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
     return _picture(data, str(path))
 
 
-def cut(picture: npt.NDArray[np.uint8], size: int = 64, name: str = "the picture") -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
+def cut(
+    picture: npt.NDArray[np.uint8], size: int = 64, name: str = "the picture"
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
     """Positions (n, 2) as (x, y) in pixels and patches (n, size, size, 3) of a picture, left to right, top to bottom.
 
     `name` is what the picture is called in a refusal.
@@ -121,28 +147,51 @@ def cut(picture: npt.NDArray[np.uint8], size: int = 64, name: str = "the picture
     rows, columns = picture.shape[0] // size, picture.shape[1] // size
     if not rows or not columns:
         found = f"{picture.shape[1]}x{picture.shape[0]}"
-        raise ModelError(f"{name}: is {found} pixels, smaller than one patch of {size}x{size}; give a larger one at 10 m a pixel")
-    patches = picture[: rows * size, : columns * size].reshape(rows, size, columns, size, 3).swapaxes(1, 2).reshape(-1, size, size, 3)
+        raise ModelError(
+            f"{name}: is {found} pixels, smaller than one patch of {size}x{size}; give a larger one at 10 m a pixel"
+        )
+    patches = (
+        picture[: rows * size, : columns * size]
+        .reshape(rows, size, columns, size, 3)
+        .swapaxes(1, 2)
+        .reshape(-1, size, size, 3)
+    )
     y, x = np.divmod(np.arange(rows * columns), columns)
     return np.stack([x, y], axis=1) * size, patches
 
 
-def _check(source: Path, classes: tuple[str, ...], found: dict[str, list[tuple[str, str]]], wanted: set[str] | None, least: int) -> None:
+def _check(
+    source: Path, classes: tuple[str, ...], found: dict[str, list[tuple[str, str]]], wanted: set[str] | None, least: int
+) -> None:
     if not set(found).intersection(classes):
         sought = ", ".join(classes[:3]) or "none found"
-        raise ModelError(f"{source}: holds no pictures in class folders ({sought} ...); give EuroSAT's zip or a folder with one sub-folder a class")
+        raise ModelError(
+            f"{source}: holds no pictures in class folders ({sought} ...); give EuroSAT's zip or a folder with one "
+            f"sub-folder a class"
+        )
     others = sorted(set(found).difference(classes))
     if others:
         left = sum(len(found[label]) for label in others)
-        log.warning("%s: %d pictures in folders that are no class asked for are left out (%s)", source, left, ", ".join(others[:3]))
+        log.warning(
+            "%s: %d pictures in folders that are no class asked for are left out (%s)",
+            source,
+            left,
+            ", ".join(others[:3]),
+        )
     for label in classes:
         if len(found.get(label, [])) < least:
             count = len(found.get(label, []))
-            raise ModelError(f"{source}: class {label} has {count} of at least {least} pictures; add some, take its folder away, or check the names")
+            raise ModelError(
+                f"{source}: class {label} has {count} of at least {least} pictures; add some, take its folder away, "
+                f"or check the names"
+            )
     there = {known for label, listed in found.items() for name, _ in listed for known in (name, f"{label}/{name}")}
     missing = sorted((wanted or set()).difference(there))
     if missing:
-        raise ModelError(f"{source}: {len(missing)} of {len(wanted or ())} listed pictures are missing ({missing[0]} ...); give the data of this list")
+        raise ModelError(
+            f"{source}: {len(missing)} of {len(wanted or ())} listed pictures are missing ({missing[0]} ...); give "
+            f"the data of this list"
+        )
 
 
 def _picture(data: bytes, where: str) -> npt.NDArray[np.uint8]:
@@ -151,7 +200,9 @@ def _picture(data: bytes, where: str) -> npt.NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ModelError(f"{where}: {image.width}x{image.height} pixels are too many for one picture; use `run` for scenes")
+                raise ModelError(
+                    f"{where}: {image.width}x{image.height} pixels are too many for one picture; use `run` for scenes"
+                )
             return np.asarray(image.convert("RGB"))
     except UnidentifiedImageError as error:
         raise ModelError(f"{where}: no readable picture (of no known format); give a JPEG, PNG or TIFF") from error
@@ -173,7 +224,9 @@ class _Source:
             except (OSError, zipfile.BadZipFile) as error:
                 raise ModelError(f"{self._path}: cannot be read as a zip ({error}); download it again") from error
         elif not self._path.is_dir():
-            raise ModelError(f"{self._path}: no such file or folder; give EuroSAT's zip or a folder with one sub-folder a class")
+            raise ModelError(
+                f"{self._path}: no such file or folder; give EuroSAT's zip or a folder with one sub-folder a class"
+            )
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -184,7 +237,9 @@ class _Source:
         if self._zip is not None:
             yield from (entry.filename for entry in self._zip.infolist() if not entry.is_dir())
         else:
-            yield from (path.relative_to(self._path).as_posix() for path in sorted(self._path.rglob("*")) if path.is_file())
+            yield from (
+                path.relative_to(self._path).as_posix() for path in sorted(self._path.rglob("*")) if path.is_file()
+            )
 
     def read(self, name: str) -> bytes:
         try:

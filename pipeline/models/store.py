@@ -36,7 +36,10 @@ def locate(name: str, folder: Path = FOLDER) -> Path:
     for path in (folder / name, Path(name)):
         if (path / "card.json").is_file():
             return path
-    raise ModelError(f"{name}: no such model in {folder} (there are: {', '.join(names(folder)) or 'none'}); name one of them or a folder with a card.json")
+    raise ModelError(
+        f"{name}: no such model in {folder} (there are: {', '.join(names(folder)) or 'none'}); name one of them or a "
+        f"folder with a card.json"
+    )
 
 
 def card(name: str, folder: Path = FOLDER) -> ModelCard:
@@ -47,7 +50,8 @@ def card(name: str, folder: Path = FOLDER) -> ModelCard:
 def load(name: str = DEFAULT, engine: str = "auto", threads: int | None = None, folder: Path = FOLDER) -> Engine:
     """The classifier of a verified model.
 
-    `engine` "auto" takes the fastest that passed the card's gate and runs on this machine; "openvino" the fastest of OpenVINO's.
+    `engine` "auto" takes the fastest that passed the card's gate and runs on this machine; "openvino" the fastest of
+    OpenVINO's.
 
     Raises:
         ModelError: no such model or engine, a file differs from its digest, or the network differs from the card.
@@ -66,7 +70,9 @@ def load(name: str = DEFAULT, engine: str = "auto", threads: int | None = None, 
         return CheckedClassifier(found, place, chosen, threads)
     from pipeline.models.engines.openvino import OpenVinoClassifier
 
-    return OpenVinoClassifier(found, place, place / found.engines[chosen]["file"], chosen.removeprefix("openvino-"), threads)
+    return OpenVinoClassifier(
+        found, place, place / found.engines[chosen]["file"], chosen.removeprefix("openvino-"), threads
+    )
 
 
 def choose_engine(found: ModelCard, engine: str = "auto") -> str:
@@ -80,7 +86,9 @@ def choose_engine(found: ModelCard, engine: str = "auto") -> str:
     openvino_there = importlib.util.find_spec("openvino") is not None
     if engine not in ("auto", "openvino"):
         if engine not in found.engines:
-            raise ModelError(f"{found.name}: has no {engine} twin (there are: {', '.join(found.engines)}); choose another --engine")
+            raise ModelError(
+                f"{found.name}: has no {engine} twin (there are: {', '.join(found.engines)}); choose another --engine"
+            )
         return engine
     for candidate in found.engines:
         if candidate == "keras" and engine == "auto":
@@ -98,4 +106,7 @@ def choose_engine(found: ModelCard, engine: str = "auto") -> str:
             if not supports_bf16():
                 continue
         return candidate
-    raise ModelError(f"{found.name}: none of its engines ({', '.join(found.engines)}) runs here; install openvino or keras from requirements.txt")
+    raise ModelError(
+        f"{found.name}: none of its engines ({', '.join(found.engines)}) runs here; install openvino or keras from "
+        f"requirements.txt"
+    )

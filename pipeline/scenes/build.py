@@ -53,7 +53,8 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
     """Opens the headers of a scene's files and puts it on the grid.
 
     Raises:
-        IncompleteScene, GeoreferenceError, ResolutionError, AmbiguousRadiometry, CorruptScene, UnsafeInput: it cannot be read.
+        IncompleteScene, GeoreferenceError, ResolutionError, AmbiguousRadiometry, CorruptScene, UnsafeInput: it cannot
+        be read.
     """
     assets, radiometry, notes = _chosen(found, options)
     warnings = [*found.warnings, *notes]
@@ -64,7 +65,9 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
         if not radiometry.approximate:
             warnings.append("processing level unknown, taken as L2A; a STAC Item beside the files can tell it")
     if found.acquired is None:
-        warnings.append("acquisition date unknown; put it into the file name (YYYYMMDD) or a STAC Item beside the files")
+        warnings.append(
+            "acquisition date unknown; put it into the file name (YYYYMMDD) or a STAC Item beside the files"
+        )
     placed, quality, dropped = _place(assets, found.assets.get("SCL"), options)
     warnings += dropped
     warnings += _side_files(found.files)
@@ -74,7 +77,10 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
     others = [band for band in options.required if not placed[band][1].on_grid]
     if others:
         gsd = placed[others[0]][1].gsd
-        warnings.append(f"{', '.join(others)}: pixels of {gsd:.1f} m in another grid, resampled (cubic) to 10 m in EPSG:{place.epsg}")
+        warnings.append(
+            f"{', '.join(others)}: pixels of {gsd:.1f} m in another grid, resampled (cubic) to 10 m in "
+            f"EPSG:{place.epsg}"
+        )
     return Scene(
         id=safe_id(found.id or f"{place.epsg}_{place.bounds[0]:.0f}_{place.bounds[3]:.0f}"),
         acquired=found.acquired or UNKNOWN_DATE,
@@ -95,7 +101,9 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
 
 
 def _chosen(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radiometry, list[str]]:
-    """The bands to read: the scene's own, or those of its true-colour picture as the last resort; with what to say of it.
+    """The bands to read: the scene's own, or those of its true-colour picture as the last resort.
+
+    With what to say of it.
 
     A product that has some of the bands is incomplete; only loose files are completed by their picture.
     """
@@ -109,7 +117,9 @@ def _chosen(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radio
     if not set(options.required) <= set(RGB) or (product and partial) or not _usable_picture(found, options):
         names = ", ".join(f"{band} ({found.expected[band]})" if band in found.expected else band for band in missing)
         raise IncompleteScene(f"{found.where}: lacks {names}; add the missing files or download the product again")
-    notes = [f"{', '.join(missing)} missing: the true-colour picture (TCI) is used instead of the bands"] if partial else []
+    notes = (
+        [f"{', '.join(missing)} missing: the true-colour picture (TCI) is used instead of the bands"] if partial else []
+    )
     return *_picture_bands(found, options), [*notes, _APPROXIMATE]
 
 
@@ -119,15 +129,19 @@ def _picture_bands(found: Found, options: ReadOptions) -> tuple[dict[str, Asset]
     top = options.tci_max or known
     if top is None:
         raise AmbiguousRadiometry(
-            f"{found.where}: a picture of unknown level, whose code 255 could stand for DN {TCI_MAX[Level.L1C]:.0f} (L1C) "
+            f"{found.where}: a picture of unknown level, whose code 255 could stand for DN "
+            f"{TCI_MAX[Level.L1C]:.0f} (L1C) "
             f"or {TCI_MAX[Level.L2A]:.0f} (L2A); say which with --tci-max"
         )
     scale = top / _TCI_STEPS * 1e-4
-    # Sen2Cor truncates where it makes codes, so a code stands for the middle of its step (measured intercept: -0.48 steps).
+    # Sen2Cor truncates where it makes codes, so a code stands for the middle of its step (measured intercept: -0.48
+    # steps).
     middle = 0.5 if found.level is Level.L2A and options.tci_max is None else 1.0
     chosen = found.assets if _has_picture_bands(found) else _true_colour(found)
     assets = {band: replace(chosen[band], scale=scale, offset=-middle * scale, nodata=None) for band in RGB}
-    source = "--tci-max" if options.tci_max else f"{found.level} true-colour pictures end at reflectance {top / 1e4:.4f}"
+    source = (
+        "--tci-max" if options.tci_max else f"{found.level} true-colour pictures end at reflectance {top / 1e4:.4f}"
+    )
     sources = {**found.radiometry.sources, "scale": source}
     return assets, replace(found.radiometry, approximate=True, sources=sources, quantification=None, offsets={})
 
@@ -152,9 +166,15 @@ def _true_colour(found: Found) -> dict[str, Asset]:
     if set(order) <= set(header.colours):
         order = {colour: header.colours.index(colour) + 1 for colour in order}
     elif header.count < 3:
-        raise IncompleteScene(f"{found.where}: the true-colour picture has {header.count} band(s), three are needed; add the B02, B03 and B04 files")
+        raise IncompleteScene(
+            f"{found.where}: the true-colour picture has {header.count} band(s), three are needed; add the B02, B03 "
+            f"and B04 files"
+        )
     alpha = header.colours.index("alpha") + 1 if "alpha" in header.colours else None
-    return {band: replace(picture, index=order[colour], picture=True, alpha=alpha) for band, colour in zip(RGB, order, strict=True)}
+    return {
+        band: replace(picture, index=order[colour], picture=True, alpha=alpha)
+        for band, colour in zip(RGB, order, strict=True)
+    }
 
 
 def file_asset(header: Header, index: int, options: ReadOptions) -> Asset:
@@ -174,7 +194,10 @@ def offsets_in_dn(assets: Mapping[str, Asset]) -> dict[str, float]:
 def _place(
     assets: Mapping[str, Asset], quality: Asset | None, options: ReadOptions
 ) -> tuple[dict[str, tuple[Asset, Place]], Asset | None, list[str]]:
-    """Each band's asset with its pixel size, and its place; optional bands that cannot be read are dropped with a word."""
+    """Each band's asset with its pixel size, and its place.
+
+    Optional bands that cannot be read are dropped with a word.
+    """
     places: dict[str, tuple[Place, bool]] = {}
     headers: dict[str, Header] = {}
     dropped: list[str] = []
@@ -187,7 +210,9 @@ def _place(
             places[asset.href] = _placed(headers[asset.href], asset, options)
         found, asked = headers[asset.href].count, max(asset.index, len(asset.flags))
         if asked > found:
-            raise IncompleteScene(f"{display_name(asset.href)}: has {found} band(s), band {asked} is asked for; correct its description")
+            raise IncompleteScene(
+                f"{display_name(asset.href)}: has {found} band(s), band {asked} is asked for; correct its description"
+            )
         place, borrowed = places[asset.href]
         crs = (asset.crs or options.assume_crs) if borrowed else None
         return replace(asset, gsd=round(place.gsd, 2), crs=crs, transform=asset.transform if borrowed else None), place
@@ -223,17 +248,22 @@ def _placed(header: Header, asset: Asset, options: ReadOptions) -> tuple[Place, 
         transform = Affine(*asset.transform) if asset.transform else None
         return locate(header, asset.crs or options.assume_crs, transform), True
     if asset.crs is not None and header.crs != asset.crs:
-        raise GeoreferenceError(f"{name}: says EPSG:{header.crs}, its metadata EPSG:{asset.crs}; download the product again")
+        raise GeoreferenceError(
+            f"{name}: says EPSG:{header.crs}, its metadata EPSG:{asset.crs}; download the product again"
+        )
     return locate(header), False
 
 
 def _check_numbers(header: Header, asset: Asset) -> None:
-    """Refuses scales and offsets that no reflectance has, and 8-bit numbers, which are someone's stretch of unknown scale."""
+    """Refuses scales and offsets that no reflectance has, and 8-bit numbers, someone's stretch of unknown scale."""
     if not (1e-9 < asset.scale < 1e6 and abs(asset.offset) < 1e3):
         why = f"its metadata turn numbers into reflectance by {asset.scale:g} x DN + {asset.offset:g}"
         raise CorruptScene(f"{display_name(header.href)}: {why}; correct them")
     if header.dtypes[asset.index - 1] == "uint8" and asset.scale == _USUAL_SCALE and not asset.picture:
-        raise AmbiguousRadiometry(f"{display_name(header.href)}: 8-bit numbers of unknown scale; use the 16-bit file, or a STAC Item that tells the scale")
+        raise AmbiguousRadiometry(
+            f"{display_name(header.href)}: 8-bit numbers of unknown scale; use the 16-bit file, or a STAC Item that "
+            f"tells the scale"
+        )
 
 
 def _shared_bounds(where: str, first: Place, places: Mapping[str, Place]) -> Bounds:
@@ -241,7 +271,9 @@ def _shared_bounds(where: str, first: Place, places: Mapping[str, Place]) -> Bou
     left, bottom, right, top = first.bounds
     for band, place in places.items():
         if place.epsg != first.epsg:
-            raise GeoreferenceError(f"{where}: {band} lies in EPSG:{place.epsg}, others in EPSG:{first.epsg}; warp the bands to one zone")
+            raise GeoreferenceError(
+                f"{where}: {band} lies in EPSG:{place.epsg}, others in EPSG:{first.epsg}; warp the bands to one zone"
+            )
         left, bottom = max(left, place.bounds[0]), max(bottom, place.bounds[1])
         right, top = min(right, place.bounds[2]), min(top, place.bounds[3])
     if left >= right or bottom >= top:
@@ -250,10 +282,11 @@ def _shared_bounds(where: str, first: Place, places: Mapping[str, Place]) -> Bou
 
 
 def _side_files(files: tuple[Path, ...]) -> list[str]:
-    beside = (side for path in files for suffix in _SIDE_FILES for side in (Path(f"{path}{suffix}"), path.with_suffix(suffix)))
+    beside = (
+        side for path in files for suffix in _SIDE_FILES for side in (Path(f"{path}{suffix}"), path.with_suffix(suffix))
+    )
     ignored = sorted({side.name for side in beside if side.exists()})
     if not ignored:
         return []
     more = f" and {len(ignored) - 3} more" if len(ignored) > 3 else ""
     return [f"side files are ignored for safety: {', '.join(ignored[:3])}{more}"]
-

@@ -35,7 +35,9 @@ def settle(results: Iterable[Scene | Refusal]) -> list[Scene | Refusal]:
         parts = sorted(strips.values(), key=_rank, reverse=True)
         settled.append(_merged(parts))
         kept = {id(part) for part in parts}
-        settled += [_stepped_back(scene, strips.get(_strip(scene), parts[0])) for scene in group if id(scene) not in kept]
+        settled += [
+            _stepped_back(scene, strips.get(_strip(scene), parts[0])) for scene in group if id(scene) not in kept
+        ]
     return settled
 
 
@@ -68,9 +70,14 @@ def _stepped_back(scene: Scene, winner: Scene) -> Refusal:
     elif _rank(scene)[:2] == _rank(winner)[:2]:
         why = f"a duplicate of {source(winner)}, which is used"
     else:
-        why = f"baseline {winner.radiometry.baseline} of the same pass is used instead of {scene.radiometry.baseline}: {source(winner)}"
+        why = (
+            f"baseline {winner.radiometry.baseline} of the same pass is used instead of "
+            f"{scene.radiometry.baseline}: {source(winner)}"
+        )
     path = scene.files[0] if scene.files else None
-    return Refusal(scene.id, SupersededScene.__name__, f"{source(scene)}: {why}; remove one of the two to choose otherwise", path)
+    return Refusal(
+        scene.id, SupersededScene.__name__, f"{source(scene)}: {why}; remove one of the two to choose otherwise", path
+    )
 
 
 def source(scene: Scene) -> str:

@@ -21,7 +21,9 @@ MAX_DEPTH = 12
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Files by their name relative to `root` (with `/`), and each one's size in bytes; `archive` is the zip they are in.
+    """Files by their name relative to `root` (with `/`), and each one's size in bytes.
+
+    `archive` is the zip they are in.
 
     `strays` are links that lead out of `root`; they are not followed. `addresses` of files that are read where they lie
     instead of in `root`; they are among the `sizes`.
@@ -49,7 +51,9 @@ class Files:
         """
         label = guard.printable(f"{self.root.name}/{name}")
         if self.sizes[name] > limit:
-            raise UnsafeInput(f"{label}: {self.sizes[name]} bytes where metadata is expected; download the product again")
+            raise UnsafeInput(
+                f"{label}: {self.sizes[name]} bytes where metadata is expected; download the product again"
+            )
         try:
             if self.archive is None:
                 return (self.root / name).read_bytes()
@@ -93,7 +97,9 @@ def folder_files(root: Path, remote: Mapping[Path, Remote] | None = None) -> Fil
                     strays.append(path.relative_to(root).as_posix())
             except (OSError, RuntimeError):  # a loop of links, or no permission
                 strays.append(path.relative_to(root).as_posix())
-    addresses = {path.relative_to(root).as_posix(): entry for path, entry in (remote or {}).items() if path.is_relative_to(root)}
+    addresses = {
+        path.relative_to(root).as_posix(): entry for path, entry in (remote or {}).items() if path.is_relative_to(root)
+    }
     sizes |= {name: entry.size for name, entry in addresses.items()}
     return Files(root, sizes, strays=tuple(strays), addresses={name: entry.href for name, entry in addresses.items()})
 
@@ -110,19 +116,32 @@ def archive_files(path: Path) -> Files:
         with zipfile.ZipFile(path) as bundle:
             members = [info for info in bundle.infolist() if not info.is_dir()]
     except guard.READ_ERRORS as error:
-        raise CorruptScene(f"{name}: not a whole zip file ({guard.one_line(error)}); download the product again") from error
+        raise CorruptScene(
+            f"{name}: not a whole zip file ({guard.one_line(error)}); download the product again"
+        ) from error
     if len(members) > MAX_MEMBERS:
-        raise UnsafeInput(f"{name}: {len(members)} members, a product has fewer than {MAX_MEMBERS}; unpack and check it yourself")
+        raise UnsafeInput(
+            f"{name}: {len(members)} members, a product has fewer than {MAX_MEMBERS}; unpack and check it yourself"
+        )
     if sum(info.compress_size for info in members) > path.stat().st_size:
         raise UnsafeInput(f"{name}: its members overlap, as in a zip bomb; unpack and check it yourself")
     total, packed = sum(info.file_size for info in members), sum(info.compress_size for info in members)
     if total > MAX_UNPACKED or (total > HARMLESS and total > MAX_RATIO * max(packed, 1)):
-        raise UnsafeInput(f"{name}: unpacks from {packed} to {total} bytes, as a zip bomb does; unpack and check it yourself")
+        raise UnsafeInput(
+            f"{name}: unpacks from {packed} to {total} bytes, as a zip bomb does; unpack and check it yourself"
+        )
     for info in members:
         parts = info.filename.split("/")
-        odd = info.filename.startswith("/") or ".." in parts or set("\\{}") & set(info.filename) or not info.filename.isprintable()
+        odd = (
+            info.filename.startswith("/")
+            or ".." in parts
+            or set("\\{}") & set(info.filename)
+            or not info.filename.isprintable()
+        )
         if odd or stat.S_ISLNK(info.external_attr >> 16):
-            raise UnsafeInput(f"{name}: holds a member named {guard.printable(info.filename)[:80]!r}; unpack and check it yourself")
+            raise UnsafeInput(
+                f"{name}: holds a member named {guard.printable(info.filename)[:80]!r}; unpack and check it yourself"
+            )
         if info.flag_bits & 1:
             raise UnsafeInput(f"{name}: is encrypted; unpack it yourself")
     return Files(path, {info.filename: info.file_size for info in members}, "", path)

@@ -36,7 +36,9 @@ def find_scenes(folder: Path, options: ReadOptions = ReadOptions()) -> Iterator[
         raise NotAScene(f"{folder}: no such file or folder; check the path")
     results = settle(_search(folder.absolute(), options))
     if not results:
-        raise NotAScene(f"{folder}: no Sentinel-2 scene in it; give a folder with products (.SAFE, .zip), band files or GeoTIFFs")
+        raise NotAScene(
+            f"{folder}: no Sentinel-2 scene in it; give a folder with products (.SAFE, .zip), band files or GeoTIFFs"
+        )
     yield from _unique(sorted(results, key=_order))
 
 
@@ -53,7 +55,14 @@ def _search(path: Path, options: ReadOptions) -> Iterator[Scene | Refusal]:
     files = folder_files(path, options.remote)
     for name in files.strays:
         shown = guard.printable(f"{path.name}/{name}")
-        yield _refusal(UnsafeInput(f"{shown}: a link that leads out of the folder is not followed; copy its target in, or give the target itself"), name, files)
+        yield _refusal(
+            UnsafeInput(
+                f"{shown}: a link that leads out of the folder is not followed; copy its target in, or give the "
+                f"target itself"
+            ),
+            name,
+            files,
+        )
     yield from _folder(files, options)
 
 
@@ -64,7 +73,11 @@ def _folder(files: Files, options: ReadOptions) -> Iterator[Scene | Refusal]:
         home = _parent(xml)
         if xml not in left:
             continue
-        left -= {name for name in left if _parent(name) == home or any(_inside(name, f"{home}/{part}".strip("/")) for part in _PRODUCT_PARTS)}
+        left -= {
+            name
+            for name in left
+            if _parent(name) == home or any(_inside(name, f"{home}/{part}".strip("/")) for part in _PRODUCT_PARTS)
+        }
         yield from _product(files, xml, options)
     for name in sorted(name for name in left if name.lower().endswith((".json", ".geojson"))):
         if files.sizes[name] > _MAX_ITEM_BYTES or _side(name):
@@ -81,7 +94,9 @@ def _folder(files: Files, options: ReadOptions) -> Iterator[Scene | Refusal]:
         if claimed and not claimed & left:
             continue  # it describes a product that was found already
         home = _parent(name)
-        left -= claimed | {other for other in left if _parent(other) == home and safe.GRANULE_XML.match(PurePosixPath(other).name)}
+        left -= claimed | {
+            other for other in left if _parent(other) == home and safe.GRANULE_XML.match(PurePosixPath(other).name)
+        }
         if not any(key.startswith("atlas:") for key in item["properties"]):  # the pipeline's own results are no inputs
             yield from _attempt(partial(stac.item_scene, item, name, files, options), name, files)
     for xml in sorted(name for name in left if safe.GRANULE_XML.match(PurePosixPath(name).name)):
@@ -97,7 +112,11 @@ def _folder(files: Files, options: ReadOptions) -> Iterator[Scene | Refusal]:
             yield _refusal(UnsafeInput(f"{shown}: a zip inside a zip is not opened; unpack it yourself"), name, files)
             continue
         yield from _archive(files.root / name, options)
-    yield from _rasters([name for name in sorted(left) if name.lower().endswith(guard.RASTER_SUFFIXES) and not _side(name)], files, options)
+    yield from _rasters(
+        [name for name in sorted(left) if name.lower().endswith(guard.RASTER_SUFFIXES) and not _side(name)],
+        files,
+        options,
+    )
 
 
 def _product(files: Files, xml: str, options: ReadOptions) -> Iterator[Scene | Refusal]:
@@ -109,7 +128,9 @@ def _product(files: Files, xml: str, options: ReadOptions) -> Iterator[Scene | R
         yield _refusal(error, home or where, files)
         return
     for granule in granules:
-        yield from _attempt(partial(safe.granule_scene, granule, product, (files, xml), options, where), home or where, files)
+        yield from _attempt(
+            partial(safe.granule_scene, granule, product, (files, xml), options, where), home or where, files
+        )
 
 
 def _granule(granule: Files, name: str, options: ReadOptions) -> Iterator[Scene | Refusal]:
@@ -136,7 +157,11 @@ def _archive(path: Path, options: ReadOptions) -> Iterator[Scene | Refusal]:
         found = True
         yield result
     if not found:
-        yield _refusal(NotAScene(f"{guard.printable(path.name)}: holds no Sentinel-2 product; remove it"), path.name, Files(path.parent, {}))
+        yield _refusal(
+            NotAScene(f"{guard.printable(path.name)}: holds no Sentinel-2 product; remove it"),
+            path.name,
+            Files(path.parent, {}),
+        )
 
 
 def _rasters(names: list[str], files: Files, options: ReadOptions) -> Iterator[Scene | Refusal]:
@@ -149,11 +174,19 @@ def _rasters(names: list[str], files: Files, options: ReadOptions) -> Iterator[S
             yield _refusal(error, name, files)
         except guard.READ_ERRORS as error:
             shown = guard.printable(name)
-            yield _refusal(CorruptScene(f"{shown}: does not read ({guard.one_line(error)}); check its permissions or get it again"), name, files)
+            yield _refusal(
+                CorruptScene(
+                    f"{shown}: does not read ({guard.one_line(error)}); check its permissions or get it again"
+                ),
+                name,
+                files,
+            )
     claimed: set[str] = set()
     for (home, stem), group in sorted(loose.groups(good).items()):
         claimed |= group.members
-        yield from _attempt(partial(loose.loose_scene, home, stem, group.bands, files, options), f"{home}/{stem}", files)
+        yield from _attempt(
+            partial(loose.loose_scene, home, stem, group.bands, files, options), f"{home}/{stem}", files
+        )
     for name in good:
         if name in claimed:
             continue
@@ -204,5 +237,3 @@ def _parent(name: str) -> str:
 
 def _inside(name: str, folder: str) -> bool:
     return not folder or name.startswith(folder + "/")
-
-

@@ -17,7 +17,10 @@ ASSUMED = {"quantification": "assumed (Sentinel-2's usual value)", "offset": "as
 
 
 class Group(NamedTuple):
-    """Band files of one scene: band (or TCI, SCL) to the file with the finest pixels, and all `members`, coarser copies included."""
+    """Band files of one scene.
+
+    Band (or TCI, SCL) to the file with the finest pixels, and all `members`, coarser copies included.
+    """
 
     bands: dict[str, str]
     members: set[str]
@@ -33,7 +36,9 @@ def groups(names: Iterable[str]) -> dict[tuple[str, str], Group]:
         if band is None:
             continue
         folder = path.parent.parent if path.parent.name in ("R10m", "R20m", "R60m") else path.parent
-        sizes[name] = size or (int(path.parent.name[1:3]) if folder != path.parent else BY_NAME[band].gsd if band in BY_NAME else 10)
+        sizes[name] = size or (
+            int(path.parent.name[1:3]) if folder != path.parent else BY_NAME[band].gsd if band in BY_NAME else 10
+        )
         group = found.setdefault((folder.as_posix(), rest), Group({}, set()))
         group.members.add(name)
         if band not in group.bands or sizes[name] < sizes[group.bands[band]]:
@@ -61,7 +66,9 @@ def loose_scene(folder: str, stem: str, bands: Mapping[str, str], files: Files, 
         sources |= {"quantification": "the files' scale", "offset": "the files' offset"}
     elif options.offset is not None:
         sources["offset"] = "--offset"
-    where = "/".join(part for part in (files.root.name, folder if folder != "." else "", f"{stem}*" if stem else "") if part)
+    where = "/".join(
+        part for part in (files.root.name, folder if folder != "." else "", f"{stem}*" if stem else "") if part
+    )
     return build_scene(
         Found(
             id=stem or "_".join(PurePosixPath(folder).parts) or "",

@@ -49,7 +49,17 @@ _MAGIC = {
 MAGIC_BYTES = 12
 _ZIP = "/vsizip/"
 # What a damaged file or zip member makes Python's own readers raise.
-READ_ERRORS = (OSError, EOFError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, RuntimeError, NotImplementedError, ValueError, KeyError)
+READ_ERRORS = (
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
+    KeyError,
+)
 # GDAL's errors reach Python as RasterioError, or raw where rasterio wraps a property and not an opening.
 RASTER_ERRORS = (RasterioError, CPLE_BaseError, ValueError, UnicodeError, OverflowError)
 # Python's warning filters belong to the process, so threads take turns while they are changed.
@@ -63,7 +73,10 @@ def environment() -> rasterio.Env:
 
 @contextmanager
 def block_cache(size: int) -> Iterator[None]:
-    """Within, files that are opened may fill GDAL's cache of decoded blocks up to `size` bytes; the cache is the whole process's."""
+    """Within, files that are opened may fill GDAL's cache of decoded blocks up to `size` bytes.
+
+    The cache is the whole process's.
+    """
     usual, GDAL_OPTIONS["GDAL_CACHEMAX"] = GDAL_OPTIONS["GDAL_CACHEMAX"], size
     try:
         yield
@@ -85,7 +98,10 @@ def sniff(head: bytes, name: str) -> str:
     if not head.strip(b"\0"):
         raise CorruptScene(f"{name}: the file is empty or starts with zeros; download it again")
     if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-        raise UnsafeInput(f"{name}: XML under a raster's name (a VRT or web service can read other files); convert it to GeoTIFF or JPEG 2000")
+        raise UnsafeInput(
+            f"{name}: XML under a raster's name (a VRT or web service can read other files); convert it to GeoTIFF "
+            f"or JPEG 2000"
+        )
     raise NotAScene(f"{name}: neither GeoTIFF nor JPEG 2000 by its first bytes; remove it or convert it")
 
 
@@ -118,7 +134,7 @@ def read_head(href: str, size: int = MAGIC_BYTES) -> bytes:
 
 
 def open_raster(href: str) -> rasterio.DatasetReader:
-    """Opens a raster by absolute path or `zip_href` inside `environment()`, with the driver that its first bytes ask for.
+    """Opens a raster by path or `zip_href` inside `environment()`, with the driver that its first bytes ask for.
 
     Raises:
         NotAScene, UnsafeInput, CorruptScene: the file is no raster, beyond the limits, or does not open.
@@ -143,7 +159,8 @@ def open_raster(href: str) -> rasterio.DatasetReader:
 def _check_limits(dataset: rasterio.DatasetReader, name: str) -> None:
     if max(dataset.shape) > MAX_SIDE or dataset.count > MAX_COUNT:
         raise UnsafeInput(
-            f"{name}: {dataset.width} x {dataset.height} pixels and {dataset.count} bands exceed {MAX_SIDE} x {MAX_SIDE} "
+            f"{name}: {dataset.width} x {dataset.height} pixels and {dataset.count} bands exceed {MAX_SIDE} x "
+            f"{MAX_SIDE} "
             f"and {MAX_COUNT}; cut it into smaller files"
         )
     if unknown := sorted(set(dataset.dtypes) - set(DTYPES)):
@@ -165,7 +182,9 @@ def parse_xml(data: bytes, name: str) -> Element:
     try:
         root: Element = safe_xml.fromstring(data, forbid_dtd=True)
     except DefusedXmlException as error:
-        raise UnsafeInput(f"{name}: hostile XML ({type(error).__name__}); download the product again from its source") from error
+        raise UnsafeInput(
+            f"{name}: hostile XML ({type(error).__name__}); download the product again from its source"
+        ) from error
     except (ParseError, ValueError, LookupError) as error:
         raise CorruptScene(f"{name}: broken XML ({one_line(error)}); download the product again") from error
     return root

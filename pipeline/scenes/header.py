@@ -59,7 +59,11 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a raster lies: UTM zone, bounds in it as multiples of 10 m, footprint in degrees, ground pixel size, and whether pixels are on the grid."""
+    """Where a raster lies.
+
+    UTM zone, bounds in it as multiples of 10 m, footprint in degrees, ground pixel size, and whether pixels are on the
+    grid.
+    """
 
     epsg: int
     bounds: Bounds
@@ -92,7 +96,9 @@ def read_header(href: str) -> Header:
                 tags={str(key): str(value) for key, value in dataset.tags().items()},
             )
         except guard.RASTER_ERRORS as error:
-            raise CorruptScene(f"{guard.display_name(href)}: a damaged header ({guard.one_line(error)}); download it again") from error
+            raise CorruptScene(
+                f"{guard.display_name(href)}: a damaged header ({guard.one_line(error)}); download it again"
+            ) from error
 
 
 def crs_key(crs: rasterio.CRS | None) -> int | str | None:
@@ -135,10 +141,13 @@ def locate(header: Header, crs: int | str | None = None, transform: Affine | Non
     transform = transform if transform is not None else header.transform
     if crs is None:
         raise GeoreferenceError(
-            f"{name}: has no coordinate reference system of its own (side files are not trusted); assign one with gdal_translate -a_srs, or --assume-crs"
+            f"{name}: has no coordinate reference system of its own (side files are not trusted); assign one with "
+            f"gdal_translate -a_srs, or --assume-crs"
         )
     if transform == Affine.identity() or not abs(transform.determinant) > 0 or not np.isfinite(tuple(transform)).all():
-        raise GeoreferenceError(f"{name}: has no position on the ground (identity or degenerate transform); georeference it first")
+        raise GeoreferenceError(
+            f"{name}: has no position on the ground (identity or degenerate transform); georeference it first"
+        )
     if max(abs(transform.b), abs(transform.d)) > 1e-9 * max(abs(transform.a), abs(transform.e)):
         raise GeoreferenceError(f"{name}: its pixels are rotated against the map; warp it north-up first (gdalwarp)")
     left, top = corner(transform, 0, 0)
@@ -173,7 +182,10 @@ def _outward(value: float, sign: float) -> float:
 
 
 def _ring(left: float, bottom: float, right: float, top: float, points: int = 21) -> Floats:
-    """The outline of a box with `points` a side: a straight 110 km edge is off by 416 m mid-edge at 60 degrees north."""
+    """The outline of a box with `points` a side.
+
+    A straight 110 km edge is off by 416 m mid-edge at 60 degrees north.
+    """
     along = np.linspace(0.0, 1.0, points)[:-1]
     corners = np.array([(left, bottom), (right, bottom), (right, top), (left, top), (left, bottom)])
     sides = [corners[i] + along[:, None] * (corners[i + 1] - corners[i]) for i in range(4)]
@@ -185,9 +197,15 @@ def _degrees(crs: int | str, x: Floats, y: Floats, name: str) -> tuple[Floats, F
         system = CRS.from_user_input(crs)
         there = Transformer.from_crs(system, _WGS84, always_xy=True)
         longitude, latitude = there.transform(x, y, errcheck=True)
-        again = there.transform(longitude, latitude, direction=TransformDirection.INVERSE) if system.is_projected else (x, y)
+        again = (
+            there.transform(longitude, latitude, direction=TransformDirection.INVERSE)
+            if system.is_projected
+            else (x, y)
+        )
     except ProjError as error:
-        raise GeoreferenceError(f"{name}: its coordinate system leads to no place on Earth ({guard.one_line(error)}); assign the right one") from error
+        raise GeoreferenceError(
+            f"{name}: its coordinate system leads to no place on Earth ({guard.one_line(error)}); assign the right one"
+        ) from error
     # Far outside its area a projection still gives degrees, but they do not lead back.
     strayed = max(np.abs(again[0] - x).max(), np.abs(again[1] - y).max())
     if not (np.isfinite(longitude).all() and np.abs(latitude).max() <= 90 and strayed <= _ROUND_TRIP):
@@ -209,7 +227,11 @@ def _ground_gsd(crs: int | str, transform: Affine, latitude: float) -> float:
 
 def footprint(longitude: Floats, latitude: Floats) -> BaseGeometry:
     """The polygon of an outline in degrees, split where it crosses longitude 180."""
-    longitude = np.where(longitude - longitude[0] > 180, longitude - 360, np.where(longitude[0] - longitude > 180, longitude + 360, longitude))
+    longitude = np.where(
+        longitude - longitude[0] > 180,
+        longitude - 360,
+        np.where(longitude[0] - longitude > 180, longitude + 360, longitude),
+    )
     outline = shapely.Polygon(np.column_stack([longitude, latitude]))
     if longitude.min() >= -180 and longitude.max() <= 180:
         return outline
@@ -225,4 +247,7 @@ def check_gsd(gsd: float, native: float, name: str) -> None:
         ResolutionError: they are.
     """
     if not FINEST * GRID_GSD <= gsd <= COARSEST * native:
-        raise ResolutionError(f"{name}: its pixels are {gsd:.1f} m on the ground, the band needs about {native:.0f} m; use the full-resolution file")
+        raise ResolutionError(
+            f"{name}: its pixels are {gsd:.1f} m on the ground, the band needs about {native:.0f} m; use the "
+            f"full-resolution file"
+        )

@@ -13,7 +13,8 @@ from pipeline.scenes.reader import SceneReader
 from pipeline.scenes.safe import OFFSETS_SINCE, baseline_pair
 from pipeline.scenes.scene import Level, Scene
 
-# A glance: 256-pixel squares that cross no 1024-pixel block of a granule. A SAFE's metadata are certain, one square is enough.
+# A glance: 256-pixel squares that cross no 1024-pixel block of a granule. A SAFE's metadata are certain, one square is
+# enough.
 _SIDE = 256
 _ANCHORS = ((0.5, 0.5), (0.2, 0.2), (0.8, 0.2), (0.2, 0.8), (0.8, 0.8))
 # Where those lie outside the swath, these are searched as well.
@@ -24,8 +25,8 @@ _ENOUGH = 4096
 # water goes a little below 0. What lies between (cloud, snow, desert) stays undecided.
 DARK = 0.095
 _TWICE = -0.02
-# Blue light of the clear sky: no top-of-atmosphere scene is darker in B02 than this (0.080 to 0.117 in the nine real ones),
-# every surface scene with shade or water is (0.012 to 0.020 in the three).
+# Blue light of the clear sky: no top-of-atmosphere scene is darker in B02 than this (0.080 to 0.117 in the nine real
+# ones), every surface scene with shade or water is (0.012 to 0.020 in the three).
 _RAYLEIGH = 0.055
 # No natural surface's reflectance has a median above this.
 _BRIGHTEST = 2.0
@@ -33,10 +34,11 @@ SATURATED_DN = 32_767
 
 
 def inspect_pixels(scene: Scene, needed: Sequence[str] = RGB) -> Scene:
-    """The scene with its passport completed by a look at sample windows, its offset corrected where pixels disprove the metadata.
+    """The scene with its passport completed by sample windows, its offset corrected where pixels disprove it.
 
     A SAFE product's own metadata are taken at their word. Anything else must agree with the pixels. The files of the
-    `needed` bands are compared with the product's checksums as `check_files` does; with none needed that is the caller's business.
+    `needed` bands are compared with the product's checksums as `check_files` does; with none needed that is the
+    caller's business.
 
     Raises:
         AmbiguousRadiometry: neither metadata nor pixels decide the offset.
@@ -70,7 +72,9 @@ def check_files(scene: Scene, needed: Sequence[str]) -> None:
     Raises:
         CorruptScene: a file differs.
     """
-    files = [asset for band, asset in scene.assets.items() if band in needed] + ([scene.quality] if scene.quality else [])
+    files = [asset for band, asset in scene.assets.items() if band in needed] + (
+        [scene.quality] if scene.quality else []
+    )
     for href, checksum in sorted({(asset.href, asset.checksum) for asset in files if asset.checksum}):
         check_sum(href, checksum)
     for overlay in scene.overlays:
@@ -79,21 +83,35 @@ def check_files(scene: Scene, needed: Sequence[str]) -> None:
 
 def _levelled(scene: Scene, bands: list[str], value: npt.NDArray[np.float64]) -> Scene:
     """The level by the sky's own blue where nothing else told it."""
-    if "B02" not in bands or scene.radiometry.approximate or not scene.radiometry.sources.get("level", "").startswith("assumed"):
+    if (
+        "B02" not in bands
+        or scene.radiometry.approximate
+        or not scene.radiometry.sources.get("level", "").startswith("assumed")
+    ):
         return scene
     blue = float(np.percentile(value[bands.index("B02")], 1.0))
     level = Level.L1C if blue > _RAYLEIGH else Level.L2A
     source = f"pixels: the darkest blue is {blue:.3f}"
     warnings = tuple(text for text in scene.warnings if not text.startswith("processing level unknown"))
-    warnings += (f"processing level unknown, taken as {level} by its darkest blue ({blue:.3f}); a STAC Item beside the files can tell it",)
-    return replace(scene, level=level, warnings=warnings, radiometry=replace(scene.radiometry, sources={**scene.radiometry.sources, "level": source}))
+    warnings += (
+        f"processing level unknown, taken as {level} by its darkest blue ({blue:.3f}); a STAC Item beside the files "
+        f"can tell it",
+    )
+    return replace(
+        scene,
+        level=level,
+        warnings=warnings,
+        radiometry=replace(scene.radiometry, sources={**scene.radiometry.sources, "level": source}),
+    )
 
 
 def _scaled(scene: Scene, bands: list[str], stored: npt.NDArray[np.float64]) -> Scene:
     """The scene with a scale of 1/10,000 where numbers that should be reflectance are far above 1."""
     if any(scene.assets[band].scale != 1.0 for band in bands) or np.median(stored) <= _BRIGHTEST:
         return scene
-    assets = {band: replace(asset, scale=1e-4 if asset.scale == 1.0 else asset.scale) for band, asset in scene.assets.items()}
+    assets = {
+        band: replace(asset, scale=1e-4 if asset.scale == 1.0 else asset.scale) for band, asset in scene.assets.items()
+    }
     sources = {**scene.radiometry.sources, "quantification": "pixels: reflectance above 1 means numbers x 10,000"}
     return replace(scene, assets=assets, radiometry=replace(scene.radiometry, quantification=10_000.0, sources=sources))
 
@@ -140,13 +158,22 @@ def _decided(scene: Scene, unshifted: npt.NDArray[np.float64], value: npt.NDArra
     if darkest < DARK:
         return _judged(scene, "pixels agree: no offset is left in")
     if assumed and shifted_baseline:
-        return _with_offset(scene, -1000.0, f"baseline {passport.baseline} has the offset and no pixel is darker than {darkest:.3f}")
+        return _with_offset(
+            scene, -1000.0, f"baseline {passport.baseline} has the offset and no pixel is darker than {darkest:.3f}"
+        )
     if assumed or shifted_baseline:
         raise AmbiguousRadiometry(
-            f"{scene.id}: nothing tells for sure whether an offset of 1000 is left in its pixels (the darkest are at {darkest:.3f}); "
+            f"{scene.id}: nothing tells for sure whether an offset of 1000 is left in its pixels (the darkest are at "
+            f"{darkest:.3f}); "
             "say --offset 0 or --offset -1000"
         )
-    scene = replace(scene, warnings=(*scene.warnings, "no dark pixel confirms the metadata's offset; if colours look pale, say --offset -1000"))
+    scene = replace(
+        scene,
+        warnings=(
+            *scene.warnings,
+            "no dark pixel confirms the metadata's offset; if colours look pale, say --offset -1000",
+        ),
+    )
     return _judged(scene, f"undecided (the darkest are at {darkest:.3f}): metadata taken at their word")
 
 

@@ -20,7 +20,9 @@ _HASHES = {"MD5": "md5", "SHA3-256": "sha3_256", "SHA-256": "sha256"}
 
 
 def check_structure(href: str) -> None:
-    """Walks a JPEG 2000 file's boxes and tile parts to its end marker, reading headers only; other formats and addresses pass.
+    """Walks a JPEG 2000 file's boxes and tile parts to its end marker, reading headers only.
+
+    Other formats and addresses pass.
 
     Decoders fill what is missing of a truncated stream with zeros, in silence; the walk finds every truncation.
 
@@ -123,7 +125,9 @@ def _main_header(stream: IO[bytes], start: int, end: int) -> tuple[int, int]:
             raise _Broken("its main header is damaged")
         length = _u16(stream)
         if marker == _SIZ:
-            _, width, height, _, _, tile_width, tile_height, tile_left, tile_top = struct.unpack(">H8I", stream.read(34))
+            _, width, height, _, _, tile_width, tile_height, tile_left, tile_top = struct.unpack(
+                ">H8I", stream.read(34)
+            )
             if not (tile_width and tile_height):
                 raise _Broken("its tiles have no size")
             tiles = -(-(width - tile_left) // tile_width) * -(-(height - tile_top) // tile_height)

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from pipeline.bands import BANDS, BY_NAME
 from pipeline.scenes.scene import Level
 
-_PRODUCT = re.compile(r"(S2[A-D])_MSI(L1C|L2A)_(\d{8}T\d{6})(?:_N(\d{4}))?_R(\d{3})_T(\d{2}[C-HJ-NP-X][A-Z]{2})_(\d{8}T\d{6})")
+_PRODUCT = re.compile(
+    r"(S2[A-D])_MSI(L1C|L2A)_(\d{8}T\d{6})(?:_N(\d{4}))?_R(\d{3})_T(\d{2}[C-HJ-NP-X][A-Z]{2})_(\d{8}T\d{6})"
+)
 # First date = creation, V date = sensing (the 2015-16 names).
 _OLD_PRODUCT = re.compile(r"(S2[A-D])_OPER_(?:PRD|MTD)_(?:MSI|SAF)(L1C|L2A).*?_V(\d{8}T\d{6})")
 _IMAGE = re.compile(r"(?:^|L2A_)T(\d{2}[C-HJ-NP-X][A-Z]{2})_(\d{8}T\d{6})")
@@ -17,9 +19,16 @@ _DATE = re.compile(r"(?<!\d)(20\d{2})[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[0
 # In the long names the date is of the file's creation, which can be weeks after sensing.
 _CREATION = re.compile(r"_OPER_.*?__(\d{8}T\d{6})")
 _BAND = re.compile(
-    r"(?:^|[_\-. ])(B(?:0?[1-9]|1[0-2]|8A|0?8A)|TCI|SCL|visual|true_?color)(?:[_\-. ]?(10|20|60)m)?(?=[_\-. ]|$)", re.IGNORECASE
+    r"(?:^|[_\-. ])(B(?:0?[1-9]|1[0-2]|8A|0?8A)|TCI|SCL|visual|true_?color)(?:[_\-. ]?(10|20|60)m)?(?=[_\-. ]|$)",
+    re.IGNORECASE,
 )
-_COMMON = {band.common_name: band.name for band in BANDS} | {"rededge1": "B05", "rededge2": "B06", "rededge3": "B07", "rededge": "B05", "nir2": "B09"}
+_COMMON = {band.common_name: band.name for band in BANDS} | {
+    "rededge1": "B05",
+    "rededge2": "B06",
+    "rededge3": "B07",
+    "rededge": "B05",
+    "nir2": "B09",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +65,13 @@ def facts(name: str) -> Named:
         acquired = None
     else:
         acquired = _loose_date(name)
-    return Named(platform[1] if platform else None, Level(level[1].upper()) if level else None, acquired, None, tile[1] if tile else None)
+    return Named(
+        platform[1] if platform else None,
+        Level(level[1].upper()) if level else None,
+        acquired,
+        None,
+        tile[1] if tile else None,
+    )
 
 
 def _time(text: str) -> datetime | None:

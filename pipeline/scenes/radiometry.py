@@ -33,7 +33,7 @@ class Stretch:
     harmonisation: Mapping[str, Harmonisation] = field(default_factory=dict)
 
     def harmonised(self, reflectance: npt.NDArray[np.float64], band: int, level: Level) -> npt.NDArray[np.float64]:
-        """Reflectance of the `band`-th model band, mapped to the training level where the card has a map for `level`."""
+        """Reflectance of the `band`-th model band, mapped to the training level where there is a map for `level`."""
         line = self.harmonisation.get(level.value)
         return reflectance if line is None else np.clip(reflectance * line.scale[band] + line.offset[band], 0.0, None)
 
@@ -52,7 +52,9 @@ def reflectance(pixels: npt.NDArray[np.generic], assets: Sequence[Asset]) -> npt
     return out
 
 
-def encode(pixels: npt.NDArray[np.generic], assets: Sequence[Asset], stretch: Stretch, level: Level) -> npt.NDArray[np.uint8]:
+def encode(
+    pixels: npt.NDArray[np.generic], assets: Sequence[Asset], stretch: Stretch, level: Level
+) -> npt.NDArray[np.uint8]:
     """The network's input codes (band, y, x) of stored numbers: the one way from DN to what a model sees.
 
     `assets` are the scene's in the order of the model's bands. Numbers that are not finite become the lowest code.
@@ -63,12 +65,18 @@ def encode(pixels: npt.NDArray[np.generic], assets: Sequence[Asset], stretch: St
         if stored.dtype.kind in "iu" and stored.dtype.itemsize <= 2:
             unsigned = np.dtype(f"u{stored.dtype.itemsize}")
             every = np.arange(1 << 8 * unsigned.itemsize, dtype=unsigned).view(stored.dtype)
-            np.take(_band_codes(every, asset, stretch, level, band), stored.view(unsigned), out=codes[band], mode="clip")
+            np.take(
+                _band_codes(every, asset, stretch, level, band), stored.view(unsigned), out=codes[band], mode="clip"
+            )
         else:
             codes[band] = _band_codes(stored, asset, stretch, level, band)
     return codes
 
 
-def _band_codes(stored: npt.NDArray[np.generic], asset: Asset, stretch: Stretch, level: Level, band: int) -> npt.NDArray[np.uint8]:
-    value = np.clip(np.nan_to_num(stored.astype(np.float64) * asset.scale + asset.offset, posinf=0.0, neginf=0.0), 0.0, None)
+def _band_codes(
+    stored: npt.NDArray[np.generic], asset: Asset, stretch: Stretch, level: Level, band: int
+) -> npt.NDArray[np.uint8]:
+    value = np.clip(
+        np.nan_to_num(stored.astype(np.float64) * asset.scale + asset.offset, posinf=0.0, neginf=0.0), 0.0, None
+    )
     return stretch.codes(stretch.harmonised(value, band, level))

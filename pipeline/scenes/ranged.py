@@ -1,4 +1,6 @@
-"""Tiled GeoTIFFs at an address: the blocks that a window needs are fetched into a local file with holes, which GDAL reads.
+"""Tiled GeoTIFFs at an address.
+
+The blocks that a window needs are fetched into a local file with holes, which GDAL reads.
 
 GDAL itself stays off the network, and sees a block only when all of it is here.
 """
@@ -24,7 +26,16 @@ from pipeline.scenes.remote import Remote, RemoteError, base_name, begin, fetch_
 # Bytes of TIFF's field types, by their number (TIFF 6.0, BigTIFF).
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "u1", 3: "u2", 4: "u4", 16: "u8"}
-_WIDTH, _HEIGHT, _SAMPLES, _PLANES, _TILE_WIDTH, _TILE_HEIGHT, _OFFSETS, _COUNTS = 256, 257, 277, 284, 322, 323, 324, 325
+_WIDTH, _HEIGHT, _SAMPLES, _PLANES, _TILE_WIDTH, _TILE_HEIGHT, _OFFSETS, _COUNTS = (
+    256,
+    257,
+    277,
+    284,
+    322,
+    323,
+    324,
+    325,
+)
 _MAX_DIRECTORIES = 64
 # Holes up to this size are fetched along, and no request asks for more than that.
 _SMALL_GAP = 64 << 10
@@ -33,7 +44,10 @@ _LARGEST = 16 << 20
 
 @dataclass(frozen=True, slots=True)
 class _Blocks:
-    """Where a TIFF's first image keeps its blocks: their size in pixels, how many there are, start and length in bytes of each (band, y, x)."""
+    """Where a TIFF's first image keeps its blocks.
+
+    Their size in pixels, how many there are, start and length in bytes of each (band, y, x).
+    """
 
     height: int
     width: int
@@ -50,7 +64,10 @@ class _Blocks:
 
 
 def _blocks(head: bytes) -> _Blocks | None:
-    """The blocks of a tiled TIFF, from its first bytes; None where they do not hold all its directories, or it has no tiles."""
+    """The blocks of a tiled TIFF, from its first bytes.
+
+    None where they do not hold all its directories, or it has no tiles.
+    """
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     try:
         if order is None or not (directories := _directories(head, order)):
@@ -59,7 +76,12 @@ def _blocks(head: bytes) -> _Blocks | None:
         shape = [int(first[tag][0]) for tag in (_HEIGHT, _WIDTH, _TILE_HEIGHT, _TILE_WIDTH)]
         planes = int(first[_SAMPLES][0]) if _PLANES in first and first[_PLANES][0] == 2 else 1
         grid = planes, -(-shape[0] // shape[2]), -(-shape[1] // shape[3])
-        return _Blocks(shape[2], shape[3], first[_OFFSETS].astype(np.int64).reshape(grid), first[_COUNTS].astype(np.int64).reshape(grid))
+        return _Blocks(
+            shape[2],
+            shape[3],
+            first[_OFFSETS].astype(np.int64).reshape(grid),
+            first[_COUNTS].astype(np.int64).reshape(grid),
+        )
     except (struct.error, KeyError, IndexError, ValueError, ZeroDivisionError):
         return None
 
@@ -89,7 +111,9 @@ def _directories(head: bytes, order: str) -> list[dict[int, npt.NDArray[Any]]]:
 
 
 def ranged(href: str) -> Remote | None:
-    """What is known of a file that can be read by its blocks: a tiled TIFF with its directories in front, on a server that gives parts.
+    """What is known of a file that can be read by its blocks.
+
+    A tiled TIFF with its directories in front, on a server that gives parts.
 
     Raises:
         RemoteError: the server does not give the file at all.
@@ -111,7 +135,9 @@ class RangedRaster:
         found, head = begin(href)
         blocks = _blocks(head)
         if found is None or blocks is None:
-            raise NotAScene(f"{guard.display_name(href)}: no tiled GeoTIFF that its server gives by parts; download the file")
+            raise NotAScene(
+                f"{guard.display_name(href)}: no tiled GeoTIFF that its server gives by parts; download the file"
+            )
         self._remote, self._blocks, self._here = found, blocks, set[tuple[int, int]]()
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="landcover-")))
         self._path = folder / (base_name(href) or "raster.tif")
@@ -223,6 +249,8 @@ def open_header(href: str) -> Iterator[rasterio.DatasetReader]:
     try:
         raster = RangedRaster(href)
     except guard.READ_ERRORS as error:
-        raise CorruptScene(f"{guard.display_name(href)}: does not open ({guard.one_line(error)}); {guard.remedy(href)}") from error
+        raise CorruptScene(
+            f"{guard.display_name(href)}: does not open ({guard.one_line(error)}); {guard.remedy(href)}"
+        ) from error
     with raster:
         yield raster.header

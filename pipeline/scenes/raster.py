@@ -37,7 +37,10 @@ def raster_scene(name: str, files: Files, options: ReadOptions) -> Scene:
     else:
         picture = header.dtypes[0] == "uint8" and not set(header.scales) - {1.0}
         alpha = header.colours.index("alpha") + 1 if picture and "alpha" in header.colours else None
-        assets = {band: replace(file_asset(header, index, options), picture=picture, alpha=alpha) for band, index in bands.items()}
+        assets = {
+            band: replace(file_asset(header, index, options), picture=picture, alpha=alpha)
+            for band, index in bands.items()
+        }
         if any(scale != 1.0 for scale in header.scales):
             sources |= {"quantification": "the file's scale", "offset": "the file's offset"}
     if options.offset is not None:
@@ -49,7 +52,9 @@ def raster_scene(name: str, files: Files, options: ReadOptions) -> Scene:
             where=where,
             layout="raster",
             assets=assets,
-            radiometry=Radiometry(baseline, round(1.0 / scales.pop(), 6) if len(scales) == 1 else None, offsets_in_dn(assets), sources),
+            radiometry=Radiometry(
+                baseline, round(1.0 / scales.pop(), 6) if len(scales) == 1 else None, offsets_in_dn(assets), sources
+            ),
             acquired=next((fact.acquired for fact in named if fact.acquired), None),
             level=level,
             platform=next((fact.platform for fact in named if fact.platform), None),
@@ -61,18 +66,30 @@ def raster_scene(name: str, files: Files, options: ReadOptions) -> Scene:
 
 def _bands(header: Header, options: ReadOptions, where: str) -> dict[str, int] | None:
     """Band to its number in the file; None for an 8-bit picture in red, green and blue."""
-    named = {band: at + 1 for at, text in reversed(list(enumerate(header.descriptions))) if text and (band := band_name(text.split(",")[0].split(" (")[0]))}
+    named = {
+        band: at + 1
+        for at, text in reversed(list(enumerate(header.descriptions)))
+        if text and (band := band_name(text.split(",")[0].split(" (")[0]))
+    }
     if set(named) & set(BY_NAME):
         return named
     if options.bands:
         if len(options.bands) > header.count:
-            raise AmbiguousRadiometry(f"{where}: has {header.count} bands, --bands names {len(options.bands)}; name one for each band of the file")
+            raise AmbiguousRadiometry(
+                f"{where}: has {header.count} bands, --bands names {len(options.bands)}; name one for each band of "
+                f"the file"
+            )
         return {band: at + 1 for at, band in enumerate(options.bands)}
     if {"red", "green", "blue"} <= set(header.colours) and header.dtypes[0] == "uint8":
         return None
     if header.count == 1:
-        raise NotAScene(f"{where}: one band without a name; name the file after its band (B04.tif) if it belongs to a scene")
-    raise AmbiguousRadiometry(f"{where}: its {header.count} bands have no names; name them in order, as in --bands {','.join(_guess(header.count))}")
+        raise NotAScene(
+            f"{where}: one band without a name; name the file after its band (B04.tif) if it belongs to a scene"
+        )
+    raise AmbiguousRadiometry(
+        f"{where}: its {header.count} bands have no names; name them in order, as in --bands "
+        f"{','.join(_guess(header.count))}"
+    )
 
 
 def _guess(count: int) -> Sequence[str]:

@@ -67,7 +67,9 @@ class _Layer:
         if zoom == 1:
             return found
         repeated = found.repeat(zoom, axis=2).repeat(zoom, axis=1)
-        return repeated[:, rows.start - top * zoom : rows.stop - top * zoom, cols.start - left * zoom : cols.stop - left * zoom]
+        return repeated[
+            :, rows.start - top * zoom : rows.stop - top * zoom, cols.start - left * zoom : cols.stop - left * zoom
+        ]
 
 
 class SceneReader:
@@ -83,7 +85,9 @@ class SceneReader:
         self._overlays = [self._stack.enter_context(SceneReader(overlay)) for overlay in self.scene.overlays]
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._layers.clear()
         self._stack.close()
 
@@ -97,7 +101,9 @@ class SceneReader:
             CorruptScene: a file does not decode.
         """
         if missing := [band for band in bands if band not in self.scene.assets]:
-            raise IncompleteScene(f"{self.scene.id}: lacks {', '.join(missing)}; add the files or choose a model that does without")
+            raise IncompleteScene(
+                f"{self.scene.id}: lacks {', '.join(missing)}; add the files or choose a model that does without"
+            )
         assets = [self.scene.assets[band] for band in bands]
         with guard.environment():
             pixels, valid = self._read(assets, bounds)
@@ -109,7 +115,9 @@ class SceneReader:
                 other, measured = overlay.read(bounds, bands)
                 use = holes & measured
                 for at, band in enumerate(bands):
-                    pixels[at, use] = _restated(other[at, use], overlay.scene.assets[band], self.scene.assets[band], pixels.dtype)
+                    pixels[at, use] = _restated(
+                        other[at, use], overlay.scene.assets[band], self.scene.assets[band], pixels.dtype
+                    )
                 valid |= use
         return pixels, valid
 
@@ -191,25 +199,38 @@ class SceneReader:
             return self._layer(asset, nearest).read(indexes, bounds, asset.nodata or 0.0)
         except (MemoryError, *guard.RASTER_ERRORS, *guard.READ_ERRORS) as error:
             name = guard.display_name(asset.href)
-            raise CorruptScene(f"{name}: does not decode ({guard.one_line(error)}); {guard.remedy(asset.href)}") from error
+            raise CorruptScene(
+                f"{name}: does not decode ({guard.one_line(error)}); {guard.remedy(asset.href)}"
+            ) from error
 
     def _layer(self, asset: Asset, nearest: bool) -> _Layer:
         key = (asset.href, nearest, asset.nodata)
         if key not in self._layers:
             check_structure(asset.href)
-            dataset = self._stack.enter_context(RangedRaster(asset.href) if is_remote(asset.href) else guard.open_raster(asset.href))
+            dataset = self._stack.enter_context(
+                RangedRaster(asset.href) if is_remote(asset.href) else guard.open_raster(asset.href)
+            )
             crs = asset.crs if asset.crs is not None else crs_key(dataset.crs)
             transform = Affine(*asset.transform) if asset.transform is not None else dataset.transform
             zoom = max(round(transform.a / GRID_GSD), 1)
             if aligned(crs, transform, dataset.width, dataset.height, self.scene.epsg):
                 self._layers[key] = _Layer(dataset, round(transform.c, -1), round(transform.f, -1))
-            elif nearest and aligned(crs, transform @ Affine.scale(1 / zoom), dataset.width * zoom, dataset.height * zoom, self.scene.epsg):
+            elif nearest and aligned(
+                crs, transform @ Affine.scale(1 / zoom), dataset.width * zoom, dataset.height * zoom, self.scene.epsg
+            ):
                 self._layers[key] = _Layer(dataset, round(transform.c, -1), round(transform.f, -1), zoom)
             else:
                 self._layers[key] = self._warped(dataset, asset, crs, transform, nearest)
         return self._layers[key]
 
-    def _warped(self, dataset: rasterio.DatasetReader | RangedRaster, asset: Asset, crs: int | str | None, transform: Affine, nearest: bool) -> _Layer:
+    def _warped(
+        self,
+        dataset: rasterio.DatasetReader | RangedRaster,
+        asset: Asset,
+        crs: int | str | None,
+        transform: Affine,
+        nearest: bool,
+    ) -> _Layer:
         left, bottom, right, top = self.scene.bounds
         if isinstance(dataset, RangedRaster):
             dataset = dataset.whole()
@@ -231,10 +252,18 @@ class SceneReader:
         )
         return _Layer(self._stack.enter_context(view), left, top)
 
-
     def _one_nodata(self, dataset: rasterio.DatasetReader, nodata: float) -> rasterio.DatasetReader:
-        """A copy in memory whose only nodata is 0: files with another tag hold 0 as well, and either would bleed when resampled."""
-        profile = {"driver": "GTiff", "width": dataset.width, "height": dataset.height, "count": dataset.count, "dtype": dataset.dtypes[0]}
+        """A copy in memory whose only nodata is 0.
+
+        Files with another tag hold 0 as well, and either would bleed when resampled.
+        """
+        profile = {
+            "driver": "GTiff",
+            "width": dataset.width,
+            "height": dataset.height,
+            "count": dataset.count,
+            "dtype": dataset.dtypes[0],
+        }
         place = {"crs": dataset.crs, "transform": dataset.transform}
         memory = self._stack.enter_context(rasterio.MemoryFile())
         with memory.open(**profile, **place, tiled=True, compress="deflate", zlevel=1) as copy:
@@ -256,7 +285,7 @@ def _restated(stored: Pixels, asset: Asset, target: Asset, dtype: np.dtype[Any])
 
 
 def _measured(pixels: Pixels, asset: Asset) -> Mask:
-    """Which numbers (band, y, x) of one file are measurements. DN 0 never is (ESA's special value), whatever the file's tag."""
+    """Which numbers (band, y, x) of one file are measurements; DN 0 never is (ESA's special value)."""
     if asset.picture:
         return np.broadcast_to((pixels != 0).any(axis=0), pixels.shape)
     good = np.isfinite(pixels) if pixels.dtype.kind == "f" else pixels != 0

@@ -1,4 +1,7 @@
-"""Files at http, https and s3 addresses: asking for them, whole or in parts, and showing their addresses without secrets."""
+"""Files at http, https and s3 addresses.
+
+Asking for them, whole or in parts, and showing their addresses without secrets.
+"""
 
 import ipaddress
 import socket
@@ -66,7 +69,9 @@ def redacted(href: str) -> str:
 class _Redirects(HTTPRedirectHandler):
     """Follows a redirect unless it leads from a public server into a private network, or from https to http."""
 
-    def redirect_request(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str) -> Request | None:
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
         """The request to the new address.
 
         Raises:
@@ -113,7 +118,14 @@ def ask(href: str, headers: Mapping[str, str], data: bytes | None = None) -> HTT
     url = f"https://{parts.netloc}.s3.amazonaws.com{parts.path}" if parts.scheme == "s3" else href
     _refuse_link_local(urlsplit(url).hostname)
     opener = OpenerDirector()
-    for handler in (ProxyHandler(), HTTPHandler(), HTTPSHandler(), _Redirects(), HTTPErrorProcessor(), HTTPDefaultErrorHandler()):
+    for handler in (
+        ProxyHandler(),
+        HTTPHandler(),
+        HTTPSHandler(),
+        _Redirects(),
+        HTTPErrorProcessor(),
+        HTTPDefaultErrorHandler(),
+    ):
         opener.add_handler(handler)
     agent = {"User-Agent": f"landcover-atlas/{__version__}", "Accept-Encoding": "identity"}
     try:

@@ -18,7 +18,9 @@ from pipeline.scenes.names import facts, platform_name, split_band
 from pipeline.scenes.scene import Asset, Level, Pass, Radiometry, ReadOptions, Scene
 
 PRODUCT_XML = re.compile(r"(?:MTD_MSI(?:L1C|L2A)\.xml|S2[A-D]_(?:OPER|USER)_MTD_SAF.*\.xml)$", re.IGNORECASE)
-GRANULE_XML = re.compile(r"(?:MTD_TL\.xml|S2[A-D]_(?:OPER|USER)_MTD_L(?:1C|2A)_TL_.*\.xml|(?:granule_)?metadata\.xml)$", re.IGNORECASE)
+GRANULE_XML = re.compile(
+    r"(?:MTD_TL\.xml|S2[A-D]_(?:OPER|USER)_MTD_L(?:1C|2A)_TL_.*\.xml|(?:granule_)?metadata\.xml)$", re.IGNORECASE
+)
 T = TypeVar("T")
 _MANIFEST = "manifest.safe"
 _NOT_BANDS = {"QI_DATA", "AUX_DATA", "HTML", "qi", "auxiliary", "preview"}
@@ -80,8 +82,12 @@ def read_product(files: Files, xml: str, where: str) -> tuple[Product, list[File
     product = product_facts(guard.parse_xml(files.read(xml), f"{where}/{xml}"), PurePosixPath(xml).name, where)
     home = files.below(_parent(xml))
     if _MANIFEST in home.sizes:
-        product = replace(product, listed=_manifest(guard.parse_xml(home.read(_MANIFEST), f"{where}/{_MANIFEST}"), where))
-    names = sorted({entry.split("/")[1] for entry in home.sizes if entry.startswith("GRANULE/") and entry.count("/") > 1})
+        product = replace(
+            product, listed=_manifest(guard.parse_xml(home.read(_MANIFEST), f"{where}/{_MANIFEST}"), where)
+        )
+    names = sorted(
+        {entry.split("/")[1] for entry in home.sizes if entry.startswith("GRANULE/") and entry.count("/") > 1}
+    )
     with_images = [granule for name in names if _images(granule := home.below(f"GRANULE/{name}"))]
     return product, with_images or [home.below(f"GRANULE/{names[0]}") if names else home]
 
@@ -108,7 +114,9 @@ def product_facts(root: Element, source: str, where: str) -> Product:
         platform=platform_name(text.get("SPACECRAFT_NAME")),
         start=_instant(text.get("DATATAKE_SENSING_START") or text.get("PRODUCT_START_TIME")),
         cloud_cover=_number(text.get("Cloud_Coverage_Assessment"), label),
-        images=tuple(node.text.strip() for node in root.iter() if _tag(node) in ("IMAGE_FILE", "IMAGE_ID") and node.text),
+        images=tuple(
+            node.text.strip() for node in root.iter() if _tag(node) in ("IMAGE_FILE", "IMAGE_ID") and node.text
+        ),
         source=source,
         names=tuple(name for name in (text.get("PRODUCT_URI"), where) if name),
         generated=_instant(text.get("GENERATION_TIME")),
@@ -151,23 +159,40 @@ def granule_facts(root: Element, label: str) -> Granule:
     for node in root.iter():
         if _tag(node) == "Geoposition":
             inner = _texts(node)
-            size, x, y = _number(node.get("resolution"), label), _number(inner.get("ULX"), label), _number(inner.get("ULY"), label)
+            size, x, y = (
+                _number(node.get("resolution"), label),
+                _number(inner.get("ULX"), label),
+                _number(inner.get("ULY"), label),
+            )
             if size and x is not None and y is not None:
                 corners[round(size)] = x, y
     code = re.fullmatch(r"EPSG:(\d{4,6})", text.get("HORIZONTAL_CS_CODE", ""))
     tile = re.search(r"_T?(\d{2}[C-HJ-NP-X][A-Z]{2})(?:_|$)", text.get("TILE_ID", ""))
     level = Level.L2A if "Level-2A" in root.tag else Level.L1C if "Level-1C" in root.tag else None
-    return Granule(tile[1] if tile else None, _instant(text.get("SENSING_TIME")), int(code[1]) if code else None, corners, level, text.get("TILE_ID"))
+    return Granule(
+        tile[1] if tile else None,
+        _instant(text.get("SENSING_TIME")),
+        int(code[1]) if code else None,
+        corners,
+        level,
+        text.get("TILE_ID"),
+    )
 
 
-def granule_scene(files: Files, product: Product | None, product_xml: tuple[Files, str] | None, options: ReadOptions, where: str) -> Scene:
+def granule_scene(
+    files: Files, product: Product | None, product_xml: tuple[Files, str] | None, options: ReadOptions, where: str
+) -> Scene:
     """The scene of one granule; `product_xml` names the product's metadata file for the list of inputs.
 
     Raises:
         PipelineError: it cannot be read, and why.
     """
     xml = next((name for name in sorted(files.sizes) if "/" not in name and GRANULE_XML.match(name)), None)
-    granule = granule_facts(guard.parse_xml(files.read(xml), f"{where}/{xml}"), f"{where}: {xml}") if xml else Granule(None, None, None)
+    granule = (
+        granule_facts(guard.parse_xml(files.read(xml), f"{where}/{xml}"), f"{where}: {xml}")
+        if xml
+        else Granule(None, None, None)
+    )
     named = [facts(name) for name in (*(product.names if product else ()), where, files.root.name)]
     level = (product.level if product else None) or granule.level or _first(fact.level for fact in named)
     scale, offsets, radiometry = _radiometry(product, options, where)
@@ -192,7 +217,16 @@ def granule_scene(files: Files, product: Product | None, product_xml: tuple[File
     sources = {**radiometry.sources, "level": "name" if told_by is None else told_by}
     return build_scene(
         Found(
-            id="_".join(part for part in (platform, level, f"T{tile}" if tile else files.root.stem, f"{start:%Y%m%dT%H%M%S}" if start else None) if part),
+            id="_".join(
+                part
+                for part in (
+                    platform,
+                    level,
+                    f"T{tile}" if tile else files.root.stem,
+                    f"{start:%Y%m%dT%H%M%S}" if start else None,
+                )
+                if part
+            ),
             where=where,
             layout="SAFE" if product and product.source != "product_metadata.xml" else "granule",
             assets=assets,
@@ -211,7 +245,12 @@ def granule_scene(files: Files, product: Product | None, product_xml: tuple[File
 
 
 def _assets(
-    files: Files, images: Mapping[str, tuple[str, int | None]], granule: Granule, listed: Mapping[str, Listed], home: Path, where: str
+    files: Files,
+    images: Mapping[str, tuple[str, int | None]],
+    granule: Granule,
+    listed: Mapping[str, Listed],
+    home: Path,
+    where: str,
 ) -> dict[str, Asset]:
     """Each image with the place that the granule's XML gives it and the checksum that the manifest states.
 
@@ -223,7 +262,10 @@ def _assets(
         corner = granule.corners.get(size or 0)
         entry = listed.get((files.root / name).relative_to(home).as_posix(), Listed(None, None))
         if entry.size is not None and entry.size != files.sizes[name]:
-            raise CorruptScene(f"{where}: {PurePosixPath(name).name} has {files.sizes[name]} bytes, the manifest says {entry.size}; download it again")
+            raise CorruptScene(
+                f"{where}: {PurePosixPath(name).name} has {files.sizes[name]} bytes, the manifest says {entry.size}; "
+                f"download it again"
+            )
         place = (float(size), 0.0, corner[0], 0.0, -float(size), corner[1]) if size and corner else None
         assets[band] = Asset(files.href(name), crs=granule.epsg, transform=place, checksum=entry.checksum)
     return assets
@@ -235,14 +277,18 @@ def _expected(product: Product | None) -> dict[str, str]:
     return {band: name for name in names if (band := split_band(name)[1])}
 
 
-def _pass(product: Product | None, platform: str | None, start: datetime | None, tile: str | None, granule: str | None) -> Pass | None:
+def _pass(
+    product: Product | None, platform: str | None, start: datetime | None, tile: str | None, granule: str | None
+) -> Pass | None:
     if product is None or platform is None or start is None or tile is None:
         return None
     strip = product.strips.get(granule or "") or next(iter(product.strips.values()), "")
     return Pass(platform, start.replace(microsecond=0), tile, strip, product.generated)
 
 
-def _radiometry(product: Product | None, options: ReadOptions, where: str) -> tuple[float, Mapping[str, float], Radiometry]:
+def _radiometry(
+    product: Product | None, options: ReadOptions, where: str
+) -> tuple[float, Mapping[str, float], Radiometry]:
     """Scale, offsets in DN by band, and the passport. Presence of the offset list decides, never a date or a name."""
     quantification = product.quantification if product else None
     sources = {}
@@ -263,19 +309,26 @@ def _radiometry(product: Product | None, options: ReadOptions, where: str) -> tu
     elif product.offsets is not None:
         missing = [band for band in bands if band not in product.offsets and band != "B10"]
         if missing:
-            raise AmbiguousRadiometry(f"{where}: {product.source} has no offset for {', '.join(missing)}; say --offset 0 or --offset -1000")
+            raise AmbiguousRadiometry(
+                f"{where}: {product.source} has no offset for {', '.join(missing)}; say --offset 0 or --offset -1000"
+            )
         offsets = dict(product.offsets)
         sources["offset"] = product.source
     elif baseline_pair(product.baseline) >= OFFSETS_SINCE:
         raise AmbiguousRadiometry(
-            f"{where}: baseline {product.baseline} should have offsets, {product.source} has none; download it again, or say --offset 0 or --offset -1000"
+            f"{where}: baseline {product.baseline} should have offsets, {product.source} has none; download it "
+            f"again, or say --offset 0 or --offset -1000"
         )
     else:
         offsets = dict.fromkeys(bands, 0.0)
         sources["offset"] = f"{product.source} has no offset list"
     if product and product.baseline:
         sources["baseline"] = product.source
-    return 1.0 / quantification, offsets, Radiometry(product.baseline if product else None, quantification, offsets, sources)
+    return (
+        1.0 / quantification,
+        offsets,
+        Radiometry(product.baseline if product else None, quantification, offsets, sources),
+    )
 
 
 def baseline_pair(baseline: str | None) -> tuple[int, int]:
@@ -286,7 +339,10 @@ def baseline_pair(baseline: str | None) -> tuple[int, int]:
 
 def _baseline_warnings(product: Product | None) -> tuple[str, ...]:
     if product and NEWEST_BASELINE < baseline_pair(product.baseline) < (99, 0):
-        return (f"baseline {product.baseline} is newer than those known here ({NEWEST_BASELINE[0]:02}.{NEWEST_BASELINE[1]:02}); read as its metadata says",)
+        return (
+            f"baseline {product.baseline} is newer than those known here "
+            f"({NEWEST_BASELINE[0]:02}.{NEWEST_BASELINE[1]:02}); read as its metadata says",
+        )
     return ()
 
 
@@ -348,7 +404,9 @@ def _number(text: str | None, label: str) -> float | None:
     except ValueError:
         value = float("nan")
     if not isfinite(value):
-        raise CorruptScene(f"{label} holds {guard.printable(text[:40])!r} where a number belongs; download the product again")
+        raise CorruptScene(
+            f"{label} holds {guard.printable(text[:40])!r} where a number belongs; download the product again"
+        )
     return value
 
 

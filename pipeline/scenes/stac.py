@@ -37,7 +37,11 @@ def read_item(data: bytes, label: str) -> Mapping[str, Any] | None:
         raise CorruptScene(f"{label}: broken JSON ({guard.one_line(error)}); write the STAC Item again") from error
     if not isinstance(item, dict) or item.get("type") != "Feature" or "stac_version" not in item:
         return None
-    if not (isinstance(item.get("assets"), dict) and isinstance(item.get("properties"), dict) and isinstance(item.get("id"), str)):
+    if not (
+        isinstance(item.get("assets"), dict)
+        and isinstance(item.get("properties"), dict)
+        and isinstance(item.get("id"), str)
+    ):
         raise CorruptScene(f"{label}: a STAC Item without id, properties or assets; write it again")
     return item
 
@@ -57,7 +61,11 @@ def item_files(item: Mapping[str, Any], name: str, files: Files) -> dict[str, st
         if not isinstance(href, str):
             continue
         remote = _REMOTE.match(href)
-        path = home / PurePosixPath(href.split("?")[0]).name if remote else _within(home, href, f"{files.root.name}/{name}")
+        path = (
+            home / PurePosixPath(href.split("?")[0]).name
+            if remote
+            else _within(home, href, f"{files.root.name}/{name}")
+        )
         for spelling in (path.as_posix(), unquote(path.as_posix())):
             if spelling in files.sizes:
                 found[key] = spelling
@@ -100,11 +108,19 @@ def item_scene(item: Mapping[str, Any], name: str, files: Files, options: ReadOp
             if band is None:
                 continue
             expected.setdefault(band, PurePosixPath(str(entry.get("href")).split("?")[0]).name)
-            if key not in local or (band in assets and PurePosixPath(local[key]).suffix.lower() not in (".tif", ".tiff")):
+            if key not in local or (
+                band in assets and PurePosixPath(local[key]).suffix.lower() not in (".tif", ".tiff")
+            ):
                 continue
             # STAC's default offset is 0, but makers of Items of newer baselines have left it out.
             told |= offset is not None or (scale is not None and baseline_pair(baseline) < OFFSETS_SINCE)
-            assets[band] = Asset(files.href(local[key]), index, 1e-4 if scale is None else scale, offset or 0.0, 0.0 if nodata is None else nodata)
+            assets[band] = Asset(
+                files.href(local[key]),
+                index,
+                1e-4 if scale is None else scale,
+                offset or 0.0,
+                0.0 if nodata is None else nodata,
+            )
             entry_of[band] = entry
             if band in BY_NAME:
                 offsets[band] = round((offset or 0.0) / assets[band].scale, 6)
@@ -121,14 +137,21 @@ def item_scene(item: Mapping[str, Any], name: str, files: Files, options: ReadOp
     if baseline:
         sources["baseline"] = PurePosixPath(name).name
     scales = {asset.scale for band, asset in assets.items() if band in BY_NAME}
-    used = {files.path(path) for path in local.values() if files.href(path) in {asset.href for asset in assets.values()}}
+    used = {
+        files.path(path) for path in local.values() if files.href(path) in {asset.href for asset in assets.values()}
+    }
     return build_scene(
         Found(
             id=item["id"],
             where=label,
             layout="STAC",
             assets=assets,
-            radiometry=Radiometry(baseline, round(1.0 / scales.pop(), 6) if len(scales) == 1 and 0 not in scales else None, offsets, sources),
+            radiometry=Radiometry(
+                baseline,
+                round(1.0 / scales.pop(), 6) if len(scales) == 1 and 0 not in scales else None,
+                offsets,
+                sources,
+            ),
             acquired=_when(properties) or facts(item["id"]).acquired,
             level=level,
             platform=platform_name(_text(properties.get("platform"))),
@@ -144,9 +167,14 @@ def item_scene(item: Mapping[str, Any], name: str, files: Files, options: ReadOp
 def _pass(properties: Mapping[str, Any]) -> Pass | None:
     """The overflight by the s2 extension's ids, where the Item has them."""
     platform = platform_name(_text(properties.get("platform")))
-    start = re.search(r"_(\d{8}T\d{6})_", _text(properties.get("s2:datatake_id")) or _text(properties.get("s2:product_uri")) or "")
+    start = re.search(
+        r"_(\d{8}T\d{6})_", _text(properties.get("s2:datatake_id")) or _text(properties.get("s2:product_uri")) or ""
+    )
     strip = re.search(r"_S(\d{8}T\d{6})", _text(properties.get("s2:datastrip_id")) or "")
-    granule = re.fullmatch(r"(?:MGRS-)?T?(\d{1,2})([C-X][A-Z]{2})", _text(properties.get("grid:code")) or _text(properties.get("s2:mgrs_tile")) or "")
+    granule = re.fullmatch(
+        r"(?:MGRS-)?T?(\d{1,2})([C-X][A-Z]{2})",
+        _text(properties.get("grid:code")) or _text(properties.get("s2:mgrs_tile")) or "",
+    )
     if not (platform and start and granule):
         return None
     made = _when({"datetime": properties.get("s2:generation_time")})
@@ -173,7 +201,9 @@ def _shifted(asset: Asset, dn: float) -> Asset:
     return replace(asset, offset=dn * asset.scale)
 
 
-def _bands(key: str, entry: object, label: str) -> list[tuple[str | None, int, float | None, float | None, float | None]]:
+def _bands(
+    key: str, entry: object, label: str
+) -> list[tuple[str | None, int, float | None, float | None, float | None]]:
     """Band, number in the file, scale, offset and nodata of each band of an asset, in any of STAC's spellings."""
     if not isinstance(entry, dict) or set(_list(entry.get("roles"))) & {"thumbnail", "overview", "metadata"}:
         return []
@@ -207,7 +237,9 @@ def _setting(names: tuple[str, ...], parts: tuple[Mapping[str, Any], ...], label
                 return float("nan")
             number = _finite(value)
             if number is None:
-                raise CorruptScene(f"{label}: {name} is {guard.printable(str(value))[:40]!r}, not a number; correct the STAC Item")
+                raise CorruptScene(
+                    f"{label}: {name} is {guard.printable(str(value))[:40]!r}, not a number; correct the STAC Item"
+                )
             return number
     return None
 
@@ -218,7 +250,12 @@ def _level(item: Mapping[str, Any]) -> Level | None:
     if match := re.search(r"(?:L|Level-?|MSI)?(1C?|2A?)p?$", stated, re.IGNORECASE):
         return Level.L1C if match[1].startswith("1") else Level.L2A
     collection = _text(item.get("collection")) or ""
-    for text in (_text(properties.get("s2:product_uri")), _text(properties.get("s2:product_title")), item["id"], collection.upper().replace("-", "_")):
+    for text in (
+        _text(properties.get("s2:product_uri")),
+        _text(properties.get("s2:product_title")),
+        item["id"],
+        collection.upper().replace("-", "_"),
+    ):
         if text and (level := facts(text).level):
             return level
     return None

@@ -114,7 +114,15 @@ class Parcels:
         return hashed(salt, self.estate.col, self.estate.row)
 
 
-def parcels(x: Floats, y: Floats, salt: int, estate: float, width: tuple[float, float], length: tuple[float, float], lean: float = 1.0) -> Parcels:
+def parcels(
+    x: Floats,
+    y: Floats,
+    salt: int,
+    estate: float,
+    width: tuple[float, float],
+    length: tuple[float, float],
+    lean: float = 1.0,
+) -> Parcels:
     """Estates about `estate` pixels wide, each cut in strips of its own direction, `width` and `length` (ranges).
 
     `lean` 1 lets estates point anywhere, 0 makes all follow one direction.
@@ -122,7 +130,11 @@ def parcels(x: Floats, y: Floats, salt: int, estate: float, width: tuple[float, 
     home = cells(x, y, estate, salt)
     # Neighbours lie along or across one direction, more or less.
     turned = np.float32(tau / 4) * (hashed(salt + 6, home.col, home.row) < 0.5)
-    angle = np.float32(0.35) + turned + np.float32(lean * tau / 4) * (hashed(salt + 2, home.col, home.row) - np.float32(0.5))
+    angle = (
+        np.float32(0.35)
+        + turned
+        + np.float32(lean * tau / 4) * (hashed(salt + 2, home.col, home.row) - np.float32(0.5))
+    )
     across = x * np.cos(angle) + y * np.sin(angle)
     along = y * np.cos(angle) - x * np.sin(angle)
     wide = np.float32(width[0]) + np.float32(width[1] - width[0]) * hashed(salt + 3, home.col, home.row)

@@ -21,11 +21,13 @@ TILE = 64
 LEAD_X, LEAD_Y = 30, 12
 
 CODE = {label: code for code, label in enumerate(EUROSAT.labels)}
-# EuroSAT names a chip after the line that crosses it: ground within 400 m of a line through its middle bears the line's name.
+# EuroSAT names a chip after the line that crosses it: ground within 400 m of a line through its middle bears the line's
+# name.
 CORRIDOR = 40.0
 SCALES = (1, 3, 6, 12, 30)
 
-# What an atmosphere takes and adds per band (B04, B03, B02), L1C = L2A * transmitted + path: the harmonisation of the model's card.
+# What an atmosphere takes and adds per band (B04, B03, B02), L1C = L2A * transmitted + path: the harmonisation of the
+# model's card.
 TRANSMITTED = np.array([0.885, 0.814, 0.783], dtype=np.float32)
 PATH = np.array([0.0236, 0.0402, 0.0694], dtype=np.float32)
 # Codes of EuroSAT: DN 0..2750 on 1..255 (the data set's README).
@@ -36,7 +38,10 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A planted change: land inside `box` (west, north, east, south; in tiles) bears `label` from the second date on."""
+    """A planted change: land inside `box` (west, north, east, south.
+
+    In tiles) bears `label` from the second date on.
+    """
 
     label: str
     box: Box
@@ -51,10 +56,38 @@ CHANGES = (
 # Middle and radius of the town and the villages, in tiles.
 TOWNS = ((11.9, 15.3, 3.1), (10.6, 11.0, 0.55), (20.6, 4.4, 0.6), (22.4, 7.3, 0.55), (2.4, 9.9, 0.5), (13.6, 19.2, 0.5))
 # Lines run through the middle of tiles (the halves) where they can, so that many tiles show them as EuroSAT's chips do.
-RIVER = ((25.2, 5.4), (23.5, 5.6), (21.5, 5.35), (19.5, 5.6), (17.5, 5.4), (15.5, 5.6), (13.5, 5.5), (12.5, 6.5), (11.5, 7.5), (10.5, 8.5),
-         (9.6, 9.5), (9.4, 10.5), (9.5, 11.6), (8.5, 12.5), (7.6, 13.4), (6.4, 14.3))  # fmt: skip
+RIVER = (
+    (25.2, 5.4),
+    (23.5, 5.6),
+    (21.5, 5.35),
+    (19.5, 5.6),
+    (17.5, 5.4),
+    (15.5, 5.6),
+    (13.5, 5.5),
+    (12.5, 6.5),
+    (11.5, 7.5),
+    (10.5, 8.5),
+    (9.6, 9.5),
+    (9.4, 10.5),
+    (9.5, 11.6),
+    (8.5, 12.5),
+    (7.6, 13.4),
+    (6.4, 14.3),
+)
 OUTFLOW = ((4.4, 16.5), (4.5, 18.4), (4.55, 19.5), (4.3, 21.5))
-EAST_WEST = ((-0.8, 6.4), (0.5, 6.5), (3.5, 6.55), (5.5, 6.5), (6.5, 7.3), (7.5, 8.3), (8.5, 8.55), (12.5, 8.5), (16.5, 8.45), (20.5, 8.55), (24.8, 8.5))
+EAST_WEST = (
+    (-0.8, 6.4),
+    (0.5, 6.5),
+    (3.5, 6.55),
+    (5.5, 6.5),
+    (6.5, 7.3),
+    (7.5, 8.3),
+    (8.5, 8.55),
+    (12.5, 8.5),
+    (16.5, 8.45),
+    (20.5, 8.55),
+    (24.8, 8.5),
+)
 SOUTHWARD = ((15.5, 8.5), (15.55, 11.5), (15.45, 14.5), (15.5, 17.5), (15.6, 21.4))
 NORTHWARD = ((15.5, 8.5), (15.45, 5.5), (15.5, 3.5), (15.55, 1.5), (15.5, -0.8))
 
@@ -70,7 +103,9 @@ def _distance(lines: list[Floats]) -> Floats:
     """Distance (y, x) in pixels to the nearest of some lines; infinite beyond one and a half corridors."""
     points = np.concatenate(lines)
     near = np.zeros((HEIGHT, WIDTH), dtype=bool)
-    inside = points[(points[:, 0] >= 0) & (points[:, 0] < WIDTH) & (points[:, 1] >= 0) & (points[:, 1] < HEIGHT)].astype(int)
+    inside = points[
+        (points[:, 0] >= 0) & (points[:, 0] < WIDTH) & (points[:, 1] >= 0) & (points[:, 1] < HEIGHT)
+    ].astype(int)
     near[inside[:, 1], inside[:, 0]] = True
     reach = int(1.5 * CORRIDOR)
     near = ndimage.maximum_filter(near, size=2 * reach + 1)
@@ -83,14 +118,16 @@ def _distance(lines: list[Floats]) -> Floats:
 class Landscape:
     """One landscape made from a seed, seen at date 0 and, with changes, at date 1.
 
-    `river` and `roads` (one field a date: the northward highway is built before date 1) are distances (y, x) in pixels to
-    the middle of the nearest line, `ground` (one field a date) class codes (y, x) of the land, lines left out.
+    `river` and `roads` (one field a date: the northward highway is built before date 1) are distances (y, x) in pixels
+    to the middle of the nearest line, `ground` (one field a date) class codes (y, x) of the land, lines left out.
     """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         rng = np.random.default_rng(seed)
-        self.rough: dict[int, Floats] = {scale: noise((HEIGHT, WIDTH), 0.55 if scale == 1 else scale, rng) for scale in SCALES}
+        self.rough: dict[int, Floats] = {
+            scale: noise((HEIGHT, WIDTH), 0.55 if scale == 1 else scale, rng) for scale in SCALES
+        }
         self.wide, self.other = noise((HEIGHT, WIDTH), 70, rng), noise((HEIGHT, WIDTH), 70, rng)
         self.y, self.x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
         self.river = _distance([_curve(RIVER), _curve(OUTFLOW)])
@@ -110,7 +147,10 @@ class Landscape:
         lay("Pasture", (bent_v < 7.2 - 0.06 * (bent_u - 12)) & (bent_u > 12.5))
         lay("Forest", (self.wide + self.other > 2.1) & (self.rough[30] > -0.6))
         lay("Forest", (self.rough[30] > 2.0) & (self.wide > -0.3))
-        lay("HerbaceousVegetation", (bent_v < 5.6 - 0.2 * np.abs(bent_u - 10.0)) & (bent_u > 6.5) & (bent_u < 13.8 - 0.2 * bent_v))
+        lay(
+            "HerbaceousVegetation",
+            (bent_v < 5.6 - 0.2 * np.abs(bent_u - 10.0)) & (bent_u > 6.5) & (bent_u < 13.8 - 0.2 * bent_v),
+        )
         lay("PermanentCrop", (bent_v >= 5.5) & (bent_v < 12.0) & (bent_u < 8.2 - 0.15 * np.abs(bent_v - 8.5)))
         lay("Forest", (bent_v < 6.1) & (bent_u + 0.25 * bent_v < 8.0))
         lay("Forest", (bent_v > 13.6) & (bent_u - 0.35 * (bent_v - 14) > 17.4))
@@ -119,12 +159,21 @@ class Landscape:
         lay("Pasture", along & np.isin(ground, (CODE["AnnualCrop"], CODE["PermanentCrop"])))
         for east, south, radius in TOWNS:
             lay("Residential", np.hypot(bent_u - east, bent_v - south) < radius * (1 + 0.12 * self.rough[30]))
-        lay("Industrial", (u > 17.0) & (u < 21.0 + 0.2 * self.rough[30]) & (v > 9.35 + 0.1 * self.other) & (v < 13.0 + 0.2 * self.wide))
+        lay(
+            "Industrial",
+            (u > 17.0)
+            & (u < 21.0 + 0.2 * self.rough[30])
+            & (v > 9.35 + 0.1 * self.other)
+            & (v < 13.0 + 0.2 * self.wide),
+        )
         lay("SeaLake", (np.abs((bent_u - 4.3) / 4.5) ** 2.4 + np.abs((bent_v - 15.6) / 3.3) ** 2.4) < 1)
         if date:
             for change in CHANGES:
                 west, north, east, south = change.box
-                lay(change.label, (u + fringe >= west) & (u + fringe < east) & (v - fringe >= north) & (v - fringe < south))
+                lay(
+                    change.label,
+                    (u + fringe >= west) & (u + fringe < east) & (v - fringe >= north) & (v - fringe < south),
+                )
         return ground
 
     def classes(self, date: int) -> npt.NDArray[np.int8]:
@@ -136,11 +185,16 @@ class Landscape:
         return labelled
 
     def _ground_at(self, where: Bools, date: int) -> Ground:
-        return Ground(self.x[where], self.y[where], {scale: field[where] for scale, field in self.rough.items()}, 1000 * self.seed + 100 * date)
+        return Ground(
+            self.x[where],
+            self.y[where],
+            {scale: field[where] for scale, field in self.rough.items()},
+            1000 * self.seed + 100 * date,
+        )
 
     def _ramps(self, date: int) -> Floats:
         """Distance (y, x) in pixels to the loops of the junction: two before the northward highway, four with it."""
-        (across, down), = {*SOUTHWARD} & {*NORTHWARD}
+        ((across, down),) = {*SOUTHWARD} & {*NORTHWARD}
         east, south = self.x - across * TILE - LEAD_X, self.y - down * TILE - LEAD_Y
         return np.asarray(np.abs(np.hypot(np.abs(east) - 12.5, (np.abs(south) if date else south) - 12.5) - 8.5))
 

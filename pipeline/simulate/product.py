@@ -46,7 +46,8 @@ class Product:
     def name(self) -> str:
         """The product's name without `.SAFE`."""
         number = self.baseline.replace(".", "")
-        return f"{self.satellite}_MSIL2A_{self.acquired:%Y%m%dT%H%M%S}_N{number}_R{self.orbit:03}_T{self.mgrs}_{self.generated:%Y%m%dT%H%M%S}"
+        sensed, made = f"{self.acquired:%Y%m%dT%H%M%S}", f"{self.generated:%Y%m%dT%H%M%S}"
+        return f"{self.satellite}_MSIL2A_{sensed}_N{number}_R{self.orbit:03}_T{self.mgrs}_{made}"
 
     @property
     def granule(self) -> str:
@@ -65,26 +66,53 @@ class Product:
 
 def write_image(path: Path, pixels: npt.NDArray[Any], product: Product, gsd: int) -> None:
     """Stores one band (y, x) without loss; the suffix decides between JPEG 2000 and GeoTIFF."""
-    options: dict[str, Any] = {"driver": "GTiff", "compress": "deflate", "predictor": 2, "tiled": True, "blockxsize": 256, "blockysize": 256}
+    options: dict[str, Any] = {
+        "driver": "GTiff",
+        "compress": "deflate",
+        "predictor": 2,
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+    }
     if path.suffix == ".jp2":
-        options = {"driver": "JP2OpenJPEG", "QUALITY": "100", "REVERSIBLE": "YES", "BLOCKXSIZE": "512", "BLOCKYSIZE": "512"}
+        options = {
+            "driver": "JP2OpenJPEG",
+            "QUALITY": "100",
+            "REVERSIBLE": "YES",
+            "BLOCKXSIZE": "512",
+            "BLOCKYSIZE": "512",
+        }
     path.parent.mkdir(parents=True, exist_ok=True)
     height, width = pixels.shape
     transform = Affine(gsd, 0, product.west, 0, -gsd, product.north)
-    profile = {"width": width, "height": height, "count": 1, "dtype": pixels.dtype, "crs": f"EPSG:{product.epsg}", "transform": transform}
+    profile = {
+        "width": width,
+        "height": height,
+        "count": 1,
+        "dtype": pixels.dtype,
+        "crs": f"EPSG:{product.epsg}",
+        "transform": transform,
+    }
     with rasterio.open(path, "w", **profile, **options) as image:
         image.write(pixels, 1)
 
 
 def write_product(
-    folder: Path, product: Product, bands: Mapping[str, npt.NDArray[np.uint16]], quality: npt.NDArray[np.uint8], cloud_cover: float, suffix: str = "jp2"
+    folder: Path,
+    product: Product,
+    bands: Mapping[str, npt.NDArray[np.uint16]],
+    quality: npt.NDArray[np.uint8],
+    cloud_cover: float,
+    suffix: str = "jp2",
 ) -> Path:
     """Writes `folder`/<name>.SAFE from DN of 10 m bands (y, x) and a 20 m scene classification; returns its path.
 
     `cloud_cover` is in percent, `suffix` jp2 or tif. DN 0 is no data.
     """
     root = folder / f"{product.name}.SAFE"
-    images = {product.image(name, 10): (pixels, 10) for name, pixels in bands.items()} | {product.image("SCL", 20): (quality, 20)}
+    images = {product.image(name, 10): (pixels, 10) for name, pixels in bands.items()} | {
+        product.image("SCL", 20): (quality, 20)
+    }
     for image, (pixels, gsd) in images.items():
         write_image(root / f"{image}.{suffix}", pixels, product, gsd)
     (root / "MTD_MSIL2A.xml").write_text(_product_xml(product, list(images), cloud_cover, suffix), encoding="utf-8")
@@ -110,7 +138,8 @@ def write_manifest(root: Path) -> None:
         )
     (root / "manifest.safe").write_text(
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        '<xfdu:XFDU xmlns:xfdu="urn:ccsds:schema:xfdu:1" version="esa/safe/sentinel/1.1/sentinel-2/msi/archive_l2a_user_product">\n'
+        '<xfdu:XFDU xmlns:xfdu="urn:ccsds:schema:xfdu:1" '
+        'version="esa/safe/sentinel/1.1/sentinel-2/msi/archive_l2a_user_product">\n'
         f"  <dataObjectSection>\n{''.join(entries)}  </dataObjectSection>\n</xfdu:XFDU>\n",
         encoding="utf-8",
     )
@@ -120,19 +149,27 @@ def _product_xml(product: Product, images: list[str], cloud_cover: float, suffix
     """`MTD_MSIL2A.xml`, in the order of elements of real products of baselines 03.01 and 05.09."""
     start = f"{product.acquired:%Y-%m-%dT%H:%M:%S}.024Z"
     west, south, east, north = transform_bounds(f"EPSG:{product.epsg}", "EPSG:4326", *product.bounds)
-    corners = f"{north:.6f} {west:.6f} {north:.6f} {east:.6f} {south:.6f} {east:.6f} {south:.6f} {west:.6f} {north:.6f} {west:.6f}"
+    corners = (
+        f"{north:.6f} {west:.6f} {north:.6f} {east:.6f} {south:.6f} {east:.6f} {south:.6f} {west:.6f} "
+        f"{north:.6f} {west:.6f}"
+    )
     offsets = ""
     if product.offset is not None:
-        lines = "\n".join(f'        <BOA_ADD_OFFSET band_id="{band.number}">{product.offset}</BOA_ADD_OFFSET>' for band in BANDS)
+        lines = "\n".join(
+            f'        <BOA_ADD_OFFSET band_id="{band.number}">{product.offset}</BOA_ADD_OFFSET>' for band in BANDS
+        )
         offsets = f"      <BOA_ADD_OFFSET_VALUES_LIST>\n{lines}\n      </BOA_ADD_OFFSET_VALUES_LIST>\n"
     spectral = "\n".join(
         f'        <Spectral_Information bandId="{band.number}" physicalBand="B{band.name[1:].lstrip("0")}">'
-        f'<RESOLUTION>{band.gsd}</RESOLUTION><Wavelength><CENTRAL unit="nm">{band.centre}</CENTRAL></Wavelength></Spectral_Information>'
+        f"<RESOLUTION>{band.gsd}</RESOLUTION><Wavelength><CENTRAL "
+        f'unit="nm">{band.centre}</CENTRAL></Wavelength></Spectral_Information>'
         for band in BANDS
     )
     files = "\n".join(f"            <IMAGE_FILE>{image}</IMAGE_FILE>" for image in images)
     stamp = f"{product.generated:%Y%m%dT%H%M%S}"
-    identifier = f"{product.satellite}_OPER_MSI_L2A_TL_SIMU_{stamp}_A{product.absolute_orbit:06}_T{product.mgrs}_N{product.baseline}"
+    orbit = f"{product.absolute_orbit:06}"
+    identifier = f"{product.satellite}_OPER_MSI_L2A_TL_SIMU_{stamp}_A{orbit}_T{product.mgrs}_N{product.baseline}"
+    datatake = f"G{product.satellite}_{product.acquired:%Y%m%dT%H%M%S}_{orbit}_N{product.baseline}"
     strip = f"{product.satellite}_OPER_MSI_L2A_DS_SIMU_{stamp}_S{product.acquired:%Y%m%dT%H%M%S}_N{product.baseline}"
     return f"""<?xml version="1.0" encoding="UTF-8" standalone="no"?>
 <!-- A simulated landscape: no measurement, no place on Earth looks like this. -->
@@ -146,7 +183,7 @@ def _product_xml(product: Product, images: list[str], cloud_cover: float, suffix
       <PRODUCT_TYPE>S2MSI2A</PRODUCT_TYPE>
       <PROCESSING_BASELINE>{product.baseline}</PROCESSING_BASELINE>
       <GENERATION_TIME>{product.generated:%Y-%m-%dT%H:%M:%S}.000000Z</GENERATION_TIME>
-      <Datatake datatakeIdentifier="G{product.satellite}_{product.acquired:%Y%m%dT%H%M%S}_{product.absolute_orbit:06}_N{product.baseline}">
+      <Datatake datatakeIdentifier="{datatake}">
         <SPACECRAFT_NAME>Sentinel-{product.satellite[1:]}</SPACECRAFT_NAME>
         <DATATAKE_TYPE>INS-NOBS</DATATAKE_TYPE>
         <DATATAKE_SENSING_START>{start}</DATATAKE_SENSING_START>
@@ -193,11 +230,13 @@ def _tile_xml(product: Product, cloud_cover: float) -> str:
     sensed = product.acquired + timedelta(minutes=6, seconds=41)
     zone = f"{product.epsg % 100:02}{'N' if product.epsg < 32700 else 'S'}"
     sizes = "\n".join(
-        f'      <Size resolution="{gsd}"><NROWS>{-(-product.height * 10 // gsd)}</NROWS><NCOLS>{-(-product.width * 10 // gsd)}</NCOLS></Size>'
+        f'      <Size resolution="{gsd}"><NROWS>{-(-product.height * 10 // gsd)}</NROWS>'
+        f"<NCOLS>{-(-product.width * 10 // gsd)}</NCOLS></Size>"
         for gsd in (10, 20, 60)
     )
     places = "\n".join(
-        f'      <Geoposition resolution="{gsd}"><ULX>{product.west}</ULX><ULY>{product.north}</ULY><XDIM>{gsd}</XDIM><YDIM>-{gsd}</YDIM></Geoposition>'
+        f"      <Geoposition "
+        f'resolution="{gsd}"><ULX>{product.west}</ULX><ULY>{product.north}</ULY><XDIM>{gsd}</XDIM><YDIM>-{gsd}</YDIM></Geoposition>'
         for gsd in (10, 20, 60)
     )
     return f"""<?xml version="1.0" encoding="UTF-8" standalone="no"?>

@@ -19,8 +19,20 @@ BAND_ORDER = ("B04", "B03", "B02", "B08")
 PRODUCTS = tuple(
     Product(acquired, generated, baseline, offset, "32TNT", EPSG, WEST, NORTH, WIDTH, HEIGHT, absolute_orbit=orbit)
     for acquired, generated, baseline, offset, orbit in (
-        (datetime(2021, 7, 23, 10, 25, 59, tzinfo=UTC), datetime(2021, 7, 23, 13, 45, 11, tzinfo=UTC), "03.01", None, 22_881),
-        (datetime(2023, 7, 23, 10, 26, 1, tzinfo=UTC), datetime(2023, 7, 23, 14, 12, 53, tzinfo=UTC), "05.09", -1000, 33_318),
+        (
+            datetime(2021, 7, 23, 10, 25, 59, tzinfo=UTC),
+            datetime(2021, 7, 23, 13, 45, 11, tzinfo=UTC),
+            "03.01",
+            None,
+            22_881,
+        ),
+        (
+            datetime(2023, 7, 23, 10, 26, 1, tzinfo=UTC),
+            datetime(2023, 7, 23, 14, 12, 53, tzinfo=UTC),
+            "05.09",
+            -1000,
+            33_318,
+        ),
     )
 )
 CLOUDY_DATE, CUT_DATE = 1, 0
@@ -71,7 +83,11 @@ def _scene_classes(ground: npt.NDArray[np.int8], wet: Bools) -> npt.NDArray[np.u
 def _overcast(bands: Floats, quality: npt.NDArray[np.uint8], rng: np.random.Generator) -> None:
     """Puts some clouds and their shadows over `bands` (4, y, x) and `quality` (y, x) in place."""
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
-    shape = 1.5 * noise((HEIGHT, WIDTH), 34, rng) + 0.7 * noise((HEIGHT, WIDTH), 12, rng) + 0.25 * noise((HEIGHT, WIDTH), 4, rng)
+    shape = (
+        1.5 * noise((HEIGHT, WIDTH), 34, rng)
+        + 0.7 * noise((HEIGHT, WIDTH), 12, rng)
+        + 0.25 * noise((HEIGHT, WIDTH), 4, rng)
+    )
     heart = np.exp(-(((x - 0.10 * WIDTH) / 190) ** 2 + ((y - 0.90 * HEIGHT) / 130) ** 2) / 2)
     thick = np.clip((shape + 6.0 * heart - 5.2) / 1.8, 0, 1).astype(np.float32)
     # The sun stands in the south-east at this hour, so shadows fall to the north-west.
@@ -104,5 +120,7 @@ def _tile_truths(product: Product, classes: npt.NDArray[np.int8], valid: Bools, 
             label, purity = EUROSAT.labels[int(counts.argmax())], float(counts.max() / counts.sum())
             shares = (round(float(mask[window].sum() / area), 4) for mask in (valid, cloud))
             tile_id = grid.tile_id(TileIndex(col, row))
-            found.append(TileTruth(product.name, f"{product.acquired:%Y-%m-%d}", tile_id, label, round(purity, 4), *shares))
+            found.append(
+                TileTruth(product.name, f"{product.acquired:%Y-%m-%d}", tile_id, label, round(purity, 4), *shares)
+            )
     return found

@@ -1,8 +1,9 @@
-"""What each kind of land looks like from above at 10 m, in EuroSAT's 8-bit codes of B04, B03, B02 and a NIR reflectance.
+"""What each kind of land looks like at 10 m, in EuroSAT's codes of B04, B03, B02 and a NIR reflectance.
 
-Colours and amplitudes start from what was measured on 360 EuroSAT chips a class (k-means centres of their pixels, deviation
-within a chip, deviation of a pixel from the mean of its four neighbours) and were then adjusted until the eye and a trained
-network took the land for its class. So how well a network does here says nothing about its accuracy. No pixel of EuroSAT is kept.
+Colours and amplitudes start from what was measured on 360 EuroSAT chips a class (k-means centres of their pixels,
+deviation within a chip, deviation of a pixel from the mean of its four neighbours) and were then adjusted until the eye
+and a trained network took the land for its class. So how well a network does here says nothing about its accuracy. No
+pixel of EuroSAT is kept.
 """
 
 from collections.abc import Callable
@@ -21,13 +22,42 @@ def _palette(*rows: tuple[float, float, float, float]) -> Palette:
 
 
 GREEN_FIELD, RIPE_FIELD, BARE_FIELD = (50, 82, 82, 0.40), (144, 121, 117, 0.28), (181, 143, 134, 0.27)
-CROPS = _palette(GREEN_FIELD, (64, 92, 86, 0.38), RIPE_FIELD, (95, 108, 105, 0.33), BARE_FIELD, (214, 167, 155, 0.30), (120, 108, 110, 0.25))
-ORCHARDS = _palette((99, 100, 102, 0.30), (63, 82, 88, 0.36), (80, 92, 94, 0.33), (132, 119, 115, 0.29), (112, 108, 106, 0.30), (163, 140, 131, 0.28))
+CROPS = _palette(
+    GREEN_FIELD,
+    (64, 92, 86, 0.38),
+    RIPE_FIELD,
+    (95, 108, 105, 0.33),
+    BARE_FIELD,
+    (214, 167, 155, 0.30),
+    (120, 108, 110, 0.25),
+)
+ORCHARDS = _palette(
+    (99, 100, 102, 0.30),
+    (63, 82, 88, 0.36),
+    (80, 92, 94, 0.33),
+    (132, 119, 115, 0.29),
+    (112, 108, 106, 0.30),
+    (163, 140, 131, 0.28),
+)
 MEADOWS = _palette((57, 86, 84, 0.42), (43, 78, 77, 0.45), (50, 84, 80, 0.44), (62, 90, 86, 0.40), (74, 92, 90, 0.36))
 HEATH = _palette((78, 85, 89, 0.26), (54, 69, 77, 0.28), (104, 100, 102, 0.24), (133, 119, 119, 0.23))
 CANOPY = _palette((39, 64, 76, 0.34), (34, 59, 71, 0.30), (44, 71, 78, 0.38))
-ROOFS = _palette((104, 105, 114, 0.20), (124, 117, 122, 0.22), (138, 117, 117, 0.24), (92, 97, 108, 0.18), (158, 146, 148, 0.26), (226, 220, 220, 0.32))
-HALLS = _palette((250, 244, 243, 0.36), (205, 193, 194, 0.30), (161, 153, 158, 0.24), (120, 120, 131, 0.19), (84, 92, 106, 0.15), (310, 300, 296, 0.42))
+ROOFS = _palette(
+    (104, 105, 114, 0.20),
+    (124, 117, 122, 0.22),
+    (138, 117, 117, 0.24),
+    (92, 97, 108, 0.18),
+    (158, 146, 148, 0.26),
+    (226, 220, 220, 0.32),
+)
+HALLS = _palette(
+    (250, 244, 243, 0.36),
+    (205, 193, 194, 0.30),
+    (161, 153, 158, 0.24),
+    (120, 120, 131, 0.19),
+    (84, 92, 106, 0.15),
+    (310, 300, 296, 0.42),
+)
 TRACK = _palette((176, 150, 142, 0.27))[0]
 HEDGE = _palette((38, 66, 74, 0.33))[0]
 GARDEN = _palette((66, 84, 92, 0.34))[0]
@@ -74,7 +104,9 @@ def annual_crop(at: Ground) -> Floats:
     x, y = at.warped(1.5)
     fields = parcels(x, y, at.seed, 105, (14, 42), (50, 130), lean=0.6)
     colours = _choose(CROPS, fields.draw(at.seed + 11), (0.2, 0.13, 0.19, 0.16, 0.15, 0.07, 0.1))
-    colours = _spread(colours, 22 * (fields.draw(at.seed + 12) - 0.5) + 4.5 * at.rough[12] + 2.5 * at.rough[3], BARE_AXIS)
+    colours = _spread(
+        colours, 22 * (fields.draw(at.seed + 12) - 0.5) + 4.5 * at.rough[12] + 2.5 * at.rough[3], BARE_AXIS
+    )
     tramline = np.sin(fields.across * (1.6 + 0.5 * fields.draw_estate(at.seed + 13)))
     colours = _spread(colours, 2.2 * tramline * (fields.draw(at.seed + 14) < 0.6) + 1.8 * at.rough[1], GREY_AXIS)
     tracks = (fields.estate.border < 0.9) & (fields.draw_estate(at.seed + 15) < 0.6)
@@ -136,7 +168,9 @@ def residential(at: Ground) -> Floats:
     house = hashed(salt, town.estate.col, town.estate.row, col, row)
     # Houses line the streets, gardens fill the middle of the blocks; towns have denser and greener quarters.
     built = house < 0.50 + 0.2 * (town.edge < 2.6) + 0.12 * at.rough[30]
-    roofs = _choose(ROOFS, hashed(salt + 1, town.estate.col, town.estate.row, col, row), (0.27, 0.22, 0.2, 0.16, 0.12, 0.03))
+    roofs = _choose(
+        ROOFS, hashed(salt + 1, town.estate.col, town.estate.row, col, row), (0.27, 0.22, 0.2, 0.16, 0.12, 0.03)
+    )
     gardens = _spread(np.broadcast_to(GARDEN, roofs.shape), 5 * at.rough[3] + 4 * at.rough[1], GREEN_AXIS)
     colours = np.where(built[:, None], roofs, gardens)
     colours = _spread(colours, 6 * at.rough[1] + 7 * (town.draw(salt + 2) - 0.5), GREY_AXIS)
@@ -155,7 +189,9 @@ def industrial(at: Ground) -> Floats:
     # Small sheds, containers and parked lorries litter the yards.
     col, row = np.floor(works.across / 2.4).astype(np.int64), np.floor(works.along / 3.1).astype(np.int64)
     litter = hashed(salt + 6, works.estate.col, works.estate.row, col, row)
-    grain = _spread(grain, np.where(litter > 0.86, 75.0, np.where(litter < 0.2, -32.0, 0.0)).astype(np.float32), GREY_AXIS)
+    grain = _spread(
+        grain, np.where(litter > 0.86, 75.0, np.where(litter < 0.2, -32.0, 0.0)).astype(np.float32), GREY_AXIS
+    )
     hall = (works.draw(salt) < 0.74) & (works.edge > 1.2 + 2.2 * works.draw(salt + 1))
     roofs = _choose(HALLS, works.draw(salt + 2), (0.2, 0.2, 0.2, 0.18, 0.12, 0.1))
     ridges = np.sin(works.along * (1.1 + works.draw(salt + 3)))
@@ -168,7 +204,11 @@ def industrial(at: Ground) -> Floats:
 
 def lake(at: Ground) -> Floats:
     """Deep water, nearly even."""
-    return _spread(np.broadcast_to(LAKE, (len(at.x), 4)), 1.3 * at.rough[30] + 0.5 * at.rough[6], np.array([0.6, 1.0, 0.8, 0.0], dtype=np.float32))
+    return _spread(
+        np.broadcast_to(LAKE, (len(at.x), 4)),
+        1.3 * at.rough[30] + 0.5 * at.rough[6],
+        np.array([0.6, 1.0, 0.8, 0.0], dtype=np.float32),
+    )
 
 
 SURFACES: dict[str, Callable[[Ground], Floats]] = {
@@ -184,10 +224,17 @@ SURFACES: dict[str, Callable[[Ground], Floats]] = {
 
 
 def shore(colours: Floats, inland: Floats, wet: Bools, at: Ground) -> Floats:
-    """A lake's rim: shallow water, then reeds or a beach; `inland` (n,) is the share of lake around, `wet` (n,) the lake."""
+    """A lake's rim: shallow water, then reeds or a beach.
+
+    `inland` (n,) is the share of lake around, `wet` (n,) the lake.
+    """
     colours = np.where(wet[:, None], _blend(colours, SHALLOWS, 0.8 * (0.95 - inland) / 0.45), colours)
     rim = np.clip((inland - 0.33) / 0.1, 0, 1) * ~wet
-    return np.where((at.rough[30] + 0.4 * at.rough[6] > 0.4)[:, None], _blend(colours, SAND, 0.85 * rim), _blend(colours, HEDGE, 0.8 * rim))
+    return np.where(
+        (at.rough[30] + 0.4 * at.rough[6] > 0.4)[:, None],
+        _blend(colours, SAND, 0.85 * rim),
+        _blend(colours, HEDGE, 0.8 * rim),
+    )
 
 
 def ramp(land: Floats, distance: Floats) -> Floats:

@@ -49,7 +49,9 @@ class Truth:
         clear = self.clear
         after = {tile_id: label for (scene, tile_id), label in clear.items() if scene == last}
         before = {tile_id: label for (scene, tile_id), label in clear.items() if scene == first}
-        return {tile_id: (before[tile_id], label) for tile_id, label in after.items() if before.get(tile_id, label) != label}
+        return {
+            tile_id: (before[tile_id], label) for tile_id, label in after.items() if before.get(tile_id, label) != label
+        }
 
 
 def write_truth(path: Path, tiles: Sequence[TileTruth]) -> None:

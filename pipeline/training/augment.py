@@ -1,4 +1,7 @@
-"""Augmentation of patches as EuroSAT codes: geometry, radiometry and mixing, in numpy so that every backend sees the same."""
+"""Augmentation of patches as EuroSAT codes.
+
+Geometry, radiometry and mixing, in numpy so that every backend sees the same.
+"""
 
 from dataclasses import dataclass
 
@@ -35,7 +38,9 @@ class Augmentation:
 
     def without_mixing(self) -> "Augmentation":
         """The same without mixup and cutmix, for the last epochs."""
-        return Augmentation(self.shift, self.zoom, self.jitter, self.gain, self.band_gain, self.haze, self.gamma, self.surface, 0.0, 0.0)
+        return Augmentation(
+            self.shift, self.zoom, self.jitter, self.gain, self.band_gain, self.haze, self.gamma, self.surface, 0.0, 0.0
+        )
 
 
 NONE = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -49,7 +54,10 @@ def augment(patches: npt.NDArray[np.uint8], plan: Augmentation, rng: np.random.G
 def side_by_side(
     patches: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Mixed ground as a grid meets it and chosen chips do not: pairs of patches meet along a straight border; the larger part labels."""
+    """Mixed ground as a grid meets it and chosen chips do not: pairs of patches meet along a straight border.
+
+    The larger part labels.
+    """
     count, size = len(patches), patches.shape[1]
     other = rng.permutation(count)
     y, x = np.mgrid[0:size, 0:size] - (size - 1) / 2
@@ -71,7 +79,9 @@ def geometry(patches: npt.NDArray[np.uint8], plan: Augmentation, rng: np.random.
         y, x = rng.integers(0, padded.shape[1] - side + 1, 2)
         piece = patch[y : y + side, x : x + side]
         if side != size:
-            piece = np.asarray(Image.fromarray(np.ascontiguousarray(piece)).resize((size, size), Image.Resampling.BICUBIC))
+            piece = np.asarray(
+                Image.fromarray(np.ascontiguousarray(piece)).resize((size, size), Image.Resampling.BICUBIC)
+            )
         turns, flip = int(rng.integers(0, 4)), rng.random() < 0.5
         piece = np.rot90(piece, turns)
         out[position] = piece[:, ::-1] if flip else piece
@@ -90,8 +100,13 @@ def radiometry(patches: npt.NDArray[np.uint8], plan: Augmentation, rng: np.rando
         offset = -share * (L2A_OFFSET / L2A_SCALE) * CODES_PER_REFLECTANCE
     if plan.jitter:
         on = (rng.random(n) < plan.jitter)[:, None]
-        change = 1 + on * (rng.uniform(-plan.gain, plan.gain, (n, 1)) + rng.uniform(-plan.band_gain, plan.band_gain, (n, bands)))
-        gain, offset = gain * change, offset * change + on * rng.uniform(-plan.haze, plan.haze, (n, bands)) * CODES_PER_REFLECTANCE
+        change = 1 + on * (
+            rng.uniform(-plan.gain, plan.gain, (n, 1)) + rng.uniform(-plan.band_gain, plan.band_gain, (n, bands))
+        )
+        gain, offset = (
+            gain * change,
+            offset * change + on * rng.uniform(-plan.haze, plan.haze, (n, bands)) * CODES_PER_REFLECTANCE,
+        )
         gamma = 1 + on * rng.uniform(-plan.gamma, plan.gamma, (n, 1))
     codes -= 1
     codes *= gain[:, None, None].astype(np.float32)
@@ -115,7 +130,9 @@ def mix(patches: Floats, targets: Floats, plan: Augmentation, rng: np.random.Gen
     other = rng.permutation(len(patches))
     share = float(rng.beta(0.4, 0.4)) if draw < plan.mixup else float(rng.beta(1.0, 1.0))
     if draw < plan.mixup:
-        return patches * np.float32(share) + patches[other] * np.float32(1 - share), targets * np.float32(share) + targets[other] * np.float32(1 - share)
+        return patches * np.float32(share) + patches[other] * np.float32(1 - share), targets * np.float32(
+            share
+        ) + targets[other] * np.float32(1 - share)
     size = patches.shape[1]
     side = round(size * (1 - share) ** 0.5)
     y, x = rng.integers(0, size - side + 1, 2)

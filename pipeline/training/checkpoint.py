@@ -20,8 +20,13 @@ def store(path: Path, state: dict[str, Any], **groups: Arrays) -> None:
     Raises:
         OutputError: the file cannot be written (disk full); an earlier file stays as it was.
     """
-    arrays: Any = {f"{group}/{position:04d}": array for group, listed in groups.items() for position, array in enumerate(listed)}
-    with whole_file(path, "free some space and start again, the earlier checkpoint is kept") as part, part.open("wb") as stream:
+    arrays: Any = {
+        f"{group}/{position:04d}": array for group, listed in groups.items() for position, array in enumerate(listed)
+    }
+    with (
+        whole_file(path, "free some space and start again, the earlier checkpoint is kept") as part,
+        part.open("wb") as stream,
+    ):
         np.savez(stream, state=np.array(json.dumps(state)), **arrays)
 
 

@@ -30,7 +30,9 @@ def with_temperature(network: Network, temperature: float) -> Network:
     import keras
 
     scaled = keras.layers.Rescaling(1.0 / temperature, name="temperature", dtype="float32")(network.output)
-    return keras.Model(network.input, keras.layers.Softmax(name="probabilities", dtype="float32")(scaled), name=network.name)
+    return keras.Model(
+        network.input, keras.layers.Softmax(name="probabilities", dtype="float32")(scaled), name=network.name
+    )
 
 
 def save_keras(model: Network, path: Path) -> None:
@@ -69,11 +71,19 @@ def save_openvino(stored: Path, path: Path) -> None:
     # OpenVINO reads TensorFlow's graphs, and TensorFlow reads what any backend stored.
     command = [sys.executable, "-m", __name__, str(stored.resolve()), str(path.resolve())]
     done = subprocess.run(
-        command, cwd=Path(__file__).parents[2], env=os.environ | {"KERAS_BACKEND": "tensorflow"}, capture_output=True, text=True, check=False
+        command,
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"KERAS_BACKEND": "tensorflow"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         said = done.stderr.strip().splitlines()
-        raise ModelError(f"{path}: TensorFlow cannot make the OpenVINO twin ({said[-1] if said else done.returncode}); install requirements.txt")
+        raise ModelError(
+            f"{path}: TensorFlow cannot make the OpenVINO twin ({said[-1] if said else done.returncode}); install "
+            f"requirements.txt"
+        )
 
 
 def convert(stored: Path, path: Path) -> None:
@@ -114,7 +124,9 @@ def save(folder: Path, network: Network, card: ModelCard, abstention: Abstention
             abstention.write(folder / FILE)
         return write_card(folder, card)
     except OSError as error:
-        raise OutputError(f"{folder}: cannot write the model ({error.strerror}); free some space and export again") from error
+        raise OutputError(
+            f"{folder}: cannot write the model ({error.strerror}); free some space and export again"
+        ) from error
 
 
 def write_card(folder: Path, card: ModelCard) -> ModelCard:

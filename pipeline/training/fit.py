@@ -38,11 +38,14 @@ def train(
     progress: Callable[[str], None] = log.info,
     bar: bool = False,
 ) -> Network:
-    """Trains a ResNet50 and returns it with its averaged weights (logits out); continues a run found in `options.folder`.
+    """Trains a ResNet50 and returns it with its averaged weights (logits out).
+
+    Continues a run found in `options.folder`.
 
     `progress` hears a line an epoch, `bar` shows keras' progress bar of each epoch.
 
-    Writes there `last.npz` (everything needed to resume), `averaged.npz` (weights only), `history.csv` and TensorBoard's logs.
+    Writes there `last.npz` (everything needed to resume), `averaged.npz` (weights only), `history.csv` and
+    TensorBoard's logs.
 
     Raises:
         ModelError: the loss is not finite, or the folder holds a run of other classes.
@@ -77,12 +80,25 @@ class _Run:
     """One run's state: the network, its averaged weights, the epoch reached and the history so far."""
 
     def __init__(
-        self, options: TrainOptions, data: LabelledPatches, validation: LabelledPatches | None, progress: Callable[[str], None], bar: bool
+        self,
+        options: TrainOptions,
+        data: LabelledPatches,
+        validation: LabelledPatches | None,
+        progress: Callable[[str], None],
+        bar: bool,
     ) -> None:
-        self.options, self.data, self.validation, self.progress, self.verbose = options, data, validation, progress, int(bar)
+        self.options, self.data, self.validation, self.progress, self.verbose = (
+            options,
+            data,
+            validation,
+            progress,
+            int(bar),
+        )
         self.classes = data.classes
         size = data.patches.shape[1]
-        self.model = resnet50.build(len(self.classes), size, dropout=options.dropout, upsample=options.upsample, norm=fused_normalisation())
+        self.model = resnet50.build(
+            len(self.classes), size, dropout=options.dropout, upsample=options.upsample, norm=fused_normalisation()
+        )
         self.averaged: Weights = []
         self.epoch = 0
         self.history: list[dict[str, float]] = []
@@ -90,7 +106,9 @@ class _Run:
         try:
             options.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{options.folder}: cannot take checkpoints ({error.strerror}); choose another --run folder") from error
+            raise OutputError(
+                f"{options.folder}: cannot take checkpoints ({error.strerror}); choose another --run folder"
+            ) from error
         self.last = options.folder / "last.npz"
         self.optimizer_state: Weights = []
         if self.last.is_file():
@@ -119,7 +137,9 @@ class _Run:
 
     def _accept(self, state: dict[str, Any]) -> None:
         if tuple(state["classes"]) != self.classes:
-            raise ModelError(f"{self.last}: was trained for the classes {', '.join(state['classes'])}; give another run folder")
+            raise ModelError(
+                f"{self.last}: was trained for the classes {', '.join(state['classes'])}; give another run folder"
+            )
 
     def frozen(self) -> None:
         """Trains the layers that have no pretrained weights; nothing to do on a resumed run or without such layers."""
@@ -130,7 +150,11 @@ class _Run:
             layer.trainable = not layer.name.startswith(self.pretrained)
         self._compile(options.rate, steps=None)
         for epoch in range(options.frozen_epochs):
-            batches = _batches()(self.data, replace(options, augmentation=options.augmentation.without_mixing()), options.seed + 1000 + epoch)
+            batches = _batches()(
+                self.data,
+                replace(options, augmentation=options.augmentation.without_mixing()),
+                options.seed + 1000 + epoch,
+            )
             logs = self._fit(batches, epochs=1, callbacks=[_guard()])
             self.progress(f"frozen epoch {epoch + 1}: loss {logs['loss'][0]:.3f}, accuracy {logs['accuracy'][0]:.4f}")
         for layer in self.model.layers:
@@ -161,7 +185,7 @@ class _Run:
             self._finish_epoch(logs["loss"][0], logs["accuracy"][0], time.monotonic() - started)
 
     def _fit(self, batches: Any, callbacks: list[Any], **epochs: int) -> dict[str, list[float]]:  # noqa: ANN401 - a keras dataset
-        """One epoch; an error is raised when keras has ended it, since its threads keep a process alive that leaves it midway."""
+        """One epoch; errors wait for its end, since keras' threads keep a process alive that leaves it midway."""
         found = self.model.fit(batches, verbose=self.verbose, shuffle=False, callbacks=callbacks, **epochs).history
         for callback in callbacks:
             if getattr(callback, "error", None) is not None:
@@ -170,8 +194,18 @@ class _Run:
 
     def _finish_epoch(self, loss: float, accuracy: float, seconds: float) -> None:
         options = self.options
-        row = {"epoch": self.epoch, "loss": loss, "accuracy": accuracy, "rate": self._rate(), "seconds": round(seconds, 1)}
-        due = self.epoch % options.validate_every == 0 or self.epoch == options.epochs or options.schedule is Schedule.PLATEAU
+        row = {
+            "epoch": self.epoch,
+            "loss": loss,
+            "accuracy": accuracy,
+            "rate": self._rate(),
+            "seconds": round(seconds, 1),
+        }
+        due = (
+            self.epoch % options.validate_every == 0
+            or self.epoch == options.epochs
+            or options.schedule is Schedule.PLATEAU
+        )
         if self.validation is not None and due:
             row |= self._validate()
         self.history.append(row)
@@ -188,7 +222,10 @@ class _Run:
         self.model.set_weights(current)
         shifted = logits - logits.max(axis=1, keepdims=True)
         likelihood = shifted[np.arange(len(logits)), chosen.labels] - np.log(np.exp(shifted).sum(axis=1))
-        found = {"val_loss": float(-likelihood.mean()), "val_accuracy": float((logits.argmax(axis=1) == chosen.labels).mean())}
+        found = {
+            "val_loss": float(-likelihood.mean()),
+            "val_accuracy": float((logits.argmax(axis=1) == chosen.labels).mean()),
+        }
         if self.options.schedule is Schedule.PLATEAU:
             self._plateau(found["val_loss"])
         return found
@@ -203,7 +240,13 @@ class _Run:
             self.model.optimizer.learning_rate = self._rate() * 0.5
 
     def _store(self) -> None:
-        state = {"classes": self.classes, "epoch": self.epoch, "history": self.history, "pretrained": self.pretrained, "options": _plain(self.options)}
+        state = {
+            "classes": self.classes,
+            "epoch": self.epoch,
+            "history": self.history,
+            "pretrained": self.pretrained,
+            "options": _plain(self.options),
+        }
         optimizer = [np.asarray(variable) for variable in self.model.optimizer.variables]
         checkpoint.store(self.last, state, model=self.model.get_weights(), averaged=self.averaged, optimizer=optimizer)
         checkpoint.store(self.options.folder / "averaged.npz", state, averaged=self.averaged)
@@ -222,7 +265,9 @@ class _Run:
         if steps is not None and options.schedule is Schedule.COSINE:
             total = steps * options.epochs
             warm = max(1, int(total * options.warmup))
-            schedule = keras.optimizers.schedules.CosineDecay(0.0, max(1, total - warm), warmup_target=rate, warmup_steps=warm)
+            schedule = keras.optimizers.schedules.CosineDecay(
+                0.0, max(1, total - warm), warmup_target=rate, warmup_steps=warm
+            )
         stages = self.pretrained
         optimizer = layered_adamw(
             lambda path: options.pretrained_rate if stages and path.startswith(stages) else 1.0,
@@ -259,7 +304,9 @@ class _Run:
         import keras
 
         keras.config.set_dtype_policy("float32")
-        model = resnet50.build(len(self.classes), self.data.patches.shape[1], dropout=self.options.dropout, upsample=self.options.upsample)
+        model = resnet50.build(
+            len(self.classes), self.data.patches.shape[1], dropout=self.options.dropout, upsample=self.options.upsample
+        )
         model.set_weights(self.averaged)
         return model
 
@@ -303,7 +350,10 @@ def _guard() -> Callback:
         def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
             loss = (logs or {}).get("loss", 0.0)
             if not math.isfinite(loss):
-                said = f"the loss became {loss} at step {batch + 1}; lower --rate or look for broken pictures, the last checkpoint is kept"
+                said = (
+                    f"the loss became {loss} at step {batch + 1}; lower --rate or look for broken pictures, the "
+                    f"last checkpoint is kept"
+                )
                 self.error = self.error or ModelError(said)
                 self.model.stop_training = True
 

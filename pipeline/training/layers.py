@@ -45,7 +45,10 @@ def fused_normalisation() -> type[Any]:
 
 
 def layered_adamw(factor: Callable[[str], float], **options: object) -> Optimizer:
-    """AdamW whose learning rate is multiplied by `factor(path of the variable)`; scales, offsets and biases do not decay."""
+    """AdamW whose learning rate is multiplied by `factor(path of the variable)`.
+
+    Scales, offsets and biases do not decay.
+    """
     import keras
 
     class LayeredAdamW(keras.optimizers.AdamW):  # type: ignore[misc]

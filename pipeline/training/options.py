@@ -20,8 +20,9 @@ class TrainOptions:
     """One training run.
 
     `folder` takes checkpoints and logs (the run resumes from it); `frozen_epochs` train only the layers without
-    pretrained weights, then all `epochs` train, the pretrained ones at `pretrained_rate` times the learning rate. `calm_epochs`
-    are the last ones, without mixup and cutmix. `weights` is "imagenet", "none", an npz or a `.weights.npz` of an earlier run.
+    pretrained weights, then all `epochs` train, the pretrained ones at `pretrained_rate` times the learning rate.
+    `calm_epochs` are the last ones, without mixup and cutmix. `weights` is "imagenet", "none", an npz or a
+    `.weights.npz` of an earlier run.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""The int8 twin: NNCF's post-training quantization, and the margin below which its answers are asked again in float32."""
+"""The int8 twin: NNCF's post-training quantization, and the margin below which float32 is asked again."""
 
 import importlib.util
 import logging
@@ -61,4 +61,6 @@ def ordinary_patches(training: LabelledPatches, count: int, rng: np.random.Gener
     plan = replace(Augmentation(), mixup=0.0, cutmix=0.0)
     plain, varied, mixed = np.array_split(chosen, (count // 6, count // 2))
     mixed, _ = side_by_side(mixed, np.zeros(len(mixed), np.int64), rng)
-    return np.concatenate([plain, *(augment(part, plan, rng).clip(1, 255).astype(np.uint8) for part in (varied, mixed))])
+    return np.concatenate(
+        [plain, *(augment(part, plan, rng).clip(1, 255).astype(np.uint8) for part in (varied, mixed))]
+    )

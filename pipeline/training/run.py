@@ -79,7 +79,9 @@ def run(request: TrainRequest, progress: Callable[[str], None] = log.info, bar: 
     return Trained(place, ship(network, order, progress), training, validation)
 
 
-def read_split(data: Path, split: tuple[Path, Path] | None, seed: int, patch_size: int = 64) -> tuple[LabelledPatches, LabelledPatches]:
+def read_split(
+    data: Path, split: tuple[Path, Path] | None, seed: int, patch_size: int = 64
+) -> tuple[LabelledPatches, LabelledPatches]:
     """Training and validation patches, by two lists of names or by drawing a fifth of each class.
 
     Raises:
@@ -89,9 +91,14 @@ def read_split(data: Path, split: tuple[Path, Path] | None, seed: int, patch_siz
         lists = [read_names(path) for path in split]
         first = read_labelled(data, None, lists[0], patch_size, least=2)
         second = read_labelled(data, first.classes, lists[1], patch_size)
-        both = set(zip(first.labels, first.names, strict=True)).intersection(zip(second.labels, second.names, strict=True))
+        both = set(zip(first.labels, first.names, strict=True)).intersection(
+            zip(second.labels, second.names, strict=True)
+        )
         if both:
-            raise ModelError(f"{split[1]}: {len(both)} pictures are also in {split[0].name} ({min(both)[1]} ...); give lists without overlap")
+            raise ModelError(
+                f"{split[1]}: {len(both)} pictures are also in {split[0].name} ({min(both)[1]} ...); give lists "
+                f"without overlap"
+            )
         return first, second
     whole = read_labelled(data, patch_size=patch_size, least=2)
     rng = np.random.default_rng(seed)
@@ -111,9 +118,19 @@ def legend_of(classes: tuple[str, ...]) -> Legend:
     if classes == EUROSAT.labels:
         return EUROSAT
     if len(classes) < 2:
-        raise ModelError(f"{', '.join(classes)}: one class cannot be told from others; give a folder with a sub-folder for each of at least two")
+        raise ModelError(
+            f"{', '.join(classes)}: one class cannot be told from others; give a folder with a sub-folder for each "
+            f"of at least two"
+        )
     entries = (
-        LandCoverClass(label, label, label[:12], label[:2].upper(), COLOURS[i % len(COLOURS)], EUROSAT.classes[i % len(COLOURS)].ink)
+        LandCoverClass(
+            label,
+            label,
+            label[:12],
+            label[:2].upper(),
+            COLOURS[i % len(COLOURS)],
+            EUROSAT.classes[i % len(COLOURS)].ink,
+        )
         for i, label in enumerate(classes)
     )
     return Legend("custom", tuple(entries))

@@ -65,7 +65,10 @@ def ship(network: Network, order: Shipment, progress: Callable[[str], None] = lo
     classes = len(order.legend.classes)
     if network.output_shape != (None, classes) or order.fitting.classes != order.legend.labels:
         answers = network.output_shape
-        raise ModelError(f"{order.name}: the network answers {answers}, the legend {order.legend.name} has {classes} classes; train with its classes")
+        raise ModelError(
+            f"{order.name}: the network answers {answers}, the legend {order.legend.name} has {classes} classes; "
+            f"train with its classes"
+        )
     card = ModelCard(
         order.name,
         order.legend,
@@ -90,21 +93,33 @@ def ship(network: Network, order: Shipment, progress: Callable[[str], None] = lo
     progress(f"temperature {temperature:.3f}, log loss {losses[0]:.4f} -> {losses[1]:.4f}")
     labels = order.fitting.labels
     abstention, known = fit_abstention(_twin(card, order.folder, "f32"), order.training, order.seed)
-    threshold = float(np.quantile(abstention.score(features), 1 - order.refuse) if order.exceedance is None else np.quantile(known, 1 - order.exceedance))
-    card = replace(card, temperature=temperature, unfamiliar={"score": "mahalanobis", "file": FILE, "threshold": threshold})
+    threshold = float(
+        np.quantile(abstention.score(features), 1 - order.refuse)
+        if order.exceedance is None
+        else np.quantile(known, 1 - order.exceedance)
+    )
+    card = replace(
+        card, temperature=temperature, unfamiliar={"score": "mahalanobis", "file": FILE, "threshold": threshold}
+    )
     card = export.save(order.folder, network, card, abstention)
     card = replace(card, engines={**fast_twins(card, order, progress), **EXACT})
     engines, gates, reference = pass_gate(card, order.folder, order.fitting, order.elsewhere, progress)
     if "openvino-int8" not in engines:
         for suffix in (".xml", ".bin"):
             (order.folder / quantize.FILE).with_suffix(suffix).unlink(missing_ok=True)
-    calibration = {"ece_raw": calibration_error(raw, labels), "ece": calibration_error(reference, labels), "temperature": temperature}
+    calibration = {
+        "ece_raw": calibration_error(raw, labels),
+        "ece": calibration_error(reference, labels),
+        "temperature": temperature,
+    }
     calibration["exceedance"] = float((known > threshold).mean())
     card = replace(card, engines=engines, metrics={**order.metrics, "calibration": calibration, "gate": gates})
     return export.write_card(order.folder, card)
 
 
-def fit_abstention(network: OpenVinoClassifier, training: LabelledPatches, seed: int) -> tuple[Abstention, npt.NDArray[np.float32]]:
+def fit_abstention(
+    network: OpenVinoClassifier, training: LabelledPatches, seed: int
+) -> tuple[Abstention, npt.NDArray[np.float32]]:
     """What counts as familiar, and the distances of training patches from it.
 
     Augmented and mixed patches belong to the familiar ones: on a grid most tiles are mixed, and the chosen chips of a
@@ -123,26 +138,37 @@ def fit_abstention(network: OpenVinoClassifier, training: LabelledPatches, seed:
 
 
 def fast_twins(card: ModelCard, order: Shipment, progress: Callable[[str], None] = log.info) -> dict[str, Any]:
-    """Twins of low precision that this machine can run and so measure, fastest first, each with the margin of its second opinion."""
+    """Twins of low precision that this machine can measure, fastest first, with the margin of their second opinion."""
     twins: dict[str, Any] = {}
     if not quantize.available():
         progress("no int8 twin is made: pip install nncf to have one")
     elif supports_vnni():
-        quantize.quantize(order.folder / EXACT["openvino-f32"]["file"], order.folder / quantize.FILE, order.training, order.seed)
+        quantize.quantize(
+            order.folder / EXACT["openvino-f32"]["file"], order.folder / quantize.FILE, order.training, order.seed
+        )
         twins["openvino-int8"] = {"file": quantize.FILE}
     if supports_bf16():
         twins["openvino-bf16"] = dict(EXACT["openvino-f32"])
     patches = quantize.ordinary_patches(order.training, quantize.MARGIN, np.random.default_rng([order.seed, 1]))
     exact = _twin(card, order.folder, "f32").predict(patches)
     for engine, told in twins.items():
-        found = OpenVinoClassifier(card, order.folder, order.folder / told["file"], engine.removeprefix("openvino-")).predict(patches)
+        found = OpenVinoClassifier(
+            card, order.folder, order.folder / told["file"], engine.removeprefix("openvino-")
+        ).predict(patches)
         told["margin"] = quantize.fit_margin(found, exact)
-        progress(f"{engine}: asked again in float32 below a lead of {told['margin']:.3f}, {(lead(found) < told['margin']).mean():.1%} of training patches")
+        progress(
+            f"{engine}: asked again in float32 below a lead of {told['margin']:.3f}, "
+            f"{(lead(found) < told['margin']).mean():.1%} of training patches"
+        )
     return twins
 
 
 def pass_gate(
-    card: ModelCard, folder: Path, fitting: LabelledPatches, elsewhere: npt.NDArray[np.uint8], progress: Callable[[str], None] = log.info
+    card: ModelCard,
+    folder: Path,
+    fitting: LabelledPatches,
+    elsewhere: npt.NDArray[np.uint8],
+    progress: Callable[[str], None] = log.info,
 ) -> tuple[dict[str, Any], dict[str, Any], npt.NDArray[np.float32]]:
     """The engines that answer as the Keras model does, the figures of each, and the Keras model's own answers."""
     keras_model = KerasClassifier(card, folder)
@@ -151,8 +177,14 @@ def pass_gate(
     gates: dict[str, Any] = {}
     for engine, told in card.engines.items():
         if engine != "keras":
-            twin = CheckedClassifier(card, folder, engine) if "margin" in told else _twin(card, folder, engine.removeprefix("openvino-"))
-            gate: Gate = compare(reference, twin.predict(fitting.patches), fitting.labels, reference_elsewhere, twin.predict(elsewhere))
+            twin = (
+                CheckedClassifier(card, folder, engine)
+                if "margin" in told
+                else _twin(card, folder, engine.removeprefix("openvino-"))
+            )
+            gate: Gate = compare(
+                reference, twin.predict(fitting.patches), fitting.labels, reference_elsewhere, twin.predict(elsewhere)
+            )
             gates[engine] = gate.as_json()
             progress(f"{engine}: {gate}, {'passed' if gate.passed else 'failed'}")
             if not gate.passed:

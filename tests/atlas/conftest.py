@@ -23,4 +23,6 @@ def collected(world) -> AtlasInput:
 
 @pytest.fixture(scope="session")
 def page(collected, tmp_path_factory) -> Path:
-    return render_atlas(collected, EUROSAT, tmp_path_factory.mktemp("page") / "atlas.html", AtlasOptions(title="Made & <b>world</b>"))
+    return render_atlas(
+        collected, EUROSAT, tmp_path_factory.mktemp("page") / "atlas.html", AtlasOptions(title="Made & <b>world</b>")
+    )

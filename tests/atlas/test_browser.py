@@ -16,7 +16,14 @@ from pipeline.tiles import read_table
 from tests.atlas import worlds
 
 CHROMIUM = shutil.which("chromium")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
 
 
@@ -47,7 +54,9 @@ class Opened:
 
     def point(self, latitude: float, longitude: float) -> tuple[float, float]:
         """Where a place is in the window."""
-        x, y = self.js(f"() => {{ const p = atlas.map.latLngToContainerPoint([{latitude}, {longitude}]); return [p.x, p.y]; }}")
+        x, y = self.js(
+            f"() => {{ const p = atlas.map.latLngToContainerPoint([{latitude}, {longitude}]); return [p.x, p.y]; }}"
+        )
         box = self.page.locator(".folium-map").bounding_box()
         return box["x"] + x, box["y"] + y
 
@@ -189,7 +198,9 @@ def test_swipe_shows_one_date_on_each_side(opened, tables):
     opened.page.click("[data-mode=swipe]")
     opened.update("{base: 'none', opacity: 1}")
     x, y = opened.point(row.lat, row.lon)
-    wanted = {entry.label: np.array([int(entry.colour[at : at + 2], 16) for at in (1, 3, 5)]) for entry in EUROSAT.classes}
+    wanted = {
+        entry.label: np.array([int(entry.colour[at : at + 2], 16) for at in (1, 3, 5)]) for entry in EUROSAT.classes
+    }
     handle = opened.page.locator(".swipe-bar").bounding_box()
     for offset, label in ((40, row.label), (-40, row.label_after)):
         opened.page.mouse.move(handle["x"] + 2, 300)
@@ -229,7 +240,9 @@ def test_change_says_what_the_table_says_and_isolates(opened, tables, collected)
     codes = [tables[at]["code"].to_numpy() for at in (1, 2)]
     ids = {f"32632_{col}_{row}" for col, row in change.index[changed]}
     expected = sum(1 for at, tile in enumerate(tables[2].index) if tile in ids and [codes[0][at], codes[1][at]] == pair)
-    shown = opened.js("() => { let n = 0; for (let i = 0; i < atlas.grid.size; i++) n += atlas.isChanged(i) ? 1 : 0; return n; }")
+    shown = opened.js(
+        "() => { let n = 0; for (let i = 0; i < atlas.grid.size; i++) n += atlas.isChanged(i) ? 1 : 0; return n; }"
+    )
     assert 0 < shown == expected < changed.sum()
     assert opened.page.locator('.matrix button[aria-pressed="true"]').count() == 1
 
@@ -251,7 +264,10 @@ def test_the_timeline_and_its_keys_choose_dates(opened):
     opened.page.keyboard.press(".")
     opened.frame()
     assert opened.js("() => atlas.state.after") == 1
-    left = [float(stop.get_attribute("style").split("left: ")[1].split("%")[0]) for stop in opened.page.query_selector_all(".stop")]
+    left = [
+        float(stop.get_attribute("style").split("left: ")[1].split("%")[0])
+        for stop in opened.page.query_selector_all(".stop")
+    ]
     days = [(day - worlds.days(3)[0]).days for day in worlds.days(3)]
     assert left == pytest.approx([100 * day / days[-1] for day in days], abs=0.1)
 
@@ -282,7 +298,10 @@ def test_the_address_holds_the_view(browser, page, opened):
     opened.update("{threshold: 35, base: 'none'}")
     opened.page.wait_for_function("() => location.hash.includes('change')")
     again = Opened(browser, page, opened.js("() => location.hash"))
-    state = again.js("() => [atlas.state.mode, atlas.state.threshold, atlas.state.base, atlas.map.getZoom(), atlas.map.getCenter().lat]")
+    state = again.js(
+        "() => [atlas.state.mode, atlas.state.threshold, atlas.state.base, atlas.map.getZoom(), "
+        "atlas.map.getCenter().lat]"
+    )
     assert state[:3] == ["change", 35, "none"]
     assert state[3] == opened.js("() => atlas.map.getZoom()")
     assert state[4] == pytest.approx(opened.js("() => atlas.map.getCenter().lat"), abs=1e-3)
@@ -310,7 +329,10 @@ def test_the_picture_of_a_tile_is_shown_at_each_date(opened, tables):
     row = some_tile(tables[2], label="Forest")
     opened.page.mouse.click(*opened.point(row.lat, row.lon))
     opened.page.wait_for_function("() => document.querySelectorAll('.history .chip').length === 3")
-    opened.page.wait_for_function("() => [...document.querySelectorAll('.chip')].every((c) => c.getContext('2d').getImageData(32, 32, 1, 1).data[3] === 255)")
+    opened.page.wait_for_function(
+        "() => [...document.querySelectorAll('.chip')].every((c) => c.getContext('2d').getImageData(32, 32, 1, "
+        "1).data[3] === 255)"
+    )
 
 
 def test_letters_stand_in_tiles_when_zoomed_in(opened, tables):
@@ -318,18 +340,25 @@ def test_letters_stand_in_tiles_when_zoomed_in(opened, tables):
     opened.centre_on(row.lat, row.lon, 11)
     assert opened.js("() => document.querySelector('.atlas-letters').width") == 0
     opened.centre_on(row.lat, row.lon, 13)
-    assert opened.js("""() => {
-        const canvas = document.querySelector('.atlas-letters'), data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+    assert (
+        opened.js("""() => {
+        const canvas = document.querySelector('.atlas-letters');
+        const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
         let inked = 0;
         for (let i = 3; i < data.length; i += 4) inked += data[i] > 128 ? 1 : 0;
         return inked;
-    }""") > 1000
+    }""")
+        > 1000
+    )
 
 
 def test_zoomed_out_land_and_borders_are_drawn_and_no_class_vanishes(opened, tables):
     opened.centre_on(47.4, 10.4, 4)
     assert opened.page.locator(".outline-land").count() == 1
-    codes = opened.js("() => { const l = atlas.layers.after.canvas; return Array.from(new Set(l._level(l._factor).codes)).map((c) => c >> 7); }")
+    codes = opened.js(
+        "() => { const l = atlas.layers.after.canvas; return Array.from(new Set(l._level(l._factor).codes)).map((c) "
+        "=> c >> 7); }"
+    )
     assert opened.js("() => atlas.layers.after.canvas._factor") >= 8
     common = tables[2]["code"].value_counts()
     factor = opened.js("() => atlas.layers.after.canvas._factor")
@@ -345,7 +374,9 @@ def test_csv_files_hold_the_sums(opened, tables):
     assert rows[0][0] == "class"
     assert len(rows[0]) == 4
     forest = next(row for row in rows if row[0] == "Forest")
-    assert [float(cell) for cell in forest[1:]] == pytest.approx([40.96 * (table["label"] == "Forest").sum() for table in tables], abs=0.01)
+    assert [float(cell) for cell in forest[1:]] == pytest.approx(
+        [40.96 * (table["label"] == "Forest").sum() for table in tables], abs=0.01
+    )
 
 
 def test_the_view_is_saved_as_a_picture(opened, tables):
@@ -365,14 +396,18 @@ def test_every_control_has_a_name(opened):
     for mode in ("map", "swipe", "change"):
         opened.page.click(f"[data-mode={mode}]")
         opened.frame()
-        nameless = opened.js("""() => [...document.querySelectorAll('button, input, a[href], [role=slider], [role=checkbox]')]
-            .filter((e) => e.offsetParent !== null && !(e.getAttribute('aria-label') || e.title || e.textContent.trim() || e.closest('label')))
+        nameless = opened.js("""() => [...document.querySelectorAll(
+            'button, input, a[href], [role=slider], [role=checkbox]')]
+            .filter((e) => e.offsetParent !== null)
+            .filter((e) => !(e.getAttribute('aria-label') || e.title || e.textContent.trim() || e.closest('label')))
             .map((e) => e.outerHTML)""")
         assert nameless == []
 
 
 def test_the_phone_page_keeps_everything_within_reach(browser, page):
-    found = Opened(browser, page, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True, device_scale_factor=2)
+    found = Opened(
+        browser, page, viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True, device_scale_factor=2
+    )
     panel = found.page.locator(".panel").bounding_box()
     assert panel["width"] == 390
     assert panel["y"] > 350
@@ -384,7 +419,10 @@ def test_the_phone_page_keeps_everything_within_reach(browser, page):
     found.page.wait_for_timeout(300)
     found.page.touchscreen.tap(200, 350)
     found.frame()
-    assert "Tile id" in found.js("() => document.querySelector('.card').innerText") or found.js("() => atlas.state.pinned") == -1
+    assert (
+        "Tile id" in found.js("() => document.querySelector('.card').innerText")
+        or found.js("() => atlas.state.pinned") == -1
+    )
     assert found.errors == []
     found.context.close()
 
@@ -406,7 +444,9 @@ def two_zones(tmp_path_factory):
     for epsg in (32632, 32633):
         x, y = Transformer.from_crs(4326, epsg, always_xy=True).transform(12.0, 47.5)
         corners[epsg] = int(x // 640) - 15, int(y // 640) + 20
-        worlds.write_scene(folder / "tiles", f"zone{epsg}", worlds.days(1)[0], epsg, *corners[epsg], shares, pictures=False)
+        worlds.write_scene(
+            folder / "tiles", f"zone{epsg}", worlds.days(1)[0], epsg, *corners[epsg], shares, pictures=False
+        )
     worlds.write_scene(folder / "tiles", "lisbon", worlds.days(2)[1], 32629, 760, 6700, far, pictures=False)
     return render_atlas(collect(folder / "tiles"), EUROSAT, folder / "atlas.html", AtlasOptions(chips="none"))
 
@@ -479,7 +519,9 @@ def test_a_control_keeps_the_focus_when_its_panel_is_redrawn(opened):
 def test_a_place_across_longitude_180_is_one_map(browser, tmp_path):
     x, y = Transformer.from_crs(4326, 32601, always_xy=True).transform(-180.0, 65.0)
     shares = worlds.softmax(worlds.logits((30, 20)))
-    worlds.write_scene(tmp_path / "tiles", "edge", worlds.days(1)[0], 32601, int(x // 640) - 10, int(y // 640) + 15, shares)
+    worlds.write_scene(
+        tmp_path / "tiles", "edge", worlds.days(1)[0], 32601, int(x // 640) - 10, int(y // 640) + 15, shares
+    )
     found = Opened(browser, render_atlas(collect(tmp_path / "tiles"), EUROSAT, tmp_path / "atlas.html"))
     assert found.js("() => atlas.map.getZoom()") > 8
     assert abs(found.js("() => atlas.map.getCenter().lng") + 180) < 0.2

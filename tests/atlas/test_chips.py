@@ -16,7 +16,9 @@ def chip(sheets, at: int) -> np.ndarray:
     number, cell = divmod(at, COLUMNS**2)
     row, col = divmod(cell, COLUMNS)
     with Image.open(io.BytesIO(sheets.sheets[number])) as image:
-        return np.asarray(image.convert("RGB"))[row * EDGE : (row + 1) * EDGE, col * EDGE : (col + 1) * EDGE].astype(float)
+        return np.asarray(image.convert("RGB"))[row * EDGE : (row + 1) * EDGE, col * EDGE : (col + 1) * EDGE].astype(
+            float
+        )
 
 
 def test_every_chip_shows_its_own_tile(collected):

@@ -38,7 +38,9 @@ def test_planes_say_what_the_table_says(world, collected):
 def test_tiles_without_a_row_are_outside(tmp_path):
     drop = np.zeros((6, 4), bool)
     drop[3, 1] = True
-    worlds.write_scene(tmp_path, "a", worlds.days(1)[0], 32632, 10, 50, worlds.softmax(worlds.logits((6, 4))), drop=drop)
+    worlds.write_scene(
+        tmp_path, "a", worlds.days(1)[0], 32632, 10, 50, worlds.softmax(worlds.logits((6, 4))), drop=drop
+    )
     scene = collect(tmp_path).scenes[0]
     assert scene.codes[3, 1] == OUTSIDE
     assert (scene.codes == OUTSIDE).sum() == 1
@@ -80,7 +82,9 @@ def test_models_must_not_be_mixed(tmp_path):
     worlds.write_scene(tmp_path, "a", worlds.days(1)[0], 32632, 10, 50, worlds.softmax(worlds.logits((6, 4))))
     few = worlds.EUROSAT.classes[:7]
     legend = worlds.Legend("few", few)
-    worlds.write_scene(tmp_path, "b", worlds.days(1)[0], 32632, 10, 50, worlds.softmax(worlds.logits((6, 4), classes=7)), legend=legend)
+    worlds.write_scene(
+        tmp_path, "b", worlds.days(1)[0], 32632, 10, 50, worlds.softmax(worlds.logits((6, 4), classes=7)), legend=legend
+    )
     with pytest.raises(TileTableError, match="other classes"):
         collect(tmp_path)
 

@@ -16,7 +16,10 @@ PLANES = [
     {"epsg": 32719, "ulx": 640 * 700, "uly": 640 * 9000, "rows": 30, "cols": 20},
 ]
 
-CHANGE = "(({percent, state, measured, estimated}) => ({percent: Array.from(percent), state: Array.from(state), measured, estimated}))(data.change(0, 1))"
+CHANGE = (
+    "(({percent, state, measured, estimated}) => ({percent: Array.from(percent), state: Array.from(state), "
+    "measured, estimated}))(data.change(0, 1))"
+)
 
 
 class Engine:
@@ -45,10 +48,20 @@ def test_the_projection_agrees_with_proj(engine, epsg):
     meridian = epsg % 100 * 6 - 183
     lat = generator.uniform(0, 83, 100) if epsg < 32700 else generator.uniform(-79, 0, 100)
     lon = meridian + generator.uniform(-4.5, 4.5, 100)
-    there = np.array(engine(f"{json.dumps(np.c_[lat, lon].tolist())}.map(([a, b]) => Atlas.projection.forward(Atlas.projection.zone({epsg}), a, b, [0, 0]))"))
+    there = np.array(
+        engine(
+            f"{json.dumps(np.c_[lat, lon].tolist())}.map(([a, b]) => "
+            f"Atlas.projection.forward(Atlas.projection.zone({epsg}), a, b, [0, 0]))"
+        )
+    )
     expected = np.c_[Transformer.from_crs(4326, epsg, always_xy=True).transform(lon, lat)]
     assert np.abs(there - expected).max() < 1e-5
-    back = np.array(engine(f"{json.dumps(expected.tolist())}.map(([a, b]) => Atlas.projection.inverse(Atlas.projection.zone({epsg}), a, b, [0, 0]))"))
+    back = np.array(
+        engine(
+            f"{json.dumps(expected.tolist())}.map(([a, b]) => "
+            f"Atlas.projection.inverse(Atlas.projection.zone({epsg}), a, b, [0, 0]))"
+        )
+    )
     assert np.abs(back[:, 0] - lat).max() < 1e-9
     assert np.abs((back[:, 1] - lon + 180) % 360 - 180).max() < 1e-9
 
@@ -63,13 +76,17 @@ def expected_index(view: dict) -> np.ndarray:
         east, north = Transformer.from_crs(4326, plane["epsg"], always_xy=True).transform(lon, lat)
         with np.errstate(invalid="ignore"):
             col, row = np.floor((east - plane["ulx"]) / 640), np.floor((plane["uly"] - north) / 640)
-            inside = np.isfinite(east) & (col >= 0) & (row >= 0) & (col < plane["cols"]) & (row < plane["rows"]) & (out < 0)
+            inside = (
+                np.isfinite(east) & (col >= 0) & (row >= 0) & (col < plane["cols"]) & (row < plane["rows"]) & (out < 0)
+            )
         out[inside] = (offset + row * plane["cols"] + col)[inside].astype(int)
         offset += plane["rows"] * plane["cols"]
     return out
 
 
-@pytest.mark.parametrize(("zoom", "limit"), [(5, 0.004), (7, 0.003), (9, 0.002), (10.25, 0.001), (12, 0.0002), (14, 0.0)])
+@pytest.mark.parametrize(
+    ("zoom", "limit"), [(5, 0.004), (7, 0.003), (9, 0.002), (10.25, 0.001), (12, 0.0002), (14, 0.0)]
+)
 @pytest.mark.parametrize("place", [(47.4, 11.95), (-38.4, -69.55)])
 def test_the_index_image_agrees_with_proj(engine, zoom, limit, place):
     world, width, height = 256 * 2**zoom, 192, 128
@@ -77,7 +94,9 @@ def test_the_index_image_agrees_with_proj(engine, zoom, limit, place):
     x = round((lon + 180) / 360 * world - width / 2)
     y = round((0.5 - np.arcsinh(np.tan(lat)) / (2 * np.pi)) * world - height / 2)
     view = {"x": x, "y": y, "width": width, "height": height, "world": world}
-    found = np.array(engine(f"Array.from(grid.indexImage({json.dumps(view)}, new Int32Array({width * height}), null))")).reshape(height, width)
+    found = np.array(
+        engine(f"Array.from(grid.indexImage({json.dumps(view)}, new Int32Array({width * height}), null))")
+    ).reshape(height, width)
     expected = expected_index(view)
     assert (expected >= 0).any()
     assert (found != expected).mean() <= limit
@@ -86,7 +105,10 @@ def test_the_index_image_agrees_with_proj(engine, zoom, limit, place):
 def test_the_index_image_repeats_with_the_world(engine):
     view = {"x": 8710, "y": 5700, "width": 64, "height": 96, "world": 16384}
     shifted = view | {"x": view["x"] + view["world"]}
-    one, two = (engine(f"Array.from(grid.indexImage({json.dumps(v)}, new Int32Array({64 * 96}), null))") for v in (view, shifted))
+    one, two = (
+        engine(f"Array.from(grid.indexImage({json.dumps(v)}, new Int32Array({64 * 96}), null))")
+        for v in (view, shifted)
+    )
     assert one == two
     assert max(one) > 0
 
@@ -98,14 +120,19 @@ def test_looking_up_a_centre_gives_the_tile_and_its_id(engine):
         assert found == tile
     assert engine("grid.id(71)") == "32632_1021_8228"
     assert engine("grid.at(0, 0)") == -1
-    assert engine("[grid.neighbour(71, 1, 0), grid.neighbour(71, 0, -1), grid.neighbour(70, 0, -1), grid.neighbour(5, -1, 0)]") == [141, 70, -1, -1]
+    assert engine(
+        "[grid.neighbour(71, 1, 0), grid.neighbour(71, 0, -1), grid.neighbour(70, 0, -1), grid.neighbour(5, -1, 0)]"
+    ) == [141, 70, -1, -1]
 
 
 @pytest.fixture(scope="module")
 def tiles(engine) -> dict:
     """Two dates on two planes with random answers, in Python and in the engine."""
     generator = np.random.default_rng(4)
-    planes = [{"epsg": 32632, "ulx": 0, "uly": 640 * 13, "rows": 13, "cols": 7}, {"epsg": 32633, "ulx": 0, "uly": 640 * 5, "rows": 5, "cols": 9}]
+    planes = [
+        {"epsg": 32632, "ulx": 0, "uly": 640 * 13, "rows": 13, "cols": 7},
+        {"epsg": 32633, "ulx": 0, "uly": 640 * 5, "rows": 5, "cols": 9},
+    ]
     size = 13 * 7 + 5 * 9
     classes = generator.integers(0, 10, (2, size)).astype(np.uint8)
     classes[1] = np.where(generator.random(size) < 0.7, classes[0], classes[1])
@@ -118,18 +145,37 @@ def tiles(engine) -> dict:
     meta = {
         "dates": ["2020-01-01", "2021-01-01"],
         "changePrior": 0.02,
-        "layers": [{"date": d, "plane": p, "scenes": [p, 2] if (d, p) == (0, 0) else [p]} for d in (0, 1) for p in (0, 1)],
+        "layers": [
+            {"date": d, "plane": p, "scenes": [p, 2] if (d, p) == (0, 0) else [p]} for d in (0, 1) for p in (0, 1)
+        ],
         "pairs": [{"before": 0, "after": 1, "plane": 1, "vector": True, "label": False}],
     }
     owner[3] = 1
     percent, state = generator.integers(0, 101, 45), generator.integers(0, 3, 45)
     state[7] = percent[7] = 255
     core = [*classes.ravel().tolist(), *confidence.ravel().tolist()]
-    details = [*runner.ravel().tolist(), *second.ravel().tolist(), *valid.ravel().tolist(), *cloud.ravel().tolist(), *owner.tolist()]
+    details = [
+        *runner.ravel().tolist(),
+        *second.ravel().tolist(),
+        *valid.ravel().tolist(),
+        *cloud.ravel().tolist(),
+        *owner.tolist(),
+    ]
     details += [*percent.tolist(), *state.tolist(), *percent.tolist()]
-    engine.run(f"var two = new Atlas.Grid({json.dumps(planes)}, 640), data = new Atlas.TileData({json.dumps(meta)}, two, 10, new Uint8Array({core}));")
+    engine.run(
+        f"var two = new Atlas.Grid({json.dumps(planes)}, 640), data = new Atlas.TileData({json.dumps(meta)}, two, "
+        f"10, new Uint8Array({core}));"
+    )
     engine.run(f"data.addDetails(new Uint8Array({details}));")
-    return {"classes": classes, "confidence": confidence, "runner": runner, "second": second, "percent": percent, "state": state, "size": size}
+    return {
+        "classes": classes,
+        "confidence": confidence,
+        "runner": runner,
+        "second": second,
+        "percent": percent,
+        "state": state,
+        "size": size,
+    }
 
 
 def test_areas_count_each_place_once(engine, tiles):
@@ -179,7 +225,9 @@ def test_transitions_sum_what_the_states_say(engine, tiles):
         assert sums[name] == pytest.approx(40.96 * (counted & (state == value)).sum())
     changed = counted & (state == 2)
     matrix = np.zeros((10, 10))
-    np.add.at(matrix, (before[changed & (before < 10) & (after < 10)], after[changed & (before < 10) & (after < 10)]), 40.96)
+    np.add.at(
+        matrix, (before[changed & (before < 10) & (after < 10)], after[changed & (before < 10) & (after < 10)]), 40.96
+    )
     assert np.allclose(np.array(sums["matrix"]).reshape(10, 10), matrix)
     assert sums["falseChanges"] == pytest.approx(40.96 * (1 - percent[changed] / 100).sum())
 
@@ -198,7 +246,9 @@ def test_the_largest_agreement_bounds_every_pair_of_distributions(engine):
     generator = np.random.default_rng(8)
     shares = generator.dirichlet(np.full(6, 0.4), (400, 2))
     order = np.argsort(-shares, axis=2)[:, :, :2]
-    best = [[[[int(c), float(pair[side][c])] for c in order[k, side]] for side in (0, 1)] for k, pair in enumerate(shares)]
+    best = [
+        [[[int(c), float(pair[side][c])] for c in order[k, side]] for side in (0, 1)] for k, pair in enumerate(shares)
+    ]
     bounds = np.array(engine(f"{json.dumps(best)}.map((both) => Atlas.largestAgreement(...both.flat(2)))"))
     agreement = (shares[:, 0] * shares[:, 1]).sum(axis=1)
     assert (bounds >= agreement - 1e-12).all()
@@ -210,11 +260,21 @@ def test_the_largest_agreement_bounds_every_pair_of_distributions(engine):
 def test_a_coarser_level_keeps_every_class_and_its_share(engine, factor):
     generator = np.random.default_rng(factor)
     rows, cols = 66, 83
-    codes = generator.choice(10, (rows, cols), p=[0.4, 0.25, 0.15, 0.01, 0.01, 0.08, 0.05, 0.03, 0.01, 0.01]).astype(int)
+    codes = generator.choice(10, (rows, cols), p=[0.4, 0.25, 0.15, 0.01, 0.01, 0.08, 0.05, 0.03, 0.01, 0.01]).astype(
+        int
+    )
     codes[20:30, 20:50] = 4
     packed = (codes << 7 | 80).ravel().tolist()
-    engine.run(f"var fine = new Atlas.Grid([{{epsg: 32632, ulx: 0, uly: {640 * rows}, rows: {rows}, cols: {cols}}}], 640), coarse = fine.coarser({factor});")
-    found = np.array(engine(f"Array.from(Atlas.downsample(fine, coarse, {factor}, new Uint16Array({packed}), 7, 255 << 7))")) >> 7
+    engine.run(
+        f"var fine = new Atlas.Grid([{{epsg: 32632, ulx: 0, uly: {640 * rows}, rows: {rows}, cols: {cols}}}], 640), "
+        f"coarse = fine.coarser({factor});"
+    )
+    found = (
+        np.array(
+            engine(f"Array.from(Atlas.downsample(fine, coarse, {factor}, new Uint16Array({packed}), 7, 255 << 7))")
+        )
+        >> 7
+    )
     assert found.size == -(-rows // factor) * -(-cols // factor)
     for code, count in itertools.zip_longest(*np.unique(codes, return_counts=True)):
         share = count / codes.size

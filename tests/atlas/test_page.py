@@ -76,14 +76,18 @@ def test_a_scene_without_a_date_says_so(tmp_path):
 def test_the_bytes_say_what_the_tables_say(html, collected):
     meta = meta_of(html)
     raw = zlib.decompress(base64.b64decode(text_of(html, "atlas-core")))
-    sizes = [meta["planes"][layer["plane"]]["rows"] * meta["planes"][layer["plane"]]["cols"] for layer in meta["layers"]]
+    sizes = [
+        meta["planes"][layer["plane"]]["rows"] * meta["planes"][layer["plane"]]["cols"] for layer in meta["layers"]
+    ]
     assert len(raw) == 2 * sum(sizes)
     for code, entry in enumerate(EUROSAT.classes):
         tables = sum(int((scene.codes == code).sum()) for scene in collected.scenes)
         assert raw[: sum(sizes)].count(code) == tables
         assert meta["classes"][code]["label"] == entry.label
     assert meta["dates"] == sorted(meta["dates"])
-    assert [scene["counts"]["Forest"] for scene in meta["scenes"]] == [int((scene.codes == 1).sum()) for scene in collected.scenes]
+    assert [scene["counts"]["Forest"] for scene in meta["scenes"]] == [
+        int((scene.codes == 1).sum()) for scene in collected.scenes
+    ]
     assert meta["refusals"][0]["error"] == "IncompleteScene"
 
 
@@ -108,7 +112,9 @@ def test_quicklooks_keep_to_their_budget(collected, tmp_path):
 
 def test_a_page_without_pictures_chips_and_basemaps_is_whole(tmp_path):
     worlds.write_world(tmp_path / "tiles", dates=1, size=(6, 4), pictures=False)
-    text = render_atlas(collect(tmp_path / "tiles"), EUROSAT, tmp_path / "atlas.html", AtlasOptions(online_basemaps=False)).read_text()
+    text = render_atlas(
+        collect(tmp_path / "tiles"), EUROSAT, tmp_path / "atlas.html", AtlasOptions(online_basemaps=False)
+    ).read_text()
     meta = meta_of(text)
     assert meta["quicklooks"] == []
     assert meta["chips"]["sheets"] == []
@@ -116,9 +122,21 @@ def test_a_page_without_pictures_chips_and_basemaps_is_whole(tmp_path):
 
 
 def test_another_model_brings_its_own_legend(tmp_path):
-    classes = tuple(LandCoverClass(f"C{k}", f"Class {k}", f"Cl {k}", f"C{k}", f"#{40 + 50 * k:02x}8040", "#ffffff") for k in range(4))
+    classes = tuple(
+        LandCoverClass(f"C{k}", f"Class {k}", f"Cl {k}", f"C{k}", f"#{40 + 50 * k:02x}8040", "#ffffff")
+        for k in range(4)
+    )
     legend = Legend("four", classes)
-    worlds.write_scene(tmp_path / "tiles", "a", worlds.days(1)[0], 32632, 10, 50, worlds.softmax(worlds.logits((6, 4), classes=4)), legend=legend)
+    worlds.write_scene(
+        tmp_path / "tiles",
+        "a",
+        worlds.days(1)[0],
+        32632,
+        10,
+        50,
+        worlds.softmax(worlds.logits((6, 4), classes=4)),
+        legend=legend,
+    )
     meta = meta_of(render_atlas(collect(tmp_path / "tiles"), legend, tmp_path / "atlas.html").read_text())
     assert [entry["letters"] for entry in meta["classes"]] == ["C0", "C1", "C2", "C3"]
 
@@ -145,7 +163,9 @@ def test_a_page_that_cannot_be_written_leaves_the_old_one(collected, page, tmp_p
 
 def test_places_far_apart_are_listed(tmp_path):
     shares = worlds.softmax(worlds.logits((6, 4)))
-    worlds.write_scene(tmp_path / "tiles", "S2A_20240601_T32TPT", worlds.days(1)[0], 32632, 900, 8281, shares, pictures=False)
+    worlds.write_scene(
+        tmp_path / "tiles", "S2A_20240601_T32TPT", worlds.days(1)[0], 32632, 900, 8281, shares, pictures=False
+    )
     worlds.write_scene(tmp_path / "tiles", "lisbon", worlds.days(2)[1], 32629, 800, 6700, shares, pictures=False)
     meta = meta_of(render_atlas(collect(tmp_path / "tiles"), EUROSAT, tmp_path / "atlas.html").read_text())
     assert [place["name"] for place in meta["places"]] == ["T32TPT", "lisbon"]
@@ -176,7 +196,10 @@ def test_ciede2000_reproduces_published_pairs():
 @pytest.mark.parametrize("sight", list(vision.DICHROMACY))
 @pytest.mark.parametrize("backdrop", BACKDROPS)
 def test_classes_look_different_at_the_default_opacity(sight, backdrop, default_opacity):
-    shown = [default_opacity * vision.rgb(entry.colour) + (1 - default_opacity) * vision.rgb(backdrop) for entry in EUROSAT.classes]
+    shown = [
+        default_opacity * vision.rgb(entry.colour) + (1 - default_opacity) * vision.rgb(backdrop)
+        for entry in EUROSAT.classes
+    ]
     seen = [vision.lab(colour, sight) for colour in shown]
     assert min(vision.ciede2000(a, b) for a, b in itertools.combinations(seen, 2)) >= 9
 
@@ -192,5 +215,7 @@ def test_text_can_be_read_in_light_and_dark():
     css = resources.files("pipeline.atlas").joinpath("static", "atlas.css").read_text()
     for block in re.findall(r":root[^{]*\{([^}]*)\}", css)[:2]:
         colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
-        for text, paper in itertools.product(("ink", "quiet", "accent", "later", "more", "less"), ("paper", "soft", "raised")):
+        for text, paper in itertools.product(
+            ("ink", "quiet", "accent", "later", "more", "less"), ("paper", "soft", "raised")
+        ):
             assert vision.contrast(colours[text], colours[paper]) >= 4.5, (text, paper)

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from pyproj import Transformer
 
 from pipeline.atlas.collect import OUTSIDE, SceneTiles, TileChanges
-from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, OUTSIDE_BYTE, STATE_BYTES, build_payload, class_bytes, find_planes
+from pipeline.atlas.payload import (
+    COUNTED_ELSEWHERE,
+    MAX_CLASSES,
+    OUTSIDE_BYTE,
+    STATE_BYTES,
+    build_payload,
+    class_bytes,
+    find_planes,
+)
 from pipeline.legend import TileState
 
 
@@ -42,13 +50,24 @@ def test_states_and_classes_become_distinct_bytes():
 def test_scenes_that_touch_share_a_plane_and_others_do_not():
     near, far, other_zone = scene("b", first_col=13, top_row=48), scene("c", first_col=90), scene("d", epsg=32633)
     planes = find_planes([scene("a"), near, far, other_zone])
-    assert [(p.epsg, p.first_col, p.rows, p.cols) for p in planes] == [(32632, 10, 7, 6), (32632, 90, 5, 3), (32633, 10, 5, 3)]
+    assert [(p.epsg, p.first_col, p.rows, p.cols) for p in planes] == [
+        (32632, 10, 7, 6),
+        (32632, 90, 5, 3),
+        (32633, 10, 5, 3),
+    ]
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=8))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 30), st.integers(0, 30), st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=8
+    )
+)
 def test_planes_hold_every_scene_once(boxes):
-    scenes = [scene(str(at), first_col=col, top_row=row, shape=(rows, cols)) for at, (col, row, rows, cols) in enumerate(boxes)]
+    scenes = [
+        scene(str(at), first_col=col, top_row=row, shape=(rows, cols))
+        for at, (col, row, rows, cols) in enumerate(boxes)
+    ]
     planes = find_planes(scenes)
     assert all(sum(plane.holds(one) for plane in planes) == 1 for one in scenes)
 
@@ -61,7 +80,9 @@ def test_the_clearest_scene_owns_a_shared_tile():
 
 
 def test_with_equal_clearness_less_cloud_wins_and_then_the_first_id():
-    (layer,) = build_payload([scene("a", code=1, cloud=5), scene("b", code=2, cloud=0), scene("c", code=3, cloud=0)], ()).layers
+    (layer,) = build_payload(
+        [scene("a", code=1, cloud=5), scene("b", code=2, cloud=0), scene("c", code=3, cloud=0)], ()
+    ).layers
     assert (layer.classes == 2).all()
 
 

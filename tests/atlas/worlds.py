@@ -98,7 +98,8 @@ def write_scene(
 ) -> Path:
     """One scene's outputs as the pipeline leaves them: `probabilities` (row, col, class) run from north to south.
 
-    `cloud` marks cloudy tiles; tiles in `drop` have no row in the table. One tile each is unclassified and without data.
+    `cloud` marks cloudy tiles; tiles in `drop` have no row in the table. One tile each is unclassified and without
+    data.
     """
     grid, (rows, cols) = TileGrid(epsg), probabilities.shape[:2]
     codes = probabilities.argmax(-1).astype(np.int8)
@@ -112,16 +113,45 @@ def write_scene(
     shares[codes[row, col] == -3] = probabilities[0, 1]
     index = np.stack([first_col + col, top_row - row], axis=1).astype(np.int64)
     valid = np.where(codes[row, col] == -1, 0.1, 1.0).astype(np.float32)
-    table = tile_table(TileAnswers(index, codes[row, col], shares, valid, cloudy[row, col].astype(np.float32)), grid, legend, scene, acquired)
+    table = tile_table(
+        TileAnswers(index, codes[row, col], shares, valid, cloudy[row, col].astype(np.float32)),
+        grid,
+        legend,
+        scene,
+        acquired,
+    )
     place = folder / scene
     place.mkdir(parents=True, exist_ok=True)
-    model = {"name": "made", "architecture": "resnet50", "metrics": {"random_val": {"accuracy": 0.982}, "spatial_val": {"accuracy": 0.951, "ece": 0.012}}}
-    radiometry = {"baseline": "05.09", "quantification": 10000, "sources": {"offset": "MTD_MSIL2A.xml"}, "approximate": False, "verdict": "fine"}
-    write_table(table, place / "tiles.parquet", {"model": model, "radiometry": radiometry, "model_sha256": "0" * 64, "software": "0.1.0"})
-    item: dict = {"properties": {"platform": "sentinel-2a", "processing:level": "L2", "atlas:cloud_cover": round(100 * float(cloudy.mean()), 1)}, "assets": {}}
+    model = {
+        "name": "made",
+        "architecture": "resnet50",
+        "metrics": {"random_val": {"accuracy": 0.982}, "spatial_val": {"accuracy": 0.951, "ece": 0.012}},
+    }
+    radiometry = {
+        "baseline": "05.09",
+        "quantification": 10000,
+        "sources": {"offset": "MTD_MSIL2A.xml"},
+        "approximate": False,
+        "verdict": "fine",
+    }
+    write_table(
+        table,
+        place / "tiles.parquet",
+        {"model": model, "radiometry": radiometry, "model_sha256": "0" * 64, "software": "0.1.0"},
+    )
+    item: dict = {
+        "properties": {
+            "platform": "sentinel-2a",
+            "processing:level": "L2",
+            "atlas:cloud_cover": round(100 * float(cloudy.mean()), 1),
+        },
+        "assets": {},
+    }
     west, north = first_col * grid.edge, (top_row + 1) * grid.edge
     if pictures:
-        look = quicklook(picture(codes, 8, 3), np.repeat(np.repeat(keep, 8, 0), 8, 1), Affine(80, 0, west, 0, -80, north), epsg)
+        look = quicklook(
+            picture(codes, 8, 3), np.repeat(np.repeat(keep, 8, 0), 8, 1), Affine(80, 0, west, 0, -80, north), epsg
+        )
         (place / "quicklook.webp").write_bytes(look.webp)
         item["assets"]["quicklook"] = {"href": "./quicklook.webp", "proj:epsg": 3857, "atlas:bounds": look.bounds}
     if truecolour:
@@ -133,9 +163,19 @@ def write_scene(
 def write_truecolour(path: Path, codes: np.ndarray, epsg: int, west: float, north: float) -> None:
     rows, cols = codes.shape
     profile = {
-        "driver": "GTiff", "width": cols * 64, "height": rows * 64, "count": 3, "dtype": "uint8", "crs": CRS.from_epsg(epsg),
-        "transform": Affine(10, 0, west, 0, -10, north), "tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "JPEG", "photometric": "YCBCR",
-    }  # fmt: skip
+        "driver": "GTiff",
+        "width": cols * 64,
+        "height": rows * 64,
+        "count": 3,
+        "dtype": "uint8",
+        "crs": CRS.from_epsg(epsg),
+        "transform": Affine(10, 0, west, 0, -10, north),
+        "tiled": True,
+        "blockxsize": 64,
+        "blockysize": 64,
+        "compress": "JPEG",
+        "photometric": "YCBCR",
+    }
     with MemoryFile() as memory:
         with memory.open(**profile) as out:
             for row in range(rows):
@@ -162,14 +202,20 @@ def write_changes(folder: Path) -> None:
                     "from_label": one["label"].astype(str).to_numpy(),
                     "to_label": two["label"].astype(str).to_numpy(),
                     "p_change": np.where(differ, np.round(0.5 + sure / 2, 2), 0.04),
-                    "state": np.where(known & differ & (sure > 0.5), "changed", np.where(known & ~differ, "stable", "undecided")),
+                    "state": np.where(
+                        known & differ & (sure > 0.5), "changed", np.where(known & ~differ, "stable", "undecided")
+                    ),
                     "change_vector": np.where(differ, 0.7, 0.1),
                     "change_class": np.where(differ, sure, 0.02),
                     "geometry": one["geometry"].to_numpy(),
                 }
             )
         )
-    write_table(gpd.GeoDataFrame(pd.concat(parts, ignore_index=True), geometry="geometry", crs=tables[0].crs), folder / "changes.parquet", {})
+    write_table(
+        gpd.GeoDataFrame(pd.concat(parts, ignore_index=True), geometry="geometry", crs=tables[0].crs),
+        folder / "changes.parquet",
+        {},
+    )
 
 
 def days(count: int) -> list[datetime]:
@@ -191,7 +237,7 @@ def write_world(
     changes: bool = False,
     seed: int = 1,
 ) -> Path:
-    """`granules` (a square number) neighbouring scenes of `size` (rows, cols) tiles per date that overlap by 9 % in one zone."""
+    """`granules` (a square number) scenes of `size` (rows, cols) tiles per date that overlap by 9 % in one zone."""
     side = round(granules**0.5)
     step = (round(size[0] * 0.91), round(size[1] * 0.91))
     evidence = logits((step[0] * (side - 1) + size[0], step[1] * (side - 1) + size[1]), seed)
@@ -205,7 +251,9 @@ def write_world(
                 cloud = noise(np.random.default_rng(at * 77 + i * 9 + j), size, 5) > 2.1 if clouds and at % 2 else None
                 name = f"S2A_{acquired:%Y%m%d}_T32T{'PQRS'[j % 4]}{'TUVW'[i % 4]}"
                 corner = (origin[0] + j * step[1], origin[1] - i * step[0])
-                write_scene(folder, name, acquired, epsg, *corner, window, cloud=cloud, pictures=pictures, truecolour=truecolour)
+                write_scene(
+                    folder, name, acquired, epsg, *corner, window, cloud=cloud, pictures=pictures, truecolour=truecolour
+                )
     scenes = [{"id": path.parent.name, "status": "done"} for path in sorted(folder.glob("*/tiles.parquet"))]
     reason = "S2B_broken: band B02 is missing; download the product again"
     scenes.append({"id": "S2B_broken", "status": "refused", "error": "IncompleteScene", "reason": reason})

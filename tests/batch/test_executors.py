@@ -45,7 +45,10 @@ def die_once_midway(task: SceneTask):
 @pytest.fixture
 def tasks(tmp_path):
     pixels = np.ones((3, 8, 8), np.uint16)
-    return [SceneTask(scene_on_disk(tmp_path, pixels, 640_000, 640_000, f"scene-{n}"), ModelChoice(), Path("out")) for n in range(4)]
+    return [
+        SceneTask(scene_on_disk(tmp_path, pixels, 640_000, 640_000, f"scene-{n}"), ModelChoice(), Path("out"))
+        for n in range(4)
+    ]
 
 
 @pytest.mark.parametrize("executor", [Serial(answer), Processes(2, answer)], ids=["serial", "processes"])
@@ -80,7 +83,11 @@ def test_workers_end_with_a_killed_run(tasks, tmp_path):
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     workers = {int(path.name) for path in (tmp_path / "pids").iterdir()}
-    while alive := {worker for worker in workers if psutil.pid_exists(worker) and psutil.Process(worker).status() != psutil.STATUS_ZOMBIE}:
+    while alive := {
+        worker
+        for worker in workers
+        if psutil.pid_exists(worker) and psutil.Process(worker).status() != psutil.STATUS_ZOMBIE
+    }:
         assert time.monotonic() < patience, alive
         time.sleep(0.1)
 
@@ -122,7 +129,12 @@ def test_a_cluster_that_loses_a_worker_midway_writes_the_same_bytes(options, sce
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_scene_that_kills_every_worker_is_refused_alone(tasks, cluster):
     records = {record.id: record for record in Cluster(cluster.scheduler_address, die_on_the_second).run(tasks)}
-    assert {name: record.status for name, record in records.items()} == {"scene-0": "done", "scene-1": "refused", "scene-2": "done", "scene-3": "done"}
+    assert {name: record.status for name, record in records.items()} == {
+        "scene-0": "done",
+        "scene-1": "refused",
+        "scene-2": "done",
+        "scene-3": "done",
+    }
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -140,5 +152,8 @@ def test_a_cluster_without_workers_ends_the_run(tasks, monkeypatch):
 
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(executors, "_LONELY", 0.5)
-    with distributed.LocalCluster(n_workers=0, processes=True, dashboard_address=":0") as empty, pytest.raises(OutputError, match="no worker has been there"):
+    with (
+        distributed.LocalCluster(n_workers=0, processes=True, dashboard_address=":0") as empty,
+        pytest.raises(OutputError, match="no worker has been there"),
+    ):
         list(Cluster(empty.scheduler_address, answer).run(tasks))

@@ -45,7 +45,10 @@ def test_a_second_run_ends_at_once(tmp_path):
 
 
 def test_a_killed_run_leaves_no_lock(tmp_path):
-    code = "import os, sys, pathlib\nfrom pipeline.batch.files import only_run\nwith only_run(pathlib.Path(sys.argv[1])):\n    os.kill(os.getpid(), 9)"
+    code = (
+        "import os, sys, pathlib\nfrom pipeline.batch.files import only_run\nwith "
+        "only_run(pathlib.Path(sys.argv[1])):\n    os.kill(os.getpid(), 9)"
+    )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9
     with only_run(tmp_path):
         pass

@@ -119,7 +119,11 @@ def test_bytes_that_came_back_wrong_are_told(at_an_address, scenes, tmp_path):  
 
 @pytest.mark.parametrize(
     ("address", "message"),
-    [("https://example.com/x", "written to a https"), ("memory://x", "written to a memory"), ("nosuch://x", "no address that fsspec knows")],
+    [
+        ("https://example.com/x", "written to a https"),
+        ("memory://x", "written to a memory"),
+        ("nosuch://x", "no address that fsspec knows"),
+    ],
 )
 def test_addresses_that_cannot_hold_results(options, scenes, address, message):  # noqa: F811
     with pytest.raises(OutputError, match=message):
@@ -154,10 +158,16 @@ def bucket(monkeypatch, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    for name, value in {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"}.items():
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+    }.items():
         monkeypatch.setenv(name, value)
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    process = subprocess.Popen([server, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=clean)
+    process = subprocess.Popen(
+        [server, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=clean
+    )
     try:
         system = fsspec.filesystem("s3", skip_instance_cache=True)
         for _ in range(100):

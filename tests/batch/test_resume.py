@@ -24,7 +24,10 @@ def dates(tmp_path):
     folder.mkdir()
     rng = np.random.default_rng(4)
     shapes = [(3, 330, 210), (3, 200, 410), (3, 330, 210)]
-    scenes = [scene_on_disk(folder, rng.integers(200, 2700, shape, dtype=np.uint16), LEFT, TOP, f"scene-{n}") for n, shape in enumerate(shapes)]
+    scenes = [
+        scene_on_disk(folder, rng.integers(200, 2700, shape, dtype=np.uint16), LEFT, TOP, f"scene-{n}")
+        for n, shape in enumerate(shapes)
+    ]
     return [replace(scene, acquired=scene.acquired + timedelta(days=10 * n)) for n, scene in enumerate(scenes)]
 
 
@@ -65,7 +68,9 @@ def test_killed_at_ten_random_moments_a_run_ends_like_an_undisturbed_one(options
     report = run(dates, options)
     assert report.exit_code == 0
     assert everything(options) == expected
-    left = [path for path in [*options.tiles.rglob("*"), *options.maps.rglob("*")] if path.name.endswith((".part", ".old"))]
+    left = [
+        path for path in [*options.tiles.rglob("*"), *options.maps.rglob("*")] if path.name.endswith((".part", ".old"))
+    ]
     assert left == []
 
 
@@ -74,7 +79,9 @@ def small_disk(tmp_path):
     place = tmp_path / "disk"
     place.mkdir()
     try:
-        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", place], capture_output=True, text=True, check=False)
+        made = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", place], capture_output=True, text=True, check=False
+        )
     except FileNotFoundError:
         pytest.skip("there is no mount command to make a small disk with")
     if made.returncode:
@@ -92,11 +99,16 @@ def test_a_full_disk_is_an_output_error_and_leaves_earlier_outputs(options, date
     run(dates[:1], place)
     before = everything(place)
     rng = np.random.default_rng(5)
-    large = scene_on_disk(tmp_path / "scenes", rng.integers(200, 2700, (3, 2400, 1900), dtype=np.uint16), LEFT, TOP, "large")
+    large = scene_on_disk(
+        tmp_path / "scenes", rng.integers(200, 2700, (3, 2400, 1900), dtype=np.uint16), LEFT, TOP, "large"
+    )
     with pytest.raises(OutputError, match=r"cannot be written|reads? back"):
         run([dates[0], large], place)
     assert {name: data for name, data in everything(place).items() if name in before} == before
-    assert sorted(path.name for path in (place.tiles / "fake").iterdir() if not path.name.startswith(".")) == ["run.json", "scene-0"]
+    assert sorted(path.name for path in (place.tiles / "fake").iterdir() if not path.name.startswith(".")) == [
+        "run.json",
+        "scene-0",
+    ]
     with pytest.raises(OutputError):
         run([replace(large, id="scene-0")], place)
     assert everything(place) == before
@@ -116,4 +128,8 @@ def test_read_only_outputs_are_an_output_error(options, dates, small_disk):  # n
 def test_outputs_inside_the_searched_folder_are_refused(options, dates, tmp_path, inside):  # noqa: F811
     with pytest.raises(OutputError, match=r"among the scenes|inside the folder of scenes"):
         run(dates, replace(options, maps=tmp_path / "scenes" / inside, inputs=tmp_path / "scenes"))
-    assert sorted(path.name for path in (tmp_path / "scenes").iterdir()) == ["scene-0.tif", "scene-1.tif", "scene-2.tif"]
+    assert sorted(path.name for path in (tmp_path / "scenes").iterdir()) == [
+        "scene-0.tif",
+        "scene-1.tif",
+        "scene-2.tif",
+    ]

@@ -29,20 +29,39 @@ def scenes(tmp_path):
     folder = tmp_path / "scenes"
     folder.mkdir()
     rng = np.random.default_rng(2)
-    return [scene_on_disk(folder, rng.integers(200, 2700, (3, 200, 330), dtype=np.uint16), LEFT + 640 * n, TOP, f"scene-{n}") for n in range(3)]
+    return [
+        scene_on_disk(
+            folder, rng.integers(200, 2700, (3, 200, 330), dtype=np.uint16), LEFT + 640 * n, TOP, f"scene-{n}"
+        )
+        for n in range(3)
+    ]
 
 
 def folder_bytes(folder):
     """All that a run promises to make the same again: not its report, which tells seconds, and not hidden helpers."""
-    files = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != "run.json"}
-    return {str(name): path.read_bytes() for name, path in files.items() if not any(part.startswith(".") for part in name.parts)}
+    files = {
+        path.relative_to(folder): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != "run.json"
+    }
+    return {
+        str(name): path.read_bytes()
+        for name, path in files.items()
+        if not any(part.startswith(".") for part in name.parts)
+    }
 
 
 def test_outputs_follow_the_contract(options, scenes):
     report = run(scenes[:1], options)
     assert report.exit_code == 0
     folder = options.tiles / "fake" / "scene-0"
-    assert sorted(path.name for path in folder.iterdir()) == ["landcover.tif", "quicklook.webp", "scene.json", "tiles.parquet", "truecolour.tif"]
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "landcover.tif",
+        "quicklook.webp",
+        "scene.json",
+        "tiles.parquet",
+        "truecolour.tif",
+    ]
     table = gpd.read_parquet(folder / "tiles.parquet")
     assert table.crs.to_epsg() == 32632 and table["tile_id"].is_unique
     with rasterio.open(folder / "landcover.tif") as raster:
@@ -54,11 +73,20 @@ def test_outputs_follow_the_contract(options, scenes):
             assert raster.read(1)[at] == row.code
             assert raster.read(2)[at] == round(row.confidence * 100)
     with rasterio.open(folder / "truecolour.tif") as raster:
-        assert raster.block_shapes[0] == (64, 64) and raster.transform.c == table.total_bounds[0] and raster.transform.f == table.total_bounds[3]
+        assert (
+            raster.block_shapes[0] == (64, 64)
+            and raster.transform.c == table.total_bounds[0]
+            and raster.transform.f == table.total_bounds[3]
+        )
     item = pystac.Item.from_file(folder / "scene.json")
     assert item.datetime.isoformat() == "2024-06-01T00:00:00+00:00"
     assert item.properties["proj:code"] == "EPSG:32632"
-    assert {asset.href for asset in item.assets.values()} == {"./landcover.tif", "./quicklook.webp", "./tiles.parquet", "./truecolour.tif"}
+    assert {asset.href for asset in item.assets.values()} == {
+        "./landcover.tif",
+        "./quicklook.webp",
+        "./tiles.parquet",
+        "./truecolour.tif",
+    }
     stored = json.loads((options.tiles / "fake" / "run.json").read_text())
     assert [(entry["id"], entry["status"]) for entry in stored["scenes"]] == [("scene-0", "done")]
     assert sum(stored["scenes"][0]["counts"].values()) == len(table)
@@ -87,11 +115,19 @@ def test_one_bad_scene_among_good_ones_costs_nothing_else(options, scenes):
 
 def test_a_file_that_differs_from_its_checksum_leaves_nothing(options, scenes):
     good = scenes[0]
-    bad = replace(good, id="bad", assets={band: replace(asset, checksum="MD5:" + "0" * 32) for band, asset in good.assets.items()})
+    bad = replace(
+        good, id="bad", assets={band: replace(asset, checksum="MD5:" + "0" * 32) for band, asset in good.assets.items()}
+    )
     records = {record.id: record for record in run([good, bad], options).records}
-    assert (records["scene-0"].status, records["bad"].status, records["bad"].error) == ("done", "refused", "CorruptScene")
+    assert (records["scene-0"].status, records["bad"].status, records["bad"].error) == (
+        "done",
+        "refused",
+        "CorruptScene",
+    )
     assert "manifest" in records["bad"].reason
-    assert sorted(path.name for path in (options.tiles / "fake").iterdir() if path.is_dir() and not path.name.startswith(".")) == ["scene-0"]
+    assert sorted(
+        path.name for path in (options.tiles / "fake").iterdir() if path.is_dir() and not path.name.startswith(".")
+    ) == ["scene-0"]
 
 
 def test_nothing_usable_is_exit_code_one(options):
@@ -136,7 +172,13 @@ def test_the_same_scenes_from_another_folder_give_the_same_bytes(options, scenes
     again = []
     for scene in reversed(scenes):
         path = moved / scene.files[0].name
-        again.append(replace(scene, files=(path,), assets={band: replace(asset, href=str(path)) for band, asset in scene.assets.items()}))
+        again.append(
+            replace(
+                scene,
+                files=(path,),
+                assets={band: replace(asset, href=str(path)) for band, asset in scene.assets.items()},
+            )
+        )
     run(again, other)
     assert folder_bytes(other.tiles) == folder_bytes(options.tiles)
     assert (other.maps / "atlas.html").read_bytes() == (options.maps / "atlas.html").read_bytes()
@@ -193,6 +235,7 @@ def test_a_scene_that_left_the_folder_leaves_the_page(options, scenes):
     run(scenes[:1], options)
     assert "scene-1" not in (options.maps / "atlas.html").read_text()
     assert (options.tiles / "fake" / "scene-1" / "tiles.parquet").exists()
+
 
 def test_evidence_of_a_pair_is_measured_once(options, scenes, monkeypatch):
     from dataclasses import replace

@@ -32,7 +32,13 @@ def table(scene, classes, days=0.0, index=INDEX, sure=0.97, states=None, valid=1
         if state != -3:
             answers[at] = np.nan
     share = np.ones(len(index), np.float32)
-    return tile_table(TileAnswers(index, codes, answers, share * valid, share * cloud), TileGrid(epsg), EUROSAT, scene, START + timedelta(days=days))
+    return tile_table(
+        TileAnswers(index, codes, answers, share * valid, share * cloud),
+        TileGrid(epsg),
+        EUROSAT,
+        scene,
+        START + timedelta(days=days),
+    )
 
 
 def tile_id(at):

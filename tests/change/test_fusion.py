@@ -33,7 +33,10 @@ def test_neutral_evidence_leaves_the_prior():
 
 def test_more_evidence_never_lowers_the_probability():
     for by_class in (np.nan, 0.0, 0.01, 0.5, 0.99):
-        rising = [fused(seen(magnitude, difference), by_class) for magnitude, difference in ((0.1, 0.2), (0.5, 0.7), (1.5, 1.5), (3, 3), (9, 9))]
+        rising = [
+            fused(seen(magnitude, difference), by_class)
+            for magnitude, difference in ((0.1, 0.2), (0.5, 0.7), (1.5, 1.5), (3, 3), (9, 9))
+        ]
         assert rising == sorted(rising)
     for pixels in (seen(0.3), seen(2.0, 2.0)):
         rising = [fused(pixels, by_class) for by_class in (0.0, 0.01, 0.1, 0.5, 0.9, 1.0)]

@@ -27,7 +27,9 @@ def ground(seed=1):
     """Reflectance (band, y, x): a town with blocks and streets; trees in the north-east, a lake in the south-west."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[0:ROWS, 0:COLUMNS]
-    blocks = rng.random((ROWS // 8 + 1, COLUMNS // 8 + 1))[y // 8, x // 8] * 0.06 + rng.normal(0, 0.003, (ROWS, COLUMNS))
+    blocks = rng.random((ROWS // 8 + 1, COLUMNS // 8 + 1))[y // 8, x // 8] * 0.06 + rng.normal(
+        0, 0.003, (ROWS, COLUMNS)
+    )
     made = np.array(CITY)[:, None, None] + blocks
     trees = (x > COLUMNS - 100) & (y < 256)
     lake = (x < 128) & (y > ROWS - 256)
@@ -110,7 +112,11 @@ def test_no_more_than_a_tile_row_is_read_at_a_time(tmp_path, monkeypatch):
 
     pair, heights = mirrored(tmp_path), []
     read = SceneReader.read
-    monkeypatch.setattr(SceneReader, "read", lambda self, bounds, bands: heights.append(bounds[3] - bounds[1]) or read(self, bounds, bands))
+    monkeypatch.setattr(
+        SceneReader,
+        "read",
+        lambda self, bounds, bands: heights.append(bounds[3] - bounds[1]) or read(self, bounds, bands),
+    )
     evidence(*pair, TileGrid(EPSG))
     assert heights and max(heights) <= 640
 
@@ -161,8 +167,12 @@ def test_cloud_is_not_compared(tmp_path, monkeypatch):
 
 
 def test_open_sea_gives_no_change(tmp_path):
-    sea = np.broadcast_to(np.array(WATER)[:, None, None], (4, ROWS, COLUMNS)) + np.random.default_rng(3).normal(0, 0.002, (4, ROWS, COLUMNS))
-    found = evidence(scene(tmp_path / "a", sea, "20200601"), scene(tmp_path / "b", sea + 0.02, "20210601"), TileGrid(EPSG))
+    sea = np.broadcast_to(np.array(WATER)[:, None, None], (4, ROWS, COLUMNS)) + np.random.default_rng(3).normal(
+        0, 0.002, (4, ROWS, COLUMNS)
+    )
+    found = evidence(
+        scene(tmp_path / "a", sea, "20200601"), scene(tmp_path / "b", sea + 0.02, "20210601"), TileGrid(EPSG)
+    )
     assert len(found) == ROWS * COLUMNS // 64**2
     assert (found[["magnitude", "difference"]] == 0).all().all()
 
@@ -176,7 +186,10 @@ def test_scenes_without_common_ground_or_bands_give_no_evidence(tmp_path):
     radar = replace(one, assets={"VV": one.assets["B02"]})
     assert shared_bands(one, radar) == ()
     assert evidence(one, radar, TileGrid(EPSG)).empty
-    assert shared_bands(one, replace(one, assets={"B04": one.assets["B04"], "B03": one.assets["B03"]})) == ("B03", "B04")
+    assert shared_bands(one, replace(one, assets={"B04": one.assets["B04"], "B03": one.assets["B03"]})) == (
+        "B03",
+        "B04",
+    )
 
 
 def test_the_median_of_nine_is_exact():

@@ -22,7 +22,9 @@ def pair(sure=SURE, **other):
 
 
 def evidence(magnitude=0.5, difference=0.7, at=CHANGED, strong=(4.0, 4.0)):
-    found = pd.DataFrame({"magnitude": magnitude, "difference": difference, "compared": 1.0}, index=[tile_id(n) for n in range(COUNT)])
+    found = pd.DataFrame(
+        {"magnitude": magnitude, "difference": difference, "compared": 1.0}, index=[tile_id(n) for n in range(COUNT)]
+    )
     found.loc[tile_id(at), ["magnitude", "difference"]] = strong
     return found.astype(np.float32)
 
@@ -34,7 +36,9 @@ def test_a_sure_change_is_claimed_and_the_rest_is_stable():
     assert found.crs == EPSG
     changed = found[found["state"] == "changed"]
     assert changed["tile_id"].tolist() == [tile_id(CHANGED)]
-    assert changed[["before", "after", "from_label", "to_label"]].astype(str).to_numpy().tolist() == [["a", "b", "AnnualCrop", "Residential"]]
+    assert changed[["before", "after", "from_label", "to_label"]].astype(str).to_numpy().tolist() == [
+        ["a", "b", "AnnualCrop", "Residential"]
+    ]
     assert (found.loc[found["state"] != "changed", "state"] == "stable").all()
     assert found["p_change"].between(0, 1).all()
     bounds = found.geometry[changed.index[0]].bounds
@@ -86,8 +90,12 @@ def test_land_that_looks_different_within_its_class_raises_the_probability():
 
 
 def test_fields_look_different_every_month():
-    built = transitions(table("a", 7), table("b", 7, days=90), evidence()).set_index("tile_id")["p_change"][tile_id(CHANGED)]
-    field = transitions(table("a", 0), table("b", 0, days=90), evidence()).set_index("tile_id")["p_change"][tile_id(CHANGED)]
+    built = transitions(table("a", 7), table("b", 7, days=90), evidence()).set_index("tile_id")["p_change"][
+        tile_id(CHANGED)
+    ]
+    field = transitions(table("a", 0), table("b", 0, days=90), evidence()).set_index("tile_id")["p_change"][
+        tile_id(CHANGED)
+    ]
     assert field < 0.5 * built
 
 
@@ -134,7 +142,9 @@ def test_pairs_across_levels_are_marked_and_not_claimed():
     found = changes(list(pair()), {("a", "b"): evidence()}, levels={"a": "L1C", "b": "L2A"})
     assert found["cross_level"].all()
     assert "changed" not in set(found["state"])
-    bold = changes(list(pair()), {("a", "b"): evidence()}, {"a": "L1C", "b": "L2A"}, ChangeOptions(claim_cross_level=True))
+    bold = changes(
+        list(pair()), {("a", "b"): evidence()}, {"a": "L1C", "b": "L2A"}, ChangeOptions(claim_cross_level=True)
+    )
     assert (bold["state"] == "changed").sum() == 1
     assert not changes(list(pair()), levels={"a": "L2A", "b": "L2A"})["cross_level"].any()
 
@@ -170,7 +180,10 @@ def test_a_minimum_mapping_unit_leaves_single_tiles_undecided():
     tables = table("a", 0, sure=SURE), table("b", after, days=366, sure=SURE)
     strong = evidence(strong=(4, 4))
     strong.iloc[[0, 1, 8, 20]] = [4, 4, 1]
-    states = {unit: transitions(*tables, strong, ChangeOptions(min_mapping_unit=unit)).set_index("tile_id")["state"] for unit in (1, 3, 4)}
+    states = {
+        unit: transitions(*tables, strong, ChangeOptions(min_mapping_unit=unit)).set_index("tile_id")["state"]
+        for unit in (1, 3, 4)
+    }
     claimed = {unit: sorted(state.index[state == "changed"]) for unit, state in states.items()}
     assert claimed[1] == sorted(tile_id(at) for at in (0, 1, 8, 20))
     assert claimed[3] == sorted(tile_id(at) for at in (0, 1, 8))

@@ -23,7 +23,11 @@ def tiles(tmp_path):
     ones = np.ones(105, np.float32)
     folder = tmp_path / "tiles" / "some-model" / "a-scene"
     folder.mkdir(parents=True)
-    write_table(tile_table(TileAnswers(index, codes, probabilities, ones, ones), TileGrid(32632), EUROSAT, "a-scene", MOMENT), folder / "tiles.parquet", {})
+    write_table(
+        tile_table(TileAnswers(index, codes, probabilities, ones, ones), TileGrid(32632), EUROSAT, "a-scene", MOMENT),
+        folder / "tiles.parquet",
+        {},
+    )
     (folder.parent / "run.json").write_text(json.dumps({"scenes": [{"id": "a-scene", "status": "done"}]}))
     return tmp_path / "tiles"
 
@@ -40,7 +44,14 @@ def test_hectares_by_class_and_region(tiles, tmp_path):
     assert "2024-06-01  Cameroon" in told and "Natural Earth 1:110m; borders and coasts are good to about 25 km" in told
     region = {"type": "Polygon", "coordinates": [[[-180, -80], [180, -80], [180, 84], [-180, 84], [-180, -80]]]}
     regions = tmp_path / "regions.geojson"
-    regions.write_text(json.dumps({"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {"name": "World"}, "geometry": region}]}))
+    regions.write_text(
+        json.dumps(
+            {
+                "type": "FeatureCollection",
+                "features": [{"type": "Feature", "properties": {"name": "World"}, "geometry": region}],
+            }
+        )
+    )
     assert "2024-06-01  World" in invoke("areas", tiles, "--regions", regions, "--csv", tmp_path / "areas.csv")
     assert pd.read_csv(tmp_path / "areas.csv")["hectares"].sum() == pytest.approx(100 * 40.96)
 
@@ -50,7 +61,11 @@ def test_a_sample_that_a_person_labelled_adjusts_the_areas(tiles, tmp_path):
     invoke("sample", tiles, out, "--size", 40, "--least", 10)
     drawn = pd.read_csv(out, dtype=str)
     assert len(drawn) == 40 and drawn["label"].isna().all()
-    map_labels = drawn["tile_id"].map(lambda name: "Forest" if (int(name.split("_")[2]) - 1000) * 15 + int(name.split("_")[1]) - 1000 < 60 else "SeaLake")
+    map_labels = drawn["tile_id"].map(
+        lambda name: (
+            "Forest" if (int(name.split("_")[2]) - 1000) * 15 + int(name.split("_")[1]) - 1000 < 60 else "SeaLake"
+        )
+    )
     drawn["label"] = map_labels.where(map_labels.index % 8 > 0, "Pasture")
     drawn.to_csv(out, index=False)
     text = invoke("assess", tiles, out)

@@ -56,7 +56,11 @@ def test_two_scenes_by_name(options, scenes, tmp_path):  # noqa: F811 - fixtures
 def test_what_cannot_be_compared_is_told(two_runs, tmp_path):
     first, _ = two_runs
     answer = invoke("scene-0", "unheard-of", "--tiles", first, "--out", tmp_path / "out")
-    assert answer.exit_code == 1 and "unheard-of: neither a run nor a scene" in answer.output and "scene-0" in answer.output
+    assert (
+        answer.exit_code == 1
+        and "unheard-of: neither a run nor a scene" in answer.output
+        and "scene-0" in answer.output
+    )
     answer = invoke("", ".", "--tiles", first, "--out", tmp_path / "out")
     assert answer.exit_code == 1 and "neither a run nor a scene" in answer.output
     answer = invoke("scene-0", "scene-0", "--tiles", first, "--out", tmp_path / "out")

@@ -56,7 +56,11 @@ def test_classify_goes_on_after_a_bad_picture(tmp_path: Path) -> None:
     bad.write_bytes(b"")
     answer = _call("classify", bad, good, small, large)
     assert answer.exit_code == 3
-    assert [line.split(":")[0] for line in answer.stdout.splitlines()] == [str(good), f"{large} at 0,0", f"{large} at 64,0"]
+    assert [line.split(":")[0] for line in answer.stdout.splitlines()] == [
+        str(good),
+        f"{large} at 0,0",
+        f"{large} at 64,0",
+    ]
     assert f"{bad}: the picture is empty" in answer.stderr
     assert f"{small}: is 40x40 pixels" in answer.stderr
     entries = json.loads(_call("classify", bad, good, "--json").stdout)
@@ -102,7 +106,9 @@ def test_train_refuses_a_class_of_one_picture(data: Path, tmp_path: Path, lists:
     else:
         for i in (1, 2):
             (data / "Highway" / f"3_{i}.png").unlink()
-    answer = _call("train", "--data", data, *split, "--weights", "none", "--run", tmp_path / "run", "--out", tmp_path / "models")
+    answer = _call(
+        "train", "--data", data, *split, "--weights", "none", "--run", tmp_path / "run", "--out", tmp_path / "models"
+    )
     assert answer.exit_code == 1
     assert "class Highway has 1 of at least 2 pictures" in answer.stderr
     assert not (tmp_path / "run").exists()
@@ -113,7 +119,9 @@ def test_the_report_lies_beside_the_model_and_its_figures_in_the_card(data: Path
     place.mkdir(parents=True)
     CARD.write(place / "card.json")
     patches = read_labelled(data, EUROSAT.labels)
-    rows = [{"epoch": i, "loss": 1 / i, "accuracy": 0.9, "rate": 1e-3, "val_loss": 0.5, "val_accuracy": 0.8} for i in (1, 2)]
+    rows = [
+        {"epoch": i, "loss": 1 / i, "accuracy": 0.9, "rate": 1e-3, "val_loss": 0.5, "val_accuracy": 0.8} for i in (1, 2)
+    ]
     found = report(Trained(place, CARD, patches, patches), {"mine, cosine schedule": rows, "other, no schedule": rows})
     assert found.accuracy == 1
     measured = ModelCard.read(place / "card.json").metrics["validation"]

@@ -18,13 +18,20 @@ def test_figures_agree_with_scikit_learn() -> None:
     assert found.macro_f1 == pytest.approx(reference.f1_score(labels, named, average=None, labels=range(3)).mean())
     assert found.confusion == tuple(map(tuple, reference.confusion_matrix(labels, named, labels=range(4)).tolist()))
     assert set(found.as_json()) == {"accuracy", "macro_f1", "ece", "n", "per_class", "confusion"}
-    assert found.as_json()["per_class"]["b"]["recall"] == pytest.approx(reference.recall_score(labels, named, average=None, labels=[1])[0])
+    assert found.as_json()["per_class"]["b"]["recall"] == pytest.approx(
+        reference.recall_score(labels, named, average=None, labels=[1])[0]
+    )
 
 
 def test_what_is_undefined_is_none() -> None:
     found = figures(np.eye(4)[[0, 0, 1]], np.array([0, 0, 0]), ("a", "b", "c", "d"))
     shares = [(row.precision, row.recall, row.f1) for row in found.per_class]
-    assert shares == [(1, pytest.approx(2 / 3), pytest.approx(0.8)), (0, None, 0), (None, None, None), (None, None, None)]
+    assert shares == [
+        (1, pytest.approx(2 / 3), pytest.approx(0.8)),
+        (0, None, 0),
+        (None, None, None),
+        (None, None, None),
+    ]
     assert found.macro_f1 == pytest.approx(0.8)
 
 

@@ -26,7 +26,9 @@ class Redness:
 
     def judge(self, patches: np.ndarray) -> Prediction:
         code = np.minimum(patches[:, 0, 0, 0] // 10, 9)
-        return Prediction((0.1 * 0.2 + 0.8 * np.eye(10)[code] + 0.018 * 10 / 10).astype(np.float32), patches[:, 0, 0, 0] == 255)
+        return Prediction(
+            (0.1 * 0.2 + 0.8 * np.eye(10)[code] + 0.018 * 10 / 10).astype(np.float32), patches[:, 0, 0, 0] == 255
+        )
 
 
 def _data(n: int = 60) -> LabelledPatches:
@@ -56,7 +58,11 @@ def test_eight_flips_and_turns_are_averaged() -> None:
 
 
 def test_the_report_holds_its_figures_and_small_pictures(tmp_path: Path) -> None:
-    rows = [{"epoch": i, "loss": 1 / i, "accuracy": 0.9, "rate": 1e-3} | ({"val_loss": 0.5, "val_accuracy": 0.8} if i % 2 == 0 else {}) for i in range(1, 5)]
+    rows = [
+        {"epoch": i, "loss": 1 / i, "accuracy": 0.9, "rate": 1e-3}
+        | ({"val_loss": 0.5, "val_accuracy": 0.8} if i % 2 == 0 else {})
+        for i in range(1, 5)
+    ]
     found = write_report(tmp_path, Redness(), _data(), _data(), {"run": rows, "run without schedule": rows[:3]})
     pictures = {"curves", "rates", "confusion", "reliability", "risk-coverage", "class-counts", "mistakes"}
     assert {path.stem for path in tmp_path.glob("*.png")} == pictures
@@ -70,6 +76,9 @@ def test_the_report_holds_its_figures_and_small_pictures(tmp_path: Path) -> None
 
 def test_history_is_read_without_its_empty_cells(tmp_path: Path) -> None:
     (tmp_path / "history.csv").write_text("epoch,loss,val_loss\n1,0.5,\n2,0.4,0.3\n")
-    assert read_history(tmp_path / "history.csv") == [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.4, "val_loss": 0.3}]
+    assert read_history(tmp_path / "history.csv") == [
+        {"epoch": 1, "loss": 0.5},
+        {"epoch": 2, "loss": 0.4, "val_loss": 0.3},
+    ]
     with pytest.raises(ModelError, match="history"):
         read_history(tmp_path / "gone.csv")

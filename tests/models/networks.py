@@ -9,7 +9,14 @@ _BRIGHT = LandCoverClass("Bright", "Bright", "Bright", "BR", "#ffffff", "#000000
 PAIR = Legend("pair", (_DARK, _BRIGHT))
 
 
-def tiny(classes: int, patch_size: int = 64, bands: int = 3, dropout: float = 0.0, upsample: float = 1.0, norm: type[Any] | None = None) -> Any:
+def tiny(
+    classes: int,
+    patch_size: int = 64,
+    bands: int = 3,
+    dropout: float = 0.0,
+    upsample: float = 1.0,
+    norm: type[Any] | None = None,
+) -> Any:
     import keras
     from keras import layers
 
@@ -19,4 +26,6 @@ def tiny(classes: int, patch_size: int = 64, bands: int = 3, dropout: float = 0.
     x = layers.Conv2D(8, 8, strides=8, use_bias=False, name="conv1_conv")(x)
     x = layers.ReLU(name="conv1_relu")(norm(momentum=0.5, name="conv1_bn")(x))
     x = layers.GlobalAveragePooling2D(name="features", dtype="float32")(x)
-    return keras.Model(inputs, layers.Dense(classes, name="logits", dtype="float32")(layers.Dropout(dropout)(x)), name="tiny")
+    return keras.Model(
+        inputs, layers.Dense(classes, name="logits", dtype="float32")(layers.Dropout(dropout)(x)), name="tiny"
+    )

@@ -29,7 +29,9 @@ class Twin:
     def outputs(self, patches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self.asked += len(patches)
         dark = patches[:, 0, 0, 0] / 100 - (0.1 if self.precision == "int8" else 0)
-        return np.stack([dark, 1 - dark], axis=1).astype(np.float32), np.full((len(patches), 4), len(self.precision), np.float32)
+        return np.stack([dark, 1 - dark], axis=1).astype(np.float32), np.full(
+            (len(patches), 4), len(self.precision), np.float32
+        )
 
 
 @pytest.fixture

@@ -34,18 +34,27 @@ def test_folder_and_zip_give_the_same_patches_with_labels_in_the_order_asked_for
 def test_only_the_listed_pictures_are_read(tmp_path: Path) -> None:
     folder = _fill(tmp_path / "data", {"Wood": 4, "Lake": 3})
     (tmp_path / "list.txt").write_text("Wood_1.png\nWood_3.png\n\nLake_0.png\nLake_2.png\n")
-    assert read_labelled(folder, only=read_names(tmp_path / "list.txt")).names == ("Lake_0.png", "Lake_2.png", "Wood_1.png", "Wood_3.png")
+    assert read_labelled(folder, only=read_names(tmp_path / "list.txt")).names == (
+        "Lake_0.png",
+        "Lake_2.png",
+        "Wood_1.png",
+        "Wood_3.png",
+    )
 
 
 @pytest.mark.parametrize("counts", [{"Wood": 1, "Lake": 3}, {"Lake": 3}])
-def test_a_class_of_too_few_pictures_is_refused_by_name_where_it_matters(tmp_path: Path, counts: dict[str, int]) -> None:
+def test_a_class_of_too_few_pictures_is_refused_by_name_where_it_matters(
+    tmp_path: Path, counts: dict[str, int]
+) -> None:
     folder = _fill(tmp_path / "data", counts)
     with pytest.raises(ModelError, match="class Wood has"):
         read_labelled(folder, ("Wood", "Lake"), least=2)
     assert read_labelled(folder, ("Wood", "Lake")).counts.tolist() == [counts.get("Wood", 0), 3]
 
 
-def test_folders_that_are_no_class_and_hidden_ones_are_left_out_aloud(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_folders_that_are_no_class_and_hidden_ones_are_left_out_aloud(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = _fill(tmp_path / "data", {"Wood": 2, "Beach": 3, "__MACOSX": 1, ".thumbs": 2})
     assert read_labelled(folder).classes == ("Beach", "Wood")
     assert not caplog.records

@@ -19,7 +19,10 @@ def test_eurosat_formula_gives_its_test_vector() -> None:
 
 
 def test_codes_of_eurosats_tifs_are_its_jpegs(shared_data: Path) -> None:
-    tifs, jpegs = (zipfile.ZipFile(shared_data / "eurosat" / name) for name in ("EuroSAT_MS_sample.zip", "EuroSAT_RGB_trainval.zip"))
+    tifs, jpegs = (
+        zipfile.ZipFile(shared_data / "eurosat" / name)
+        for name in ("EuroSAT_MS_sample.zip", "EuroSAT_RGB_trainval.zip")
+    )
     with tifs, jpegs:
         by_stem = {PurePosixPath(name).stem: name for name in jpegs.namelist()}
         names = [name for name in tifs.namelist() if name.endswith(".tif")]

@@ -25,7 +25,9 @@ def test_published_weights_without_their_biases_give_the_same_features(shared_da
             theirs.get_layer(f"{name}_bn").set_weights(normal)
     codes = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype(np.float32)
     last = "conv4_block6_out"
-    expected = keras.Model(theirs.input, theirs.get_layer(last).output)(keras.applications.resnet50.preprocess_input(codes.copy()))
+    expected = keras.Model(theirs.input, theirs.get_layer(last).output)(
+        keras.applications.resnet50.preprocess_input(codes.copy())
+    )
     found = keras.Model(ours.input, ours.get_layer(last).output)(codes)
     np.testing.assert_allclose(np.asarray(found), np.asarray(expected), atol=1e-3)
     assert np.asarray(found).std() > 0.1

@@ -26,7 +26,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     rng = RNG(8)
     score = Abstention.fit(rng.normal(size=(200, 8)).astype(np.float32), rng.integers(0, 2, 200), rank=4)
-    card = ModelCard("tiny", PAIR, RGB, 64, "code", Stretch(), 0.7, {}, "tiny", {"score": "mahalanobis", "file": "abstention.npz", "threshold": 3.0}, TWINS)
+    card = ModelCard(
+        "tiny",
+        PAIR,
+        RGB,
+        64,
+        "code",
+        Stretch(),
+        0.7,
+        {},
+        "tiny",
+        {"score": "mahalanobis", "file": "abstention.npz", "threshold": 3.0},
+        TWINS,
+    )
     export.save(folder / "tiny", tiny(2), card, score)
     return folder
 

@@ -71,22 +71,29 @@ def everything(folder):
 
 def vrt(source, relative=0):
     return (
-        '<VRTDataset rasterXSize="330" rasterYSize="200"><SRS>EPSG:32632</SRS><GeoTransform>600000,10,0,5100000,0,-10</GeoTransform>'
-        f'<VRTRasterBand dataType="UInt16" band="1"><SimpleSource><SourceFilename relativeToVRT="{relative}">{source}</SourceFilename>'
+        '<VRTDataset rasterXSize="330" '
+        'rasterYSize="200"><SRS>EPSG:32632</SRS><GeoTransform>600000,10,0,5100000,0,-10</GeoTransform>'
+        f'<VRTRasterBand dataType="UInt16" band="1"><SimpleSource><SourceFilename '
+        f'relativeToVRT="{relative}">{source}</SourceFilename>'
         "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
     )
 
 
 def raw_vrt(source):
     return (
-        '<VRTDataset rasterXSize="10" rasterYSize="2"><SRS>EPSG:32632</SRS><GeoTransform>600000,10,0,5100000,0,-10</GeoTransform>'
+        '<VRTDataset rasterXSize="10" '
+        'rasterYSize="2"><SRS>EPSG:32632</SRS><GeoTransform>600000,10,0,5100000,0,-10</GeoTransform>'
         '<VRTRasterBand dataType="UInt16" band="1" subClass="VRTRawRasterBand">'
-        f'<SourceFilename relativeToVRT="0">{source}</SourceFilename><ImageOffset>0</ImageOffset></VRTRasterBand></VRTDataset>'
+        f'<SourceFilename relativeToVRT="0">{source}</SourceFilename>'
+        "<ImageOffset>0</ImageOffset></VRTRasterBand></VRTDataset>"
     )
 
 
 def wms(url):
-    return f'<GDAL_WMS><Service name="WMS"><ServerUrl>{url}/wms?</ServerUrl><Layers>a</Layers></Service><DataWindow><SizeX>330</SizeX></DataWindow></GDAL_WMS>'
+    return (
+        f"<GDAL_WMS><Service "
+        f'name="WMS"><ServerUrl>{url}/wms?</ServerUrl><Layers>a</Layers></Service><DataWindow><SizeX>330</SizeX></DataWindow></GDAL_WMS>'
+    )
 
 
 def wcs(url):
@@ -124,7 +131,9 @@ def test_side_files_redirect_nothing(tmp_path, server, side, suffix):
     elif side == "msk":
         image.with_name(f"{image.name}.msk").write_text(vrt(target))
     else:
-        xml = f'<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">{target}</MDI></Metadata></PAMDataset>'
+        xml = (
+            f'<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">{target}</MDI></Metadata></PAMDataset>'
+        )
         image.with_name(f"{image.name}.aux.xml").write_text(xml)
     (scene,) = scenes(tmp_path)
     assert any("side files" in text for text in scene.warnings)
@@ -136,7 +145,8 @@ def test_side_files_move_nothing(tmp_path):
     band_folder(tmp_path)
     for band in BANDS:
         (tmp_path / f"{band}.tif.aux.xml").write_text(
-            '<PAMDataset><SRS>EPSG:4326</SRS><GeoTransform>7,1,0,50,0,-1</GeoTransform><PAMRasterBand band="1"><NoDataValue>700</NoDataValue>'
+            "<PAMDataset><SRS>EPSG:4326</SRS><GeoTransform>7,1,0,50,0,-1</GeoTransform><PAMRasterBand "
+            'band="1"><NoDataValue>700</NoDataValue>'
             "<Offset>-0.3</Offset><Scale>0.5</Scale></PAMRasterBand></PAMDataset>"
         )
         (tmp_path / f"{band}.tfw").write_text("1\n0\n0\n-1\n7\n50\n")
@@ -145,8 +155,20 @@ def test_side_files_move_nothing(tmp_path):
     assert np.array_equal(codes(scene)[0], truth(surface()))
 
 
-REMOTE = ["{url}/B03.tif", "/vsicurl/{url}/B03.tif", "s3://bucket/B03.tif", "/vsizip//vsicurl/{url}/a.zip/B03.tif", "HTTP://127.0.0.1/B03.tif"]
-OUTSIDE = ["../outside/B03.tif", "a/../../outside/B03.tif", "{root}/outside/B03.tif", "..\\..\\B03.tif", "file://{root}/outside/B03.tif"]
+REMOTE = [
+    "{url}/B03.tif",
+    "/vsicurl/{url}/B03.tif",
+    "s3://bucket/B03.tif",
+    "/vsizip//vsicurl/{url}/a.zip/B03.tif",
+    "HTTP://127.0.0.1/B03.tif",
+]
+OUTSIDE = [
+    "../outside/B03.tif",
+    "a/../../outside/B03.tif",
+    "{root}/outside/B03.tif",
+    "..\\..\\B03.tif",
+    "file://{root}/outside/B03.tif",
+]
 
 
 @pytest.mark.parametrize("href", REMOTE)
@@ -207,7 +229,15 @@ def test_links(tmp_path, kind):
     pixels, refused = everything(home)
     assert all(SECRET not in part for part in pixels)
     errors = sorted(entry.error for entry in refused)
-    assert errors == {"folder": ["UnsafeInput"], "band file": ["IncompleteScene", "UnsafeInput"], "loop": ["UnsafeInput"], "inside": []}[kind]
+    assert (
+        errors
+        == {
+            "folder": ["UnsafeInput"],
+            "band file": ["IncompleteScene", "UnsafeInput"],
+            "loop": ["UnsafeInput"],
+            "inside": [],
+        }[kind]
+    )
     assert len(pixels) == (0 if kind == "band file" else 1)
 
 
@@ -237,7 +267,9 @@ def test_huge_xml_is_not_read(tmp_path, monkeypatch):
     assert refusal(tmp_path).error == "UnsafeInput"
 
 
-@pytest.mark.parametrize("member", ["../../evil/MTD_MSIL2A.xml", "/etc/MTD_MSIL2A.xml", "a\\..\\b", "a\nb/MTD.xml", "a}/b.jp2", "C:\\x"])
+@pytest.mark.parametrize(
+    "member", ["../../evil/MTD_MSIL2A.xml", "/etc/MTD_MSIL2A.xml", "a\\..\\b", "a\nb/MTD.xml", "a}/b.jp2", "C:\\x"]
+)
 def test_zip_members_that_leave_the_archive(tmp_path, member):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as bundle:
         info = zipfile.ZipInfo("x")
@@ -258,7 +290,10 @@ def test_zip_with_links(tmp_path):
 
 
 def test_zip_bomb_is_refused_by_its_directory(tmp_path):
-    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as bundle, bundle.open("x.SAFE/B02.jp2", "w") as stream:
+    with (
+        zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as bundle,
+        bundle.open("x.SAFE/B02.jp2", "w") as stream,
+    ):
         for _ in range(200):
             stream.write(bytes(1 << 20))
     assert (tmp_path / "x.zip").stat().st_size < 1 << 20
@@ -289,7 +324,12 @@ def test_zip_that_lies_about_a_size(tmp_path):
     packed = body.compress(bytes(300 << 20)) + body.flush()
     name = b"x.SAFE/MTD_MSIL2A.xml"
     local = struct.pack("<4sHHHHHIIIHH", b"PK\3\4", 20, 0, 8, 0, 0, 0, len(packed), 100, len(name), 0) + name
-    central = struct.pack("<4sHHHHHHIIIHHHHHII", b"PK\1\2", 20, 20, 0, 8, 0, 0, 0, len(packed), 100, len(name), 0, 0, 0, 0, 0, 0) + name
+    central = (
+        struct.pack(
+            "<4sHHHHHHIIIHHHHHII", b"PK\1\2", 20, 20, 0, 8, 0, 0, 0, len(packed), 100, len(name), 0, 0, 0, 0, 0, 0
+        )
+        + name
+    )
     end = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 1, 1, len(central), len(local) + len(packed), 0)
     (tmp_path / "x.zip").write_bytes(local + packed + central + end)
     assert refusal(tmp_path).error in ("CorruptScene", "UnsafeInput")
@@ -301,7 +341,9 @@ def test_overlapping_zip_members(tmp_path):
     data = path.read_bytes()
     start, end = data.index(b"PK\1\2"), data.rindex(b"PK\5\6")
     entry = data[start : data.index(b"PK\1\2", start + 4)]
-    biggest = max((part for part in data[start:end].split(b"PK\1\2")[1:]), key=lambda part: struct.unpack("<I", part[16:20])[0])
+    biggest = max(
+        (part for part in data[start:end].split(b"PK\1\2")[1:]), key=lambda part: struct.unpack("<I", part[16:20])[0]
+    )
     copies = data[start:end] + (b"PK\1\2" + biggest) * 20
     count = data[start:end].count(b"PK\1\2") + 20
     tail = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, count, count, len(copies), start, 0)
@@ -328,7 +370,16 @@ def test_declared_size_is_limited(tmp_path, shape):
     for band in BANDS:
         profile = {"width": columns, "height": rows, "count": count, "dtype": "float64", "crs": "EPSG:32632"}
         place = rasterio.transform.from_origin(600_000, 5_100_000, 10, 10)
-        with rasterio.open(tmp_path / f"{band}.tif", "w", driver="GTiff", sparse_ok=True, tiled=True, bigtiff="YES", transform=place, **profile):
+        with rasterio.open(
+            tmp_path / f"{band}.tif",
+            "w",
+            driver="GTiff",
+            sparse_ok=True,
+            tiled=True,
+            bigtiff="YES",
+            transform=place,
+            **profile,
+        ):
             pass
     assert refusal(tmp_path).error == "UnsafeInput"
 
@@ -357,7 +408,9 @@ def test_odd_names(tmp_path, name, layout, monkeypatch):
     elif layout == "zip":
         zipped(write_safe(tmp_path / "made"), home / f"{safe_name}.zip")
     else:
-        write_tif(tmp_path / "x.tif", np.stack([stored(reflectance[band]) for band in BANDS]), names=BANDS).rename(home / f"{safe_name}.tif")
+        write_tif(tmp_path / "x.tif", np.stack([stored(reflectance[band]) for band in BANDS]), names=BANDS).rename(
+            home / f"{safe_name}.tif"
+        )
     monkeypatch.chdir(home)
     (scene,) = scenes(home)
     assert np.array_equal(codes(scene)[0], truth(reflectance))

@@ -36,10 +36,17 @@ def default_threads(monkeypatch):
 @pytest.mark.parametrize("share", CUTS)
 @pytest.mark.parametrize("block", [64, 1024])
 def test_truncated_jp2_after_a_good_scene(tmp_path, default_threads, share, block):
-    """The most important test: decoders answer a truncated JP2 with zeros or with the pixels of the scene read before."""
+    """The most important test.
+
+    Decoders answer a truncated JP2 with zeros or with the pixels of the scene read before.
+    """
     for name, seed in (("bad", 1), ("good", 2)):
         for band, value in surface(400, 520, seed).items():
-            write_jp2(tmp_path / name / f"T32TPR_2023061{4 + (name == 'bad')}T100609_{band}_10m.jp2", stored(value, 0), block=block)
+            write_jp2(
+                tmp_path / name / f"T32TPR_2023061{4 + (name == 'bad')}T100609_{band}_10m.jp2",
+                stored(value, 0),
+                block=block,
+            )
     (alone,) = scenes(tmp_path / "good")
     before = codes(alone)[0]
     cut(next((tmp_path / "bad").glob("*B03*")), share)
@@ -67,7 +74,8 @@ def test_truncated_in_a_fresh_process_with_gdals_default(tmp_path):
         for band, value in surface(400, 520, seed=seed).items():
             write_jp2(tmp_path / f"T32TPR_202306{day}T100609_{band}_10m.jp2", stored(value))
     code = (
-        "import sys, hashlib\nfrom pathlib import Path\nfrom pipeline.scenes.find import find_scenes\nfrom pipeline.scenes.reader import SceneReader\n"
+        "import sys, hashlib\nfrom pathlib import Path\nfrom pipeline.scenes.find import find_scenes\nfrom "
+        "pipeline.scenes.reader import SceneReader\n"
         "from pipeline.errors import CorruptScene\n"
         "found = [scene for scene in find_scenes(Path(sys.argv[1]))]\n"
         "path = Path(sys.argv[1], 'T32TPR_20230615T100609_B03_10m.jp2'); data = path.read_bytes()\n"
@@ -80,8 +88,12 @@ def test_truncated_in_a_fresh_process_with_gdals_default(tmp_path):
         "first = look(found[0]); path.write_bytes(data[:len(data) // 2])\n"
         "print(look(found[1]), look(found[0]) == first)\n"
     )
-    environment = {key: value for key, value in os.environ.items() if key != "GDAL_NUM_THREADS"} | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, env=environment, check=False)
+    environment = {key: value for key, value in os.environ.items() if key != "GDAL_NUM_THREADS"} | {
+        "PYTHONPATH": str(Path(__file__).parents[2])
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, env=environment, check=False
+    )
     assert done.stdout.split() == ["CorruptScene", "True"], done.stderr
 
 
@@ -146,7 +158,10 @@ def test_manifest(tmp_path, kind, damage):
     assert np.array_equal(codes(found[0])[0], truth(surface()))
 
 
-@pytest.mark.parametrize("layout", [{"tiled": True}, {"tiled": False, "blockxsize": 330, "blockysize": 8}, {"tiled": True, "compress": "none"}])
+@pytest.mark.parametrize(
+    "layout",
+    [{"tiled": True}, {"tiled": False, "blockxsize": 330, "blockysize": 8}, {"tiled": True, "compress": "none"}],
+)
 @pytest.mark.parametrize("share", [0.98, 0.5, 0.05])
 def test_truncated_tif(tmp_path, layout, share):
     for band, value in surface().items():
@@ -179,7 +194,13 @@ def test_sparse_tif_is_no_data_not_zero_reflectance(tmp_path):
 
     band_folder(tmp_path)
     profile = {"width": 330, "height": 200, "count": 1, "dtype": "uint16", "crs": "EPSG:32632"}
-    profile |= {"sparse_ok": True, "tiled": True, "blockxsize": 64, "blockysize": 64, "transform": rasterio.transform.from_origin(WEST, NORTH, 10, 10)}
+    profile |= {
+        "sparse_ok": True,
+        "tiled": True,
+        "blockxsize": 64,
+        "blockysize": 64,
+        "transform": rasterio.transform.from_origin(WEST, NORTH, 10, 10),
+    }
     with rasterio.open(tmp_path / "B03.tif", "w", driver="GTiff", **profile) as image:
         image.write(np.full((64, 64), 700, np.uint16), 1, window=((64, 128), (64, 128)))
     (scene,) = scenes(tmp_path)
@@ -214,7 +235,14 @@ def test_broken_metadata(tmp_path, xml, damage):
     write_safe(tmp_path, Safe(manifest="MD5"))
     path = next(tmp_path.rglob(xml))
     data = path.read_bytes()
-    path.write_bytes({"cut": data[: len(data) // 2], "empty": b"", "binary": os.urandom(300), "other": b"<html><body>503 try later</body></html>"}[damage])
+    path.write_bytes(
+        {
+            "cut": data[: len(data) // 2],
+            "empty": b"",
+            "binary": os.urandom(300),
+            "other": b"<html><body>503 try later</body></html>",
+        }[damage]
+    )
     (found,) = find_scenes(tmp_path)
     if damage == "other" and xml != "MTD_MSIL2A.xml":
         assert isinstance(found, Scene)  # nothing in it is needed: the images place themselves
@@ -252,7 +280,9 @@ def test_nonsense_in_an_item(tmp_path, change):
     from tests.builders import write_item
 
     band_folder(tmp_path)
-    path = write_item(tmp_path / "item.json", {band: (f"{band}.tif", [{"name": band, "raster:scale": 1e-4}]) for band in BANDS})
+    path = write_item(
+        tmp_path / "item.json", {band: (f"{band}.tif", [{"name": band, "raster:scale": 1e-4}]) for band in BANDS}
+    )
     item = json.loads(path.read_text())
     change(item)
     path.write_text(json.dumps(item))

@@ -15,11 +15,16 @@ from tests.scenes.helpers import BANDS, codes, scenes, truth
 
 def parted(folder):
     found = list(find_scenes(folder))
-    return [entry for entry in found if isinstance(entry, Scene)], [entry for entry in found if isinstance(entry, Refusal)]
+    return [entry for entry in found if isinstance(entry, Scene)], [
+        entry for entry in found if isinstance(entry, Refusal)
+    ]
 
 
 def test_date_is_that_of_sensing_not_of_the_datatake(tmp_path):
-    write_safe(tmp_path, Safe(start=datetime(2023, 6, 14, 23, 55, 0, tzinfo=UTC), sensed=datetime(2023, 6, 15, 0, 8, 48, tzinfo=UTC)))
+    write_safe(
+        tmp_path,
+        Safe(start=datetime(2023, 6, 14, 23, 55, 0, tzinfo=UTC), sensed=datetime(2023, 6, 15, 0, 8, 48, tzinfo=UTC)),
+    )
     (scene,) = scenes(tmp_path)
     assert scene.acquired.date().isoformat() == "2023-06-15" and "20230614T235500" in scene.id
 
@@ -34,7 +39,13 @@ def halves(folder, **second):
     scl_left, scl_right = scl.copy(), np.full((100, 165), 6, np.uint8)
     scl_left[:, 90:], scl_right[:, :75] = 0, 0
     first = Safe(generated=datetime(2023, 6, 14, 12, 0, tzinfo=UTC), strip=datetime(2023, 6, 14, 10, 6, 12, tzinfo=UTC))
-    other = Safe(**{"generated": datetime(2023, 6, 14, 13, 30, tzinfo=UTC), "strip": datetime(2023, 6, 14, 10, 9, 40, tzinfo=UTC)} | second)
+    other = Safe(
+        **{
+            "generated": datetime(2023, 6, 14, 13, 30, tzinfo=UTC),
+            "strip": datetime(2023, 6, 14, 10, 9, 40, tzinfo=UTC),
+        }
+        | second
+    )
     return write_safe(folder, first, dn=left, scl=scl_left), write_safe(folder, other, dn=right, scl=scl_right)
 
 
@@ -70,10 +81,17 @@ def test_identical_but_for_the_second_of_making(tmp_path):
     assert any(newer.name in str(path) for path in kept.files) and newer.name in refused.reason
 
 
-@pytest.mark.parametrize(("older", "newer"), [("02.14", "05.00"), ("02.09", "02.14"), ("03.01", "05.10"), ("05.09", "05.10")])
+@pytest.mark.parametrize(
+    ("older", "newer"), [("02.14", "05.00"), ("02.09", "02.14"), ("03.01", "05.10"), ("05.09", "05.10")]
+)
 def test_newer_baseline_wins(tmp_path, older, newer):
     old = write_safe(tmp_path, Safe(baseline=older, offset=None if older < "04" else -1000))
-    new = write_safe(tmp_path, Safe(baseline=newer, offset=None if newer < "04" else -1000, generated=datetime(2023, 6, 14, 12, 0, tzinfo=UTC)))
+    new = write_safe(
+        tmp_path,
+        Safe(
+            baseline=newer, offset=None if newer < "04" else -1000, generated=datetime(2023, 6, 14, 12, 0, tzinfo=UTC)
+        ),
+    )
     (kept,), (refused,) = parted(tmp_path)
     assert kept.radiometry.baseline == newer
     assert refused.error == "SupersededScene" and old.name in refused.reason and new.name in refused.reason
@@ -87,7 +105,9 @@ def test_one_level_of_a_pass(tmp_path):
     assert refused.error == "SupersededScene" and "one level" in refused.reason
 
 
-@pytest.mark.parametrize("other", [{"platform": "S2A"}, {"start": datetime(2023, 6, 14, 11, 46, 9, tzinfo=UTC)}, {"tile": "32TPS"}])
+@pytest.mark.parametrize(
+    "other", [{"platform": "S2A"}, {"start": datetime(2023, 6, 14, 11, 46, 9, tzinfo=UTC)}, {"tile": "32TPS"}]
+)
 def test_other_passes_of_a_day_stay(tmp_path, other):
     write_safe(tmp_path)
     write_safe(tmp_path, Safe(**other))
@@ -96,7 +116,11 @@ def test_other_passes_of_a_day_stay(tmp_path, other):
 
 def test_items_of_one_pass(tmp_path):
     strip = "S2A_OPER_MSI_L2A_DS_X_20220612T130000_S20220612T103412_N04.00"
-    facts = {"s2:datatake_id": "GS2A_20220612T103000_036413_N04.00", "grid:code": "MGRS-32TPR", "s2:datastrip_id": strip}
+    facts = {
+        "s2:datatake_id": "GS2A_20220612T103000_036413_N04.00",
+        "grid:code": "MGRS-32TPR",
+        "s2:datastrip_id": strip,
+    }
     for number in (0, 1):
         home = band_folder(tmp_path / str(number))
         assets = {band: (f"{band}.tif", [{"name": band, "raster:scale": 1e-4, "raster:offset": 0}]) for band in BANDS}
@@ -108,12 +132,20 @@ def test_items_of_one_pass(tmp_path):
 def test_ids_are_unique_and_safe_for_files(tmp_path):
     for name in ("a", "b"):
         band_folder(tmp_path / name / "scene 20210703 <b>ü</b>")
-    write_item(tmp_path / "c" / "item.json", {band: (f"{band}.tif", [{"name": band}]) for band in BANDS}, id="../../evil\n<script>" + "x" * 300)
+    write_item(
+        tmp_path / "c" / "item.json",
+        {band: (f"{band}.tif", [{"name": band}]) for band in BANDS},
+        id="../../evil\n<script>" + "x" * 300,
+    )
     band_folder(tmp_path / "c")
     ids = [scene.id for scene in scenes(tmp_path)]
     assert len(set(ids)) == 3
     for text in ids:
-        assert 0 < len(text) <= 64 and set(text) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") and text[0] not in ".-"
+        assert (
+            0 < len(text) <= 64
+            and set(text) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+            and text[0] not in ".-"
+        )
 
 
 def test_answer_does_not_depend_on_the_folder_name(tmp_path):
@@ -122,7 +154,11 @@ def test_answer_does_not_depend_on_the_folder_name(tmp_path):
         band_folder(tmp_path / name / "loose")
         band_folder(tmp_path / name)
         band_folder(tmp_path / name / "B02 20200101", suffix="jp2")
+
     def answer(name):
-        return [(entry.id, entry.acquired if isinstance(entry, Scene) else entry.error) for entry in find_scenes(tmp_path / name)]
+        return [
+            (entry.id, entry.acquired if isinstance(entry, Scene) else entry.error)
+            for entry in find_scenes(tmp_path / name)
+        ]
 
     assert answer("one") == answer("zwei drei") and len(answer("one")) == 4

@@ -113,7 +113,11 @@ def gradient(crs, transform, rows, columns):
 @pytest.mark.parametrize("case", ["degrees", "web mercator", "feet", "9.9 m", "half a pixel", "12 m"])
 def test_resampling_keeps_the_place(tmp_path, case):
     """A linear ramp in easting and northing must come back as that ramp: a shift of a pixel is 1 DN."""
-    systems = {"degrees": "EPSG:4326", "web mercator": "EPSG:3857", "feet": "+proj=utm +zone=32 +datum=WGS84 +units=us-ft"}
+    systems = {
+        "degrees": "EPSG:4326",
+        "web mercator": "EPSG:3857",
+        "feet": "+proj=utm +zone=32 +datum=WGS84 +units=us-ft",
+    }
     crs = systems.get(case, f"EPSG:{EPSG}")
     gsd = {"9.9 m": 9.9, "12 m": 12.0}.get(case, 10.0)
     left, bottom, right, top = transform_bounds(f"EPSG:{EPSG}", crs, WEST, NORTH - 2000, WEST + 3300, NORTH)
@@ -139,7 +143,9 @@ def test_resampling_keeps_the_place(tmp_path, case):
     assert np.abs(pixels - expected)[:, inner].max() < 2.5, "a quarter of a pixel"
 
 
-@pytest.mark.parametrize(("gsd", "error"), [(20.0, "ResolutionError"), (60.0, "ResolutionError"), (2.5, "ResolutionError")])
+@pytest.mark.parametrize(
+    ("gsd", "error"), [(20.0, "ResolutionError"), (60.0, "ResolutionError"), (2.5, "ResolutionError")]
+)
 def test_pixels_too_coarse_or_too_fine(tmp_path, gsd, error):
     bands_at(tmp_path, flat(), gsd=gsd)
     refused = refusal(tmp_path)
@@ -217,7 +223,9 @@ def test_far_corners_of_the_earth(tmp_path, epsg, west, north, south_of_equator)
     left, _, right, top = scene.footprint.bounds
     assert left >= -180 and right <= 180 and (top < 0.0) is south_of_equator
     if isinstance(scene.footprint, MultiPolygon):
-        assert left == -180 and right == 180 and all(part.bounds[2] - part.bounds[0] < 2 for part in scene.footprint.geoms)
+        assert (
+            left == -180 and right == 180 and all(part.bounds[2] - part.bounds[0] < 2 for part in scene.footprint.geoms)
+        )
     else:
         assert right - left < 2
     # A corner is where pyproj puts it, to the metre.
@@ -229,13 +237,15 @@ def test_far_corners_of_the_earth(tmp_path, epsg, west, north, south_of_equator)
 def test_antimeridian_footprint_is_split(tmp_path):
     bands_at(tmp_path, flat(1000, 1100), epsg=32701, west=179_980, north=8_000_020)
     (scene,) = scenes(tmp_path)
-    longitude, _ = Transformer.from_crs(32701, 4326, always_xy=True).transform([179_980, 190_980], [8_000_020, 8_000_020])
+    longitude, _ = Transformer.from_crs(32701, 4326, always_xy=True).transform(
+        [179_980, 190_980], [8_000_020, 8_000_020]
+    )
     assert longitude[0] > 0 > longitude[1], "the fixture spans longitude 180"
     assert isinstance(scene.footprint, MultiPolygon) and len(scene.footprint.geoms) == 2
 
 
 def test_edges_are_densified(tmp_path):
-    """At 60 north the straight line between the corners of a 110 km granule misses the true edge by hundreds of metres."""
+    """At 60 north the straight line between a granule's corners misses the true edge by hundreds of metres."""
     for band in RGB:
         path = tmp_path / f"{band}.tif"
         size = {"width": 10980, "height": 10980, "count": 1, "dtype": "uint16"}

@@ -65,12 +65,21 @@ def test_old_long_names_two_granules_two_zones(tmp_path):
     start, made = "20150813T102406", "20150818T101440"
     root = tmp_path / f"S2A_OPER_PRD_MSIL1C_PDMC_{made}_R022_V{start}_{start}.SAFE"
     reflectance = surface()
-    product = Safe(level="L1C", baseline="01.03", offset=None, quantification=1000, platform="S2A", start=datetime(2015, 8, 13, 10, 24, 6, tzinfo=UTC))
+    product = Safe(
+        level="L1C",
+        baseline="01.03",
+        offset=None,
+        quantification=1000,
+        platform="S2A",
+        start=datetime(2015, 8, 13, 10, 24, 6, tzinfo=UTC),
+    )
     zones = {"32TPR": (32632, 600_000), "33TUL": (32633, 300_000)}
     for tile, (epsg, west) in zones.items():
         granule = f"S2A_OPER_MSI_L1C_TL_EPA__{made}_A000734_T{tile}_N01.03"
         for band, value in reflectance.items():
-            image = root / "GRANULE" / granule / "IMG_DATA" / f"S2A_OPER_MSI_L1C_TL_EPA__{made}_A000734_T{tile}_{band}.jp2"
+            image = (
+                root / "GRANULE" / granule / "IMG_DATA" / f"S2A_OPER_MSI_L1C_TL_EPA__{made}_A000734_T{tile}_{band}.jp2"
+            )
             write_jp2(image, stored(value, 0, 1000), epsg=epsg, west=west)
         xml = builders.granule_xml(Safe(**{**product.__dict__, "tile": tile, "epsg": epsg, "west": west}), 200, 330)
         (root / "GRANULE" / granule / f"S2A_OPER_MTD_L1C_TL_EPA__{made}_A000734_T{tile}.xml").write_text(xml)
@@ -108,7 +117,9 @@ def test_files_without_georeferencing_and_without_granule_metadata(tmp_path):
     assert refusal(tmp_path).error == "GeoreferenceError"
 
 
-def element84(folder, offset_in_pixels, stated=-0.1, baseline="04.00", reflectance=None, key="eo", bands=("B02", "B03", "B04")):
+def element84(
+    folder, offset_in_pixels, stated=-0.1, baseline="04.00", reflectance=None, key="eo", bands=("B02", "B03", "B04")
+):
     """A folder as downloaded from Earth Search v1: COGs beside an Item with remote addresses."""
     reflectance = reflectance or surface()
     names = {"B02": "blue", "B03": "green", "B04": "red"}
@@ -122,7 +133,9 @@ def element84(folder, offset_in_pixels, stated=-0.1, baseline="04.00", reflectan
             "raster:bands": [raster],
         }
     facts = {"s2:processing_baseline": baseline, "earthsearch:boa_offset_applied": False, "processing:level": None}
-    return write_item(folder / "S2B_52SFA_20220126_0_L2A.json", assets, version="1.0.0", id="S2B_52SFA_20220126_0_L2A", **facts)
+    return write_item(
+        folder / "S2B_52SFA_20220126_0_L2A.json", assets, version="1.0.0", id="S2B_52SFA_20220126_0_L2A", **facts
+    )
 
 
 def test_element84_pixels_already_shifted(tmp_path):
@@ -175,7 +188,9 @@ def test_planetary_computer(tmp_path):
     assert np.array_equal(found[:, valid], truth(reflectance)[:, valid])
 
 
-@pytest.mark.parametrize(("platform", "baseline", "warned"), [("S2C", "05.11", False), ("S2D", "05.11", False), ("S2C", "06.00", True)])
+@pytest.mark.parametrize(
+    ("platform", "baseline", "warned"), [("S2C", "05.11", False), ("S2D", "05.11", False), ("S2C", "06.00", True)]
+)
 def test_new_satellites_and_baselines(tmp_path, platform, baseline, warned):
     write_safe(tmp_path, Safe(platform=platform, baseline=baseline))
     (scene,) = scenes(tmp_path)
@@ -188,7 +203,11 @@ def test_new_satellites_and_baselines(tmp_path, platform, baseline, warned):
 def test_true_colour_only(tmp_path, level, top):
     reflectance = {band: np.clip(value, 0, 0.19) for band, value in surface().items()}
     picture = np.stack([np.floor(reflectance[band] * 1e4 * 254 / top + 1) for band in BANDS]).astype(np.uint8)
-    name = "T32TPR_20230614T100609_TCI_10m.jp2" if level == "L2A" else "S2B_MSIL1C_20230614T100609_N0509_R022_T32TPR_20230614T130000_TCI.jp2"
+    name = (
+        "T32TPR_20230614T100609_TCI_10m.jp2"
+        if level == "L2A"
+        else "S2B_MSIL1C_20230614T100609_N0509_R022_T32TPR_20230614T130000_TCI.jp2"
+    )
     write_jp2(tmp_path / name, picture)
     (scene,) = scenes(tmp_path)
     assert scene.level is Level(level) and scene.radiometry.approximate
@@ -225,8 +244,14 @@ def test_mixed_folder_finds_each_scene_once(tmp_path):
     for band, value in small.items():
         write_jp2(tree / Safe().image(band, 20), stored(value, -1000), gsd=20.0)
     write_jp2(tree / Safe().image("AOT", 10), np.ones((200, 330), np.uint16))
-    write_jp2(tree / "GRANULE" / Safe().granule / "QI_DATA" / "T32TPR_20230614T100609_PVI.jp2", np.ones((3, 34, 34), np.uint8), gsd=320.0)
-    write_jp2(tree / "GRANULE" / Safe().granule / "QI_DATA" / "MSK_CLASSI_B00.jp2", np.ones((1, 34, 34), np.uint8), gsd=60.0)
+    write_jp2(
+        tree / "GRANULE" / Safe().granule / "QI_DATA" / "T32TPR_20230614T100609_PVI.jp2",
+        np.ones((3, 34, 34), np.uint8),
+        gsd=320.0,
+    )
+    write_jp2(
+        tree / "GRANULE" / Safe().granule / "QI_DATA" / "MSK_CLASSI_B00.jp2", np.ones((1, 34, 34), np.uint8), gsd=60.0
+    )
     (tree / "preview.jpg").write_bytes(b"\xff\xd8\xff")
     element84(tmp_path / "cogs", -1000)
     band_folder(tmp_path / "2021-07-03")
@@ -253,13 +278,18 @@ def test_stac_item_of_one_file(tmp_path, version):
     reflectance = surface()
     scl = np.kron(np.full((100, 165), 4, np.uint16), np.ones((2, 2), np.uint16))
     write_tif(tmp_path / "data.tif", np.stack([*(stored(reflectance[band], -1000) for band in BANDS), scl]))
-    fields = [{"name": band, "raster:scale": 1e-4, "raster:offset": -0.1, "nodata": 0} for band in BANDS] + [{"name": "SCL"}]
+    fields = [{"name": band, "raster:scale": 1e-4, "raster:offset": -0.1, "nodata": 0} for band in BANDS] + [
+        {"name": "SCL"}
+    ]
     asset = {"href": "./data.tif", "bands": fields}
     if version == "1.0.0":
         asset = {
             "href": "./data.tif",
             "eo:bands": [{"name": entry["name"]} for entry in fields],
-            "raster:bands": [{"scale": entry.get("raster:scale"), "offset": entry.get("raster:offset"), "nodata": 0} for entry in fields],
+            "raster:bands": [
+                {"scale": entry.get("raster:scale"), "offset": entry.get("raster:offset"), "nodata": 0}
+                for entry in fields
+            ],
         }
     write_item(tmp_path / "item.json", {"data": asset}, version=version)
     (scene,) = scenes(tmp_path)
@@ -307,8 +337,12 @@ def test_missing_band_is_named_with_its_file(tmp_path, picture):
 def test_real_scenes(shared_data):
     found = {scene.id: scene for scene in find_scenes(shared_data / "scenes") if isinstance(scene, Scene)}
     assert found["bolzano-20220612"].acquired.date().isoformat() == "2022-06-12"
-    assert {"bordeaux-2016-05-04", "bordeaux-2017-10-26", "T32TMT_20200807T102559", "T32TMT_20210812T102559"} <= set(found)
-    levels = {inspect_pixels(scene).level for key, scene in found.items() if key in ("ref_check_icor_S2", "ref_check_smac_S2")}
+    assert {"bordeaux-2016-05-04", "bordeaux-2017-10-26", "T32TMT_20200807T102559", "T32TMT_20210812T102559"} <= set(
+        found
+    )
+    levels = {
+        inspect_pixels(scene).level for key, scene in found.items() if key in ("ref_check_icor_S2", "ref_check_smac_S2")
+    }
     assert levels == {Level.L2A} and inspect_pixels(found["ref_input_S2"]).level is Level.L1C
     assert found["T32TMT_20200807T102559"].radiometry.approximate
 
@@ -330,7 +364,10 @@ def test_real_metadata(shared_data):
 
 def test_item_beside_a_product_describes_no_second_scene(tmp_path):
     tree = write_safe(tmp_path)
-    assets = {band: (f"./{tree.name}/{Safe().image(band)}", [{"name": band, "raster:scale": 1e-4, "raster:offset": -0.1}]) for band in BANDS}
+    assets = {
+        band: (f"./{tree.name}/{Safe().image(band)}", [{"name": band, "raster:scale": 1e-4, "raster:offset": -0.1}])
+        for band in BANDS
+    }
     write_item(tmp_path / "item.json", assets)
     (scene,) = scenes(tmp_path)
     assert scene.layout == "SAFE"
@@ -340,7 +377,9 @@ def test_own_results_are_no_inputs(tmp_path):
     band_folder(tmp_path / "20210703")
     out = tmp_path / "tiles" / "fake" / "x"
     write_tif(out / "truecolour.tif", np.full((3, 200, 330), 90, np.uint8), photometric="RGB")
-    write_item(out / "scene.json", {"truecolour": {"href": "./truecolour.tif", "bands": []}}, **{"atlas:fingerprint": "1"})
+    write_item(
+        out / "scene.json", {"truecolour": {"href": "./truecolour.tif", "bands": []}}, **{"atlas:fingerprint": "1"}
+    )
     (scene,) = scenes(tmp_path)
     assert scene.layout == "bands"
 
@@ -348,7 +387,13 @@ def test_own_results_are_no_inputs(tmp_path):
 def test_escaped_addresses(tmp_path):
     for band, value in surface().items():
         write_tif(tmp_path / f"{band} 10 m.tif", stored(value))
-    write_item(tmp_path / "item.json", {band: (f"./{band}%2010%20m.tif", [{"name": band, "raster:scale": 1e-4, "raster:offset": 0}]) for band in BANDS})
+    write_item(
+        tmp_path / "item.json",
+        {
+            band: (f"./{band}%2010%20m.tif", [{"name": band, "raster:scale": 1e-4, "raster:offset": 0}])
+            for band in BANDS
+        },
+    )
     (scene,) = scenes(tmp_path)
     assert scene.layout == "STAC" and np.array_equal(codes(scene)[0], truth(surface()))
 
@@ -364,13 +409,15 @@ def test_loose_files_in_a_folder_named_like_the_product(tmp_path, offset):
 
 
 def test_pixel_test_on_real_scenes(shared_data):
-    """An offset that metadata state and real pixels no longer hold is seen through, and left-in offsets never pass as none."""
+    """An offset that metadata state and pixels refute is seen through; left-in offsets never pass as none."""
     checked = 0
     for scene in find_scenes(shared_data / "scenes"):
         if not isinstance(scene, Scene) or scene.radiometry.approximate:
             continue
         told = {band: replace(asset, offset=-0.1) for band, asset in scene.assets.items()}
-        claimed = replace(scene, assets=told, radiometry=replace(scene.radiometry, offsets=dict.fromkeys(told, -1000.0)))
+        claimed = replace(
+            scene, assets=told, radiometry=replace(scene.radiometry, offsets=dict.fromkeys(told, -1000.0))
+        )
         assert "already shifted" in inspect_pixels(claimed).radiometry.verdict
         darkest = np.percentile(sample(scene, list(BANDS)) * 1e-4, 1, axis=1).min()
         assert darkest < DARK < darkest + 0.1
@@ -381,5 +428,7 @@ def test_pixel_test_on_real_scenes(shared_data):
 def test_finding_scenes_imports_nothing_heavy():
     heavy = ("geopandas", "pandas", "pystac", "tensorflow", "keras", "openvino", "scipy", "matplotlib")
     code = f"import sys, pipeline.scenes.find; print([name for name in {heavy!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+    )
     assert done.stdout.strip() == "[]"

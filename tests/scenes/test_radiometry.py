@@ -16,7 +16,22 @@ from tests.builders import Safe, band_folder, stored, surface, write_item, write
 from tests.scenes.helpers import BANDS, codes, refusal, scenes, truth
 
 # DN -> code, measured with gdal_translate -ot Byte -scale 0 2750 1 255.
-GDAL_CODES = {0: 1, 1: 1, 5: 1, 6: 2, 10: 2, 100: 10, 945: 88, 1041: 97, 1116: 104, 1375: 128, 2749: 255, 2750: 255, 3000: 255, 65535: 255}
+GDAL_CODES = {
+    0: 1,
+    1: 1,
+    5: 1,
+    6: 2,
+    10: 2,
+    100: 10,
+    945: 88,
+    1041: 97,
+    1116: 104,
+    1375: 128,
+    2749: 255,
+    2750: 255,
+    3000: 255,
+    65535: 255,
+}
 
 
 def plain(dtype, offset=0.0, scale=1e-4):
@@ -65,8 +80,12 @@ def test_harmonisation_is_per_level_and_band():
     stretch = Stretch(harmonisation={"L2A": line})
     numbers = np.full((2, 1, 1), 500, np.uint16)
     assets = [Asset("x"), Asset("y")]
-    assert encode(numbers, assets, stretch, Level.L2A).ravel().tolist() == Stretch().codes(np.array([0.1, 0.1])).tolist()
-    assert encode(numbers, assets, stretch, Level.L1C).ravel().tolist() == Stretch().codes(np.array([0.05, 0.05])).tolist()
+    assert (
+        encode(numbers, assets, stretch, Level.L2A).ravel().tolist() == Stretch().codes(np.array([0.1, 0.1])).tolist()
+    )
+    assert (
+        encode(numbers, assets, stretch, Level.L1C).ravel().tolist() == Stretch().codes(np.array([0.05, 0.05])).tolist()
+    )
 
 
 def test_reflectance_keeps_what_is_not_finite():
@@ -85,7 +104,10 @@ def test_baselines_of_one_surface_give_the_same_input(tmp_path):
 
 @pytest.mark.parametrize(
     ("start", "baseline", "offset"),
-    [(datetime(2020, 9, 14, 23, 15, 59, tzinfo=UTC), "05.00", -1000), (datetime(2023, 6, 14, 10, 6, 9, tzinfo=UTC), "02.14", None)],
+    [
+        (datetime(2020, 9, 14, 23, 15, 59, tzinfo=UTC), "05.00", -1000),
+        (datetime(2023, 6, 14, 10, 6, 9, tzinfo=UTC), "02.14", None),
+    ],
 )
 def test_the_date_decides_nothing(tmp_path, start, baseline, offset):
     write_safe(tmp_path, Safe(start=start, baseline=baseline, offset=offset))
@@ -319,7 +341,9 @@ def test_eight_bit_pictures(tmp_path, order):
     alpha = np.full((1, 200, 330), 255, np.uint8)
     alpha[0, :30, :40] = 0
     extra = {"photometric": "RGB", "alpha": "YES"} if order == "RGB" else {}
-    write_tif(tmp_path / "picture.tif", np.concatenate([picture, alpha]) if order == "RGB" else picture, names=names, **extra)
+    write_tif(
+        tmp_path / "picture.tif", np.concatenate([picture, alpha]) if order == "RGB" else picture, names=names, **extra
+    )
     (scene,) = scenes(tmp_path, ReadOptions(tci_max=2750))
     found, valid = codes(scene)
     assert scene.radiometry.approximate
@@ -347,7 +371,10 @@ def test_scale_and_offset_in_the_file(tmp_path):
 
 def test_item_offset_contradicted_by_option(tmp_path):
     band_folder(tmp_path, offset=-1000)
-    write_item(tmp_path / "item.json", {band: (f"{band}.tif", [{"name": band, "raster:scale": 1e-4, "raster:offset": 0}]) for band in RGB})
+    write_item(
+        tmp_path / "item.json",
+        {band: (f"{band}.tif", [{"name": band, "raster:scale": 1e-4, "raster:offset": 0}]) for band in RGB},
+    )
     (scene,) = scenes(tmp_path)
     looked = inspect_pixels(scene)
     assert "undecided" in looked.radiometry.verdict and any("--offset" in text for text in looked.warnings)

@@ -1,4 +1,7 @@
-"""Files read at their address: only what is needed, never a part for the whole, never a signature in what is written."""
+"""Files read at their address.
+
+Only what is needed, never a part for the whole, never a signature in what is written.
+"""
 
 import json
 import logging
@@ -29,8 +32,20 @@ SIDE = 1900
 def tiled(path, seed, size=(SIDE, SIDE + 60), **profile):
     """A cloud-optimised GeoTIFF of noise, so that it does not shrink."""
     pixels = np.random.default_rng(seed).integers(300, 2500, (1, *size), dtype=np.uint16)
-    place = {"crs": "EPSG:32632", "transform": from_origin(640_000, 5_120_000, 10, 10), "dtype": "uint16", "count": 1, "height": size[0], "width": size[1]}
-    with rasterio.open(path, "w", **({"driver": "COG", "compress": "deflate", "overviews": "none", "blocksize": 256} | profile), **place) as target:
+    place = {
+        "crs": "EPSG:32632",
+        "transform": from_origin(640_000, 5_120_000, 10, 10),
+        "dtype": "uint16",
+        "count": 1,
+        "height": size[0],
+        "width": size[1],
+    }
+    with rasterio.open(
+        path,
+        "w",
+        **({"driver": "COG", "compress": "deflate", "overviews": "none", "blocksize": 256} | profile),
+        **place,
+    ) as target:
         target.write(pixels)
     return path
 
@@ -87,7 +102,10 @@ def test_a_crop_fetches_a_part_of_the_file(stocked, tmp_path):
 
 
 def test_a_scene_smaller_than_its_files_fetches_the_overlap_only(stocked, tmp_path, options):  # noqa: F811
-    """The bands share only a strip of the ground: a whole run of it leaves the rest of the other files on the server."""
+    """The bands share only a strip of the ground.
+
+    A whole run of it leaves the rest of the other files on the server.
+    """
     tiled(tmp_path / "small.tif", 5, size=(200, 300))
     stocked.files[f"/B02.tif{SIGNED}"] = (tmp_path / "small.tif").read_bytes()
     place, far = reached(stocked, tmp_path)
@@ -101,13 +119,17 @@ def test_a_scene_smaller_than_its_files_fetches_the_overlap_only(stocked, tmp_pa
 def test_a_run_at_an_address_gives_the_map_of_a_run_on_the_disk(stocked, tmp_path, options, caplog):  # noqa: F811
     caplog.set_level(logging.DEBUG)
     place, far = reached(stocked, tmp_path)
-    here, there = (replace(options, tiles=tmp_path / name / "tiles", maps=tmp_path / name / "maps") for name in ("here", "there"))
+    here, there = (
+        replace(options, tiles=tmp_path / name / "tiles", maps=tmp_path / name / "maps") for name in ("here", "there")
+    )
     assert run(find_scenes(place, far), there).exit_code == 0
     assert [record.status for record in run(find_scenes(place, far), there).records] == ["cached"]
     assert run(find_scenes(download_item(stocked.items[0], tmp_path / "down", BANDS)), here).exit_code == 0
     one, two = folder_bytes(there.tiles), folder_bytes(here.tiles)
     item = next(name for name in one if name.endswith("scene.json"))
-    assert {name: data for name, data in one.items() if name != item} == {name: data for name, data in two.items() if name != item}
+    assert {name: data for name, data in one.items() if name != item} == {
+        name: data for name, data in two.items() if name != item
+    }
     assert json.loads(one[item])["properties"]["atlas:sources"] == ["B02.tif", "B03.tif", "B04.tif", "item.json"]
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"verysecret" not in written and "verysecret" not in caplog.text
@@ -139,7 +161,9 @@ def test_a_server_that_fails_midway_costs_the_scene_and_leaves_no_map(stocked, t
     report = run([scene], options)
     (record,) = report.records
     assert (record.status, record.error, report.exit_code) == ("refused", "CorruptScene", 1)
-    assert {"cut": "5000 of", "changed": "changed on the server", "gone": "403", "whole": "stopped serving parts"}[fault] in record.reason
+    assert {"cut": "5000 of", "changed": "changed on the server", "gone": "403", "whole": "stopped serving parts"}[
+        fault
+    ] in record.reason
     assert "verysecret" not in record.reason and "run again" in record.reason
     assert not list(options.tiles.rglob("tiles.parquet"))
 
@@ -149,7 +173,10 @@ def test_a_truncated_file_on_the_server_is_refused(stocked, tmp_path):
     stocked.files[name] = stocked.files[name][: len(stocked.files[name]) // 2]
     place, far = reached(stocked, tmp_path)
     (scene,) = find_scenes(place, far)
-    with SceneReader(scene) as reader, pytest.raises(CorruptScene, match=r"B03[.]tif: does not decode .the file ends .* bytes before its last block"):
+    with (
+        SceneReader(scene) as reader,
+        pytest.raises(CorruptScene, match=r"B03[.]tif: does not decode .the file ends .* bytes before its last block"),
+    ):
         reader.read(scene.bounds, ("B03",))
 
 
@@ -178,7 +205,9 @@ def test_nothing_is_read_at_an_address_that_was_not_allowed(stocked, tmp_path):
 def test_a_raster_by_its_address(stocked, granule, tmp_path):
     with rasterio.open(granule["B04"]) as source:
         stack = np.concatenate([source.read()] * 3)
-        with rasterio.open(tmp_path / "rgb.tif", "w", **source.profile | {"driver": "COG", "count": 3, "nodata": 0}) as target:
+        with rasterio.open(
+            tmp_path / "rgb.tif", "w", **source.profile | {"driver": "COG", "count": 3, "nodata": 0}
+        ) as target:
             target.write(stack)
             target.descriptions = BANDS
     stocked.files[f"/S2A_MSIL1C_20240601.tif{SIGNED}"] = (tmp_path / "rgb.tif").read_bytes()
@@ -201,7 +230,9 @@ def test_other_formats_at_an_address_are_not_opened(stocked, tmp_path):
 def test_redirects_into_private_networks_are_not_followed(stocked, monkeypatch):
     port = stocked.server_port
     real = remote._addresses
-    monkeypatch.setattr(remote, "_private", lambda host: host != "localhost" and any(not address.is_global for address in real(host)))
+    monkeypatch.setattr(
+        remote, "_private", lambda host: host != "localhost" and any(not address.is_global for address in real(host))
+    )
     stocked.files["/x.tif"] = b"II*\0"
     with ask(f"{stocked.url}/inside", {}) as answer:
         assert answer.read() == b"II*\0"
@@ -226,7 +257,9 @@ def test_addresses_are_shown_without_secrets(href, shown, name):
 
 
 def test_search_downloads_signed_files_and_forgets_the_signature(stocked, tmp_path):
-    here = download_item({**stocked.items[0], "links": [{"rel": "self", "href": f"{stocked.url}/item{SIGNED}"}]}, tmp_path, BANDS)
+    here = download_item(
+        {**stocked.items[0], "links": [{"rel": "self", "href": f"{stocked.url}/item{SIGNED}"}]}, tmp_path, BANDS
+    )
     assert (here / "B04.tif").read_bytes() == stocked.files[f"/B04.tif{SIGNED}"]
     assert "verysecret" not in (here / "item.json").read_text()
     shutil.rmtree(here)

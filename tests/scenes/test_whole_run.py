@@ -72,8 +72,14 @@ def test_passport_is_in_every_output(tmp_path, mapped):
     report, out = mapped(tmp_path / "in")
     (entry,) = records(out).values()
     passport = entry["radiometry"]
-    assert passport["baseline"] == "05.09" and passport["quantification"] == 10_000 and passport["offsets"]["B02"] == -1000
-    assert passport["sources"]["offset"] == "MTD_MSIL2A.xml" and passport["clipped_share"] == 0 and passport["saturated_share"] == 0
+    assert (
+        passport["baseline"] == "05.09" and passport["quantification"] == 10_000 and passport["offsets"]["B02"] == -1000
+    )
+    assert (
+        passport["sources"]["offset"] == "MTD_MSIL2A.xml"
+        and passport["clipped_share"] == 0
+        and passport["saturated_share"] == 0
+    )
     item = json.loads((out / "tiles" / "fake" / entry["id"] / "scene.json").read_text())
     assert item["properties"]["atlas:radiometry"]["offsets"]["B02"] == -1000
     assert "05.09" in report.page.read_text()
@@ -99,7 +105,10 @@ def test_no_zero_reaches_the_network(tmp_path, mapped):
     inside = x + 0.4 * y < 300
     values = surface(260, 390)
     bright = {band: np.clip(value, 0.03, None) for band, value in values.items()}
-    write_safe(tmp_path / "in", dn={band: np.where(inside, stored(value, -1000), 0).astype(np.uint16) for band, value in bright.items()})
+    write_safe(
+        tmp_path / "in",
+        dn={band: np.where(inside, stored(value, -1000), 0).astype(np.uint16) for band, value in bright.items()},
+    )
     _, out = mapped(tmp_path / "in")
     seen = np.concatenate(mapped.fake.seen)
     assert len(seen) and seen.min() >= 25
@@ -182,7 +191,7 @@ def test_no_secret_in_any_output(tmp_path, mapped, server):  # noqa: F811
 XSS = [
     "<script>document.title='hacked'</script>",
     "<img src=x onerror=\"document.title='hacked'\">",
-    "\"><svg onload=alert(1)>",
+    '"><svg onload=alert(1)>',
     "</script><script>alert(1)</script>",
     "'-alert(1)-'",
     "new\nline \u2028 end",
@@ -198,13 +207,21 @@ def test_markup_in_names_stays_text(tmp_path, mapped):
         name = text.replace("/", "_")
         folder = band_folder(home / f"{at} {name}")
         assets = {band: (f"{band}.tif", [{"name": band, "raster:scale": 1e-4}]) for band in BANDS}
-        write_item(folder / "item.json", assets, id=text, platform=text, **{"s2:processing_baseline": text, "eo:cloud_cover": 3})
+        write_item(
+            folder / "item.json",
+            assets,
+            id=text,
+            platform=text,
+            **{"s2:processing_baseline": text, "eo:cloud_cover": 3},
+        )
         (home / f"bad {at}").mkdir()
         (home / f"bad {at}" / f"B02 {name}.tif").write_bytes(b"<not a raster>")
     report, _ = mapped(home)
     assert sum(record.status == "done" for record in report.records) == len(XSS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"])
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
         page = browser.new_page(viewport={"width": 1366, "height": 800})
         dialogs, faults = [], []
         page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))

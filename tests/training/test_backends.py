@@ -40,13 +40,23 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_backend_trains_resumes_stores_and_measures(backend: str, pictures: Path, tmp_path: Path) -> None:
     if importlib.util.find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
-    environment = os.environ | {"KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = os.environ | {
+        "KERAS_BACKEND": backend,
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
 
     def start(*verbs: list[str]) -> subprocess.Popen[str]:
         command = [sys.executable, "-c", PROGRAM, json.dumps(verbs)]
-        return subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
-    train = f"train --data {pictures} --name small --out models --run run --weights none --epochs 4 --batch 8 --rate 0.03 --full-precision --no-augment".split()
+    train = (
+        f"train --data {pictures} --name small --out models --run run --weights none --epochs 4 --batch 8 --rate "
+        f"0.03 --full-precision --no-augment"
+    ).split()
     evaluate = f"evaluate --data {pictures} --model models/small --engine keras --json figures.json".split()
     killed = start(train)
     stop = time.monotonic() + 300
@@ -59,6 +69,9 @@ def test_a_backend_trains_resumes_stores_and_measures(backend: str, pictures: Pa
     said, wrong = resumed.communicate()
     assert resumed.returncode == 0, wrong
     assert "resumes after epoch" in said
-    assert json.loads((tmp_path / "models" / "small" / "card.json").read_text())["trained_on"]["versions"]["backend"] == backend
+    assert (
+        json.loads((tmp_path / "models" / "small" / "card.json").read_text())["trained_on"]["versions"]["backend"]
+        == backend
+    )
     assert (tmp_path / "models" / "small" / "report" / "curves.png").is_file()
     assert json.loads((tmp_path / "figures.json").read_text())["accuracy"] > 0.9

@@ -30,7 +30,17 @@ def _data(n: int = 48, seed: int = 0) -> LabelledPatches:
 
 def _options(folder: Path, **changes: object) -> TrainOptions:
     plan = Augmentation(gain=0, surface=0)
-    plain = TrainOptions(folder, epochs=3, batch=16, rate=0.02, dropout=0.0, weights="none", mixed_precision=False, tensorboard=False, augmentation=plan)
+    plain = TrainOptions(
+        folder,
+        epochs=3,
+        batch=16,
+        rate=0.02,
+        dropout=0.0,
+        weights="none",
+        mixed_precision=False,
+        tensorboard=False,
+        augmentation=plan,
+    )
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
@@ -82,6 +92,8 @@ def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
 
 def test_training_starts_from_an_earlier_runs_average(tmp_path: Path) -> None:
     first = fit.train(_options(tmp_path / "first", epochs=1), _data())
-    second = fit.train(_options(tmp_path / "second", epochs=0, weights=str(tmp_path / "first" / "averaged.npz")), _data())
+    second = fit.train(
+        _options(tmp_path / "second", epochs=0, weights=str(tmp_path / "first" / "averaged.npz")), _data()
+    )
     for one, two in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)

@@ -48,6 +48,9 @@ def test_the_int8_twin_answers_nearly_as_its_source(tmp_path: Path) -> None:
     card = ModelCard("tiny", PAIR, RGB, 64, "code", Stretch(), 1.0, {})
     export.save(tmp_path, tiny(2), card)
     quantize.quantize(tmp_path / "openvino/model.xml", tmp_path / quantize.FILE, _data(), 3)
-    one, two = (OpenVinoClassifier(card, tmp_path, tmp_path / file, "f32").predict(_data().patches) for file in ("openvino/model.xml", quantize.FILE))
+    one, two = (
+        OpenVinoClassifier(card, tmp_path, tmp_path / file, "f32").predict(_data().patches)
+        for file in ("openvino/model.xml", quantize.FILE)
+    )
     np.testing.assert_allclose(one, two, atol=0.1)
     assert (one != two).any()

@@ -27,10 +27,21 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_a_folder_of_pictures_becomes_a_stored_model(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_pictures_becomes_a_stored_model(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(fit.resnet50, "build", tiny)
     plan = Augmentation(gain=0, surface=0)
-    options = TrainOptions(tmp_path / "run", epochs=6, batch=16, rate=0.03, weights="none", mixed_precision=False, tensorboard=False, augmentation=plan)
+    options = TrainOptions(
+        tmp_path / "run",
+        epochs=6,
+        batch=16,
+        rate=0.03,
+        weights="none",
+        mixed_precision=False,
+        tensorboard=False,
+        augmentation=plan,
+    )
     card = run(TrainRequest(pictures, tmp_path / "models", options, name="simple"), progress=lambda _: None).card
     assert card.legend.labels == ("Bright", "Dark", "Red")
     assert card.trained_on["n"] == 48

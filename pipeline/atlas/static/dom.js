@@ -1,7 +1,8 @@
 /* Elements, numbers and dates as text, downloads. Text always goes in as text nodes, so names need no escaping. */
 (function () {
   "use strict";
-  const SVG = "http://www.w3.org/2000/svg", MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
+  const SVG = "http://www.w3.org/2000/svg",
+    MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
   function fill(element, attributes, children) {
     for (const [name, value] of Object.entries(attributes || {})) {
@@ -15,28 +16,43 @@
   }
   const el = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
   const svg = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
-  const clear = (element, ...children) => { element.replaceChildren(...children.flat(Infinity).filter((c) => c != null && c !== false)); return element; };
+  const clear = (element, ...children) => {
+    element.replaceChildren(...children.flat(Infinity).filter((c) => c != null && c !== false));
+    return element;
+  };
 
   /** Like clear(), and the control that had the keyboard's focus has it again, known by its name. */
   function redraw(element, ...children) {
     const focused = element.contains(document.activeElement) ? nameOf(document.activeElement) : null;
     clear(element, ...children);
-    if (focused) { const again = [...element.querySelectorAll("button, input")].find((control) => nameOf(control) === focused); if (again) again.focus(); }
+    if (focused) {
+      const again = [...element.querySelectorAll("button, input")].find((control) => nameOf(control) === focused);
+      if (again) again.focus();
+    }
     return element;
   }
-  const nameOf = (control) => control.getAttribute("data-key") || control.getAttribute("aria-label") || control.textContent;
+  const nameOf = (control) =>
+    control.getAttribute("data-key") || control.getAttribute("aria-label") || control.textContent;
 
   /** A button that looks like a link. */
   const link = (text, onclick, title) => el("button", { class: "link", type: "button", onclick, title }, text);
   /** A section of the panel: heading with a quiet remark at its right. */
   function section(title, className) {
-    const remark = el("span", { class: "remark" }), body = el("div");
-    const root = el("section", { class: "section " + (className || ""), "aria-label": title }, el("h2", {}, el("span", {}, title), remark), body);
+    const remark = el("span", { class: "remark" }),
+      body = el("div");
+    const root = el(
+      "section",
+      { class: "section " + (className || ""), "aria-label": title },
+      el("h2", {}, el("span", {}, title), remark),
+      body,
+    );
     return { root, remark, body, heading: root.querySelector("h2 span") };
   }
   /** Signs of the tool buttons, as strokes in a 24 x 24 square. */
   const ICONS = {
-    link: "M10 14a4 4 0 0 0 6 .4l3-3a4 4 0 0 0-5.700-5.700l-1.500 1.500M14 10a4 4 0 0 0-6-.4l-3 3a4 4 0 0 0 5.700 5.700l1.500-1.500",
+    link:
+      "M10 14a4 4 0 0 0 6 .4l3-3a4 4 0 0 0-5.700-5.700l-1.500 1.500M14 10a4 4 0 0 0-6-.4l-3 3a4 4 0 0 0 " +
+      "5.700 5.700l1.500-1.500",
     picture: "M12 4v11m-4.500-4.500L12 15l4.500-4.500M4 19h16",
     print: "M7 9V4h10v5M7 17H4v-7h16v7h-3M7 14h10v6H7z",
     sun: "M12 8a4 4 0 1 0 0 8a4 4 0 0 0 0-8M12 2v3M12 19v3M2 12h3M19 12h3M5 5l2 2M17 17l2 2M19 5l-2 2M7 17l-2 2",
@@ -44,13 +60,21 @@
     keys: "M3 7h18v10H3zM7 10.500h.01M11 10.500h.01M15 10.500h.01M8 14h8",
     all: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
   };
-  const icon = (name) => svg("svg", { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
-  const toolButton = (name, title, onclick) => el("button", { type: "button", class: "tool", title, "aria-label": title, onclick }, icon(name));
+  const icon = (name) =>
+    svg("svg", { class: "icon", viewBox: "0 0 24 24", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
+  const toolButton = (name, title, onclick) =>
+    el("button", { type: "button", class: "tool", title, "aria-label": title, onclick }, icon(name));
   const swatch = (colour) => el("i", { class: "swatch", style: { background: colour } });
 
-  const number = (value, digits) => value.toLocaleString("en", { minimumFractionDigits: digits || 0, maximumFractionDigits: digits || 0 }).replace(/,/g, "\u202f");
+  const number = (value, digits) =>
+    value
+      .toLocaleString("en", { minimumFractionDigits: digits || 0, maximumFractionDigits: digits || 0 })
+      .replace(/,/g, "\u202f");
   const hectares = (value) => number(value, value !== 0 && Math.abs(value) < 10 ? 1 : 0) + "\u00a0ha";
-  const share = (part, whole) => { const p = 100 * part / (whole || 1); return (p > 0 && p < 0.1 ? "< 0.1" : p.toFixed(1)) + "\u00a0%"; };
+  const share = (part, whole) => {
+    const p = (100 * part) / (whole || 1);
+    return (p > 0 && p < 0.1 ? "< 0.1" : p.toFixed(1)) + "\u00a0%";
+  };
   const UNDATED = "1970-01-01"; // stands in the tables for a scene whose date nothing tells
   function day(iso) {
     if (iso === UNDATED) return "date unknown";
@@ -58,12 +82,21 @@
     return +date + " " + MONTHS[month - 1] + " " + year;
   }
   const degrees = (latitude, longitude) => {
-    const wrapped = ((longitude + 180) % 360 + 360) % 360 - 180;
-    return Math.abs(latitude).toFixed(4) + "° " + (latitude < 0 ? "S" : "N") + ", " + Math.abs(wrapped).toFixed(4) + "° " + (wrapped < 0 ? "W" : "E");
+    const wrapped = ((((longitude + 180) % 360) + 360) % 360) - 180;
+    return (
+      Math.abs(latitude).toFixed(4) +
+      "° " +
+      (latitude < 0 ? "S" : "N") +
+      ", " +
+      Math.abs(wrapped).toFixed(4) +
+      "° " +
+      (wrapped < 0 ? "W" : "E")
+    );
   };
 
   function download(name, blob) {
-    const url = URL.createObjectURL(blob), anchor = el("a", { href: url, download: name });
+    const url = URL.createObjectURL(blob),
+      anchor = el("a", { href: url, download: name });
     anchor.click();
     setTimeout(() => URL.revokeObjectURL(url), 10000);
   }
@@ -74,7 +107,10 @@
       if (typeof value === "string" && /^[=+\-@\t\r]/.test(text)) text = "'" + text;
       return /[",\n\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text;
     };
-    download(name, new Blob([rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n"], { type: "text/csv" }));
+    download(
+      name,
+      new Blob([rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n"], { type: "text/csv" }),
+    );
   }
 
   /** Says something to screen readers. */
@@ -83,5 +119,24 @@
     if (live) live.textContent = text;
   }
 
-  Object.assign(Atlas, { el, svg, clear, redraw, link, section, swatch, icon, toolButton, number, hectares, share, UNDATED, day, degrees, download, csv, announce });
+  Object.assign(Atlas, {
+    el,
+    svg,
+    clear,
+    redraw,
+    link,
+    section,
+    swatch,
+    icon,
+    toolButton,
+    number,
+    hectares,
+    share,
+    UNDATED,
+    day,
+    degrees,
+    download,
+    csv,
+    announce,
+  });
 })();

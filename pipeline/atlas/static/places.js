@@ -11,11 +11,36 @@
     function go(place) {
       const { after } = page.state;
       const latest = place.dates.includes(after) ? after : place.dates[place.dates.length - 1];
-      page.update(Object.assign({ after: latest, before: page.previousDate(latest) }, place.dates.length < 2 ? { mode: "map", blink: false } : {}));
+      page.update(
+        Object.assign(
+          { after: latest, before: page.previousDate(latest) },
+          place.dates.length < 2 ? { mode: "map", blink: false } : {},
+        ),
+      );
       page.fit(place.bounds);
     }
-    part.body.append(el("ul", { class: "place-list" }, meta.places.map((place) => el("li", {}, el("button", { type: "button", onclick: () => go(place) },
-      place.name, el("span", { class: "quiet" }, place.dates.length === 1 ? day(meta.dates[place.dates[0]]) : place.dates.length + " dates"))))));
+    part.body.append(
+      el(
+        "ul",
+        { class: "place-list" },
+        meta.places.map((place) =>
+          el(
+            "li",
+            {},
+            el(
+              "button",
+              { type: "button", onclick: () => go(place) },
+              place.name,
+              el(
+                "span",
+                { class: "quiet" },
+                place.dates.length === 1 ? day(meta.dates[place.dates[0]]) : place.dates.length + " dates",
+              ),
+            ),
+          ),
+        ),
+      ),
+    );
     return { root: part.root };
   };
 })();

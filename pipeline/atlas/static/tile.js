@@ -4,12 +4,14 @@
   const { el, clear, section, swatch, day, degrees, number } = Atlas;
 
   Atlas.tilePanel = function (page) {
-    const { data, classes, meta, map, grid, container } = page, part = section("Tile", "card");
+    const { data, classes, meta, map, grid, container } = page,
+      part = section("Tile", "card");
     const tip = el("div", { class: "tip", "aria-hidden": "true" });
     container.append(tip);
     const casing = L.polygon([], { color: "#fff", weight: 4, fill: false, interactive: false }).addTo(map);
     const outline = L.polygon([], { color: "#111", weight: 2, fill: false, interactive: false }).addTo(map);
-    let shown = null, hovered = -1;
+    let shown = null,
+      hovered = -1;
 
     function ring(tile, kept) {
       const corners = tile >= 0 ? grid.ring(tile) : [];
@@ -17,91 +19,194 @@
       outline.setLatLngs(corners).setStyle({ weight: kept ? 3 : 2 });
     }
     /** The date that stands under a point of the map. */
-    const dateAt = (point) => page.state.mode === "swipe" && !page.state.blink && point.x < page.state.split * map.getSize().x ? page.state.before : page.dateOf("after");
-    const nameOf = (code) => code < classes.length ? classes[code].title : { [Atlas.CLOUD]: "Cloud", [Atlas.UNCLASSIFIED]: "Unclassified", [Atlas.NO_DATA]: "No data" }[code] || "Not covered";
-    const swatchOf = (code) => code < classes.length ? swatch(classes[code].colour) : el("i", { class: "swatch state-" + code });
+    const dateAt = (point) =>
+      page.state.mode === "swipe" && !page.state.blink && point.x < page.state.split * map.getSize().x
+        ? page.state.before
+        : page.dateOf("after");
+    const nameOf = (code) =>
+      code < classes.length
+        ? classes[code].title
+        : { [Atlas.CLOUD]: "Cloud", [Atlas.UNCLASSIFIED]: "Unclassified", [Atlas.NO_DATA]: "No data" }[code] ||
+          "Not covered";
+    const swatchOf = (code) =>
+      code < classes.length ? swatch(classes[code].colour) : el("i", { class: "swatch state-" + code });
     const percent = (date, tile) => data.confidence[date][tile] & Atlas.PERCENT;
 
     /** What is known of a tile's change between the two dates shown; in Map between a date and the one before it. */
     function changeOf(tile, date) {
       const { state } = page;
       if (!data.details || meta.dates.length < 2) return null;
-      const after = state.mode === "map" ? date : state.after, before = state.mode === "map" ? page.previousDate(date) : state.before;
+      const after = state.mode === "map" ? date : state.after,
+        before = state.mode === "map" ? page.previousDate(date) : state.before;
       if (before >= after) return null;
       const change = data.change(before, after);
       if (change.state[tile] === Atlas.UNKNOWN) return null;
-      return { verdict: ["stable", "undecided", "changed"][change.state[tile]], percent: change.percent[tile], before, pair: change.pairs.find((p) => tile >= p.plane.offset && tile < p.plane.offset + p.plane.rows * p.plane.cols), tile };
+      return {
+        verdict: ["stable", "undecided", "changed"][change.state[tile]],
+        percent: change.percent[tile],
+        before,
+        pair: change.pairs.find((p) => tile >= p.plane.offset && tile < p.plane.offset + p.plane.rows * p.plane.cols),
+        tile,
+      };
     }
 
     function rows(date, tile) {
-      const [latitude, longitude] = grid.centre(tile), { details } = data, found = [], code = data.classes[date][tile];
+      const [latitude, longitude] = grid.centre(tile),
+        { details } = data,
+        found = [],
+        code = data.classes[date][tile];
       const runner = details && details.runnerUp[date][tile];
-      if (details && code < classes.length && runner < classes.length) found.push(["Runner-up", classes[runner].title + ", " + details.runnerUpConfidence[date][tile] + " %"]);
+      if (details && code < classes.length && runner < classes.length)
+        found.push(["Runner-up", classes[runner].title + ", " + details.runnerUpConfidence[date][tile] + " %"]);
       const change = changeOf(tile, date);
       if (change) {
         found.push(["Change since " + day(meta.dates[change.before]), change.verdict + ", " + change.percent + " %"]);
-        const at = change.pair && change.tile - change.pair.plane.offset, kind = (values) => values && values[at] !== 255 ? values[at] + " %" : null;
-        if (change.pair && kind(change.pair.vector)) found.push(["The land looks different", kind(change.pair.vector)]);
+        const at = change.pair && change.tile - change.pair.plane.offset,
+          kind = (values) => (values && values[at] !== 255 ? values[at] + " %" : null);
+        if (change.pair && kind(change.pair.vector))
+          found.push(["The land looks different", kind(change.pair.vector)]);
         if (change.pair && kind(change.pair.label)) found.push(["Its class changed", kind(change.pair.label)]);
       }
-      if (details) found.push(["Valid, cloud", details.valid[date][tile] + " %, " + details.cloud[date][tile] + " %"]);
-      found.push(["Centre", degrees(latitude, longitude)], ["Area", number(data.hectares, 2) + " ha"], ["Tile id", grid.id(tile)], ["Scene", meta.scenes[data.sceneOf(date, tile)].id]);
-      return el("dl", {}, found.map(([name, value]) => [el("dt", {}, name), el("dd", { title: value }, value)]));
+      if (details)
+        found.push(["Valid, cloud", details.valid[date][tile] + " %, " + details.cloud[date][tile] + " %"]);
+      found.push(
+        ["Centre", degrees(latitude, longitude)],
+        ["Area", number(data.hectares, 2) + " ha"],
+        ["Tile id", grid.id(tile)],
+        ["Scene", meta.scenes[data.sceneOf(date, tile)].id],
+      );
+      return el(
+        "dl",
+        {},
+        found.map(([name, value]) => [el("dt", {}, name), el("dd", { title: value }, value)]),
+      );
     }
 
     function history(date, tile) {
       if (meta.dates.length < 2) return null;
-      const dates = meta.dates.map((_, d) => d).filter((d) => data.exists(d, tile)), cells = dates.map((d) => {
-        const code = data.classes[d][tile], entry = classes[code], text = day(meta.dates[d]) + ": " + nameOf(code) + (entry ? ", " + percent(d, tile) + " %" : "");
-        return el("button", { type: "button", class: d === date ? "now" : "", title: text, "aria-label": text, onclick: () => page.update(page.state.mode === "map" ? { after: d } : d < page.state.after ? { before: d } : { after: d }) },
-          page.chips ? page.chips.picture(d, tile) : null,
-          el("i", { class: entry ? "" : "state-" + code, style: entry ? { background: entry.colour, color: entry.ink } : {} }, entry ? entry.letters : "–"),
-          el("small", {}, dates.length <= 6 ? meta.dates[d].slice(2, 7) : ""));
-      });
+      const dates = meta.dates.map((_, d) => d).filter((d) => data.exists(d, tile)),
+        cells = dates.map((d) => {
+          const code = data.classes[d][tile],
+            entry = classes[code],
+            text = day(meta.dates[d]) + ": " + nameOf(code) + (entry ? ", " + percent(d, tile) + " %" : "");
+          return el(
+            "button",
+            {
+              type: "button",
+              class: d === date ? "now" : "",
+              title: text,
+              "aria-label": text,
+              onclick: () =>
+                page.update(
+                  page.state.mode === "map" ? { after: d } : d < page.state.after ? { before: d } : { after: d },
+                ),
+            },
+            page.chips ? page.chips.picture(d, tile) : null,
+            el(
+              "i",
+              {
+                class: entry ? "" : "state-" + code,
+                style: entry ? { background: entry.colour, color: entry.ink } : {},
+              },
+              entry ? entry.letters : "–",
+            ),
+            el("small", {}, dates.length <= 6 ? meta.dates[d].slice(2, 7) : ""),
+          );
+        });
       return el("div", { class: "history" + (dates.length > 6 ? " many" : "") }, cells);
     }
 
     function card(tile, date) {
       if (tile < 0) {
         part.remark.textContent = "";
-        Atlas.redraw(part.body, el("p", { class: "note" }, (L.Browser.mobile ? "Tap a tile to read it." : "Point at the map to read a tile, click to keep it here.") + " Zoom in to see a label on every tile."));
+        Atlas.redraw(
+          part.body,
+          el(
+            "p",
+            { class: "note" },
+            (L.Browser.mobile
+              ? "Tap a tile to read it."
+              : "Point at the map to read a tile, click to keep it here.") + " Zoom in to see a label on every tile.",
+          ),
+        );
         return;
       }
       const code = data.classes[date][tile];
       part.remark.textContent = (page.state.pinned >= 0 ? "kept · " : "") + day(meta.dates[date]);
-      Atlas.redraw(part.body,
-        el("p", { class: "answer" }, swatchOf(code), el("b", {}, nameOf(code)), code < classes.length ? el("span", {}, percent(date, tile) + " % confidence") : null),
-        meta.dates.length < 2 && page.chips ? page.chips.picture(date, tile) : null, history(date, tile), rows(date, tile));
+      Atlas.redraw(
+        part.body,
+        el(
+          "p",
+          { class: "answer" },
+          swatchOf(code),
+          el("b", {}, nameOf(code)),
+          code < classes.length ? el("span", {}, percent(date, tile) + " % confidence") : null,
+        ),
+        meta.dates.length < 2 && page.chips ? page.chips.picture(date, tile) : null,
+        history(date, tile),
+        rows(date, tile),
+      );
     }
 
     function tipText(tile, date) {
-      const code = data.classes[date][tile], change = page.state.mode === "change" ? changeOf(tile, date) : null, from = data.classes[page.state.before][tile];
+      const code = data.classes[date][tile],
+        change = page.state.mode === "change" ? changeOf(tile, date) : null,
+        from = data.classes[page.state.before][tile];
       const sure = code < classes.length ? el("span", {}, " " + percent(date, tile) + " %") : null;
       if (!change) return [swatchOf(code), el("b", {}, nameOf(code)), sure];
-      if (from === code) return [swatchOf(code), el("b", {}, nameOf(code)), el("span", {}, " " + change.verdict + ", chance of change " + change.percent + " %")];
-      return [swatchOf(from), nameOf(from), " → ", swatchOf(code), el("b", {}, nameOf(code)), el("br"), el("span", {}, change.verdict + ", chance of change " + change.percent + " %")];
+      if (from === code)
+        return [
+          swatchOf(code),
+          el("b", {}, nameOf(code)),
+          el("span", {}, " " + change.verdict + ", chance of change " + change.percent + " %"),
+        ];
+      return [
+        swatchOf(from),
+        nameOf(from),
+        " → ",
+        swatchOf(code),
+        el("b", {}, nameOf(code)),
+        el("br"),
+        el("span", {}, change.verdict + ", chance of change " + change.percent + " %"),
+      ];
     }
 
     const find = (latlng, date) => grid.at(latlng.lat, latlng.lng, (tile) => data.exists(date, tile));
-    const hideTip = () => { tip.classList.remove("on"); };
+    const hideTip = () => {
+      tip.classList.remove("on");
+    };
     function hover(event) {
       if (page.state.labelling) return;
-      const began = performance.now(), date = dateAt(event.containerPoint), tile = find(event.latlng, date), size = map.getSize(), point = event.containerPoint;
+      const began = performance.now(),
+        date = dateAt(event.containerPoint),
+        tile = find(event.latlng, date),
+        size = map.getSize(),
+        point = event.containerPoint;
       const key = tile + "," + date + "," + page.state.mode;
       hovered = tile;
       if (tile < 0) {
         hideTip();
-        if (page.state.pinned < 0 && shown !== key) { ring(-1); card(-1); }
+        if (page.state.pinned < 0 && shown !== key) {
+          ring(-1);
+          card(-1);
+        }
         shown = key;
         return;
       }
       tip.classList.add("on");
       const flip = point.x > size.x - 250;
-      Object.assign(tip.style, { left: flip ? "" : point.x + 14 + "px", right: flip ? size.x - point.x + 14 + "px" : "", top: Math.min(point.y + 14, size.y - 64) + "px" });
+      Object.assign(tip.style, {
+        left: flip ? "" : point.x + 14 + "px",
+        right: flip ? size.x - point.x + 14 + "px" : "",
+        top: Math.min(point.y + 14, size.y - 64) + "px",
+      });
       if (key !== shown) {
         shown = key;
         clear(tip, tipText(tile, date));
-        if (page.state.pinned < 0) { ring(tile); card(tile, date); }
+        if (page.state.pinned < 0) {
+          ring(tile);
+          card(tile, date);
+        }
       }
       page.stats.hover = performance.now() - began;
     }
@@ -115,7 +220,11 @@
     }
     map.on("mousemove", hover);
     map.on("mouseout", hideTip);
-    map.on("click", (event) => { if (page.state.labelling) return; const date = dateAt(event.containerPoint); pin(find(event.latlng, date), date); });
+    map.on("click", (event) => {
+      if (page.state.labelling) return;
+      const date = dateAt(event.containerPoint);
+      pin(find(event.latlng, date), date);
+    });
     page.pin = pin;
     page.outlineTile = (tile) => ring(tile, tile >= 0);
     page.findTile = find;
@@ -123,10 +232,15 @@
     return {
       root: part.root,
       draw: (state) => {
-        const kept = page.state.pinned >= 0, tile = kept ? page.state.pinned : hovered, date = page.dateOf("after");
+        const kept = page.state.pinned >= 0,
+          tile = kept ? page.state.pinned : hovered,
+          date = page.dateOf("after");
         shown = null;
         part.root.hidden = state.labelling;
-        if (state.labelling) { hideTip(); return; }
+        if (state.labelling) {
+          hideTip();
+          return;
+        }
         ring(tile, kept);
         if (tile < 0) card(-1);
         else card(tile, data.exists(date, tile) ? date : meta.dates.findIndex((_, d) => data.exists(d, tile)));

@@ -1,6 +1,7 @@
 """ResNet50 (He et al. 2015, the variant of keras.applications: the stride sits in a block's first 1x1 convolution).
 
-Convolutions carry no bias (batch normalisation follows each and would cancel it); published weights that have one are folded on loading.
+Convolutions carry no bias (batch normalisation follows each and would cancel it); published weights that have one are
+folded on loading.
 """
 
 import zipfile
@@ -22,7 +23,12 @@ EPSILON = 1.001e-5
 
 
 def build(
-    classes: int, patch_size: int = 64, bands: int = 3, dropout: float = 0.3, upsample: float = 1.0, norm: type[Any] | None = None
+    classes: int,
+    patch_size: int = 64,
+    bands: int = 3,
+    dropout: float = 0.3,
+    upsample: float = 1.0,
+    norm: type[Any] | None = None,
 ) -> Network:
     """The network: codes 0..255 (n, patch_size, patch_size, bands) in, logits (n, classes) out.
 
@@ -35,7 +41,14 @@ def build(
     norm = norm or layers.BatchNormalization
 
     def conv(x: Tensor, filters: int, kernel: int, stride: int, name: str, activate: bool = True) -> Tensor:
-        x = layers.Conv2D(filters, kernel, strides=stride, padding="same" if kernel == 3 else "valid", use_bias=False, name=f"{name}_conv")(x)
+        x = layers.Conv2D(
+            filters,
+            kernel,
+            strides=stride,
+            padding="same" if kernel == 3 else "valid",
+            use_bias=False,
+            name=f"{name}_conv",
+        )(x)
         x = norm(momentum=0.9, epsilon=EPSILON, name=f"{name}_bn")(x)  # 0.99 lags for epochs
         return layers.ReLU(name=f"{name}_relu")(x) if activate else x
 
@@ -44,7 +57,9 @@ def build(
     mean = IMAGENET_MEAN if bands == 3 else (118.0,) * bands
     x = layers.Rescaling(1.0, [-value for value in mean], name="centre", dtype="float32")(inputs)
     if upsample > 1:
-        x = layers.Resizing(round(patch_size * upsample), round(patch_size * upsample), interpolation="bilinear", name="upsample")(x)
+        x = layers.Resizing(
+            round(patch_size * upsample), round(patch_size * upsample), interpolation="bilinear", name="upsample"
+        )(x)
     x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
     x = conv(x, 64, 7, 2, "conv1")
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
@@ -87,7 +102,10 @@ def load_imagenet(model: Network, source: str | Path) -> tuple[str, ...]:
             kernel = kernel[:, :, ::-1]  # published for BGR, the patches are RGB
         layer = model.get_layer(f"{name}_conv")
         if kernel.shape != tuple(layer.kernel.shape):
-            raise ModelError(f"{source}: {name} is {kernel.shape}, the network wants {tuple(layer.kernel.shape)}; give --weights none for other bands")
+            raise ModelError(
+                f"{source}: {name} is {kernel.shape}, the network wants {tuple(layer.kernel.shape)}; give --weights "
+                f"none for other bands"
+            )
         layer.set_weights([kernel])
         model.get_layer(f"{name}_bn").set_weights([gamma, beta, mean - bias, variance])
     return stages
@@ -102,7 +120,9 @@ def _from_keras() -> _Published:
     try:
         network = keras.applications.ResNet50(weights="imagenet", include_top=False, input_shape=(64, 64, 3))
     except Exception as error:  # keras raises a plain Exception when a download fails
-        raise ModelError(f"imagenet: the weights cannot be downloaded ({error}); give an npz of them, or --weights none") from error
+        raise ModelError(
+            f"imagenet: the weights cannot be downloaded ({error}); give an npz of them, or --weights none"
+        ) from error
     found = {}
     for layer in network.layers:
         if layer.name.endswith("_conv"):
@@ -121,11 +141,15 @@ def _from_npz(path: Path) -> _Published:
                 if not key.endswith(suffix):
                     continue
                 name = key.removesuffix(suffix)
-                normal = tuple(stored[f"{name}_bn/{part}"].astype(np.float32) for part in ("gamma", "beta", "mean", "var"))
+                normal = tuple(
+                    stored[f"{name}_bn/{part}"].astype(np.float32) for part in ("gamma", "beta", "mean", "var")
+                )
                 flat, out = stored[key].astype(np.float32), normal[0].size
                 size = 7 if name == "conv1" else 3 if name.endswith("_2") else 1
                 kernel = flat[:-out].reshape(out, -1, size, size).transpose(2, 3, 1, 0)
                 found[name] = (kernel, flat[-out:], normal)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise ModelError(f"{path}: cannot read ResNet50 weights ({error}); give another file or --weights none") from error
+        raise ModelError(
+            f"{path}: cannot read ResNet50 weights ({error}); give another file or --weights none"
+        ) from error
     return found

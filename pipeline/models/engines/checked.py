@@ -17,8 +17,8 @@ Floats = npt.NDArray[np.float32]
 class CheckedClassifier:
     """A twin in bfloat16 or int8 that asks the float32 twin again about patches whose two best classes are nearly tied.
 
-    Rounding moves probabilities a little and so turns near ties only. The card's `margin` is the distance of the two best
-    probabilities below which a patch is asked again; a patch's answer depends on no other patch.
+    Rounding moves probabilities a little and so turns near ties only. The card's `margin` is the distance of the two
+    best probabilities below which a patch is asked again; a patch's answer depends on no other patch.
     """
 
     def __init__(self, card: ModelCard, folder: Path, engine: str, threads: int | None = None) -> None:

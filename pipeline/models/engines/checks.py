@@ -21,11 +21,17 @@ def check_patches(card: ModelCard, patches: npt.NDArray[Any]) -> None:
     dtype = np.uint8 if card.units == "code" else np.float32
     if patches.ndim != 4 or patches.shape[1:] != shape or patches.dtype != dtype:
         takes = f"(n, {', '.join(map(str, shape))}) {np.dtype(dtype).name}"
-        raise ModelError(f"{card.name}: patches are {patches.shape} {patches.dtype}, the model takes {takes}; cut them with pipeline.tiling")
+        raise ModelError(
+            f"{card.name}: patches are {patches.shape} {patches.dtype}, the model takes {takes}; cut them with "
+            f"pipeline.tiling"
+        )
 
 
 def prediction(
-    probabilities: npt.NDArray[np.float32], features: npt.NDArray[np.float32], abstention: Abstention | None, card: ModelCard
+    probabilities: npt.NDArray[np.float32],
+    features: npt.NDArray[np.float32],
+    abstention: Abstention | None,
+    card: ModelCard,
 ) -> Prediction:
     """Probabilities (n, classes) with the verdict on which patches are unfamiliar, by their pooled features (n, f)."""
     if abstention is None:

@@ -25,7 +25,10 @@ class KerasClassifier:
         size, bands, classes = card.patch_size, len(card.bands), len(card.legend.classes)
         if model.input_shape != (None, size, size, bands) or model.output_shape != (None, classes):
             said = f"{size}x{size}x{bands} to {classes}"
-            raise ModelError(f"{path}: maps {model.input_shape} to {model.output_shape}, the card says {said}; copy the model folder again")
+            raise ModelError(
+                f"{path}: maps {model.input_shape} to {model.output_shape}, the card says {said}; copy the model "
+                f"folder again"
+            )
         import keras
 
         self._card, self.engine = card, "keras"
@@ -45,7 +48,9 @@ class KerasClassifier:
         """Probabilities and which patches are unlike the training data, in one pass."""
         return prediction(*self.outputs(patches), self._abstention, self._card)
 
-    def outputs(self, patches: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def outputs(
+        self, patches: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Probabilities (n, classes) and pooled features (n, f)."""
         check_patches(self.card, patches)
         parts: list[tuple[Any, Any]] = []
@@ -55,7 +60,9 @@ class KerasClassifier:
             probabilities, features = self._model.predict_on_batch(padded)
             parts.append((np.asarray(probabilities)[: len(piece)], np.asarray(features)[: len(piece)]))
         if not parts:
-            return np.empty((0, len(self.card.legend.classes)), np.float32), np.empty((0, self._model.output_shape[1][1]), np.float32)
+            return np.empty((0, len(self.card.legend.classes)), np.float32), np.empty(
+                (0, self._model.output_shape[1][1]), np.float32
+            )
         return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
@@ -68,8 +75,13 @@ def load_model(path: Path) -> Network:
     try:
         import keras
     except ImportError as error:
-        raise ModelError(f"{path}: Keras or its backend is not installed ({error}); install requirements.txt or use --engine openvino") from error
+        raise ModelError(
+            f"{path}: Keras or its backend is not installed ({error}); install requirements.txt or use --engine "
+            f"openvino"
+        ) from error
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: Keras cannot load the model ({str(error).splitlines()[0]}); copy the model folder again") from error
+        raise ModelError(
+            f"{path}: Keras cannot load the model ({str(error).splitlines()[0]}); copy the model folder again"
+        ) from error

@@ -12,8 +12,8 @@ from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
 from pipeline.models.engines.checks import check_patches, prediction
 
-# Throughput is flat from 16 to 512 patches a call, and so are the answers. A strip of a granule has 688 patches: larger batches would fill up
-# their last one with copies, and leave a core idle while another works on it.
+# Throughput is flat from 16 to 512 patches a call, and so are the answers. A strip of a granule has 688 patches: larger
+# batches would fill up their last one with copies, and leave a core idle while another works on it.
 BATCH = 16
 
 # OpenVINO is imported inside functions only.
@@ -22,7 +22,9 @@ Core = Any
 
 
 class OpenVinoClassifier:
-    """A model's twin on the CPU; every call runs batches of one fixed size, so a patch's answer never depends on its neighbours.
+    """A model's twin on the CPU.
+
+    Every call runs batches of one fixed size, so a patch's answer never depends on its neighbours.
 
     `precision` is "int8", "bf16" or "f32"; `threads` limits the cores used.
     """
@@ -31,7 +33,10 @@ class OpenVinoClassifier:
         import openvino
 
         self._card, self.engine = card, f"openvino-{precision}"
-        options: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32" if precision == "f32" else "bf16"}
+        options: dict[str, Any] = {
+            "PERFORMANCE_HINT": "THROUGHPUT",
+            "INFERENCE_PRECISION_HINT": "f32" if precision == "f32" else "bf16",
+        }
         if threads is not None:
             # Pinned threads of several processes would all sit on the first cores.
             options |= {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
@@ -46,9 +51,14 @@ class OpenVinoClassifier:
             shapes = {output.get_any_name(): tuple(output.shape) for output in self._compiled.outputs}
         except (RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise ModelError(f"{model}: OpenVINO cannot load it ({reason}); use --engine keras or copy the model folder again") from error
+            raise ModelError(
+                f"{model}: OpenVINO cannot load it ({reason}); use --engine keras or copy the model folder again"
+            ) from error
         if shapes.get("probabilities") != (BATCH, len(card.legend.classes)) or "features" not in shapes:
-            raise ModelError(f"{model}: answers {shapes}, the card says {len(card.legend.classes)} classes; copy the model folder again")
+            raise ModelError(
+                f"{model}: answers {shapes}, the card says {len(card.legend.classes)} classes; copy the model "
+                f"folder again"
+            )
         self._queue = openvino.AsyncInferQueue(self._compiled)
         self._abstention = Abstention.read(folder / card.unfamiliar["file"]) if card.unfamiliar else None
 
@@ -65,12 +75,17 @@ class OpenVinoClassifier:
         """Probabilities and which patches are unlike the training data, in one pass."""
         return prediction(*self.outputs(patches), self._abstention, self._card)
 
-    def outputs(self, patches: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    def outputs(
+        self, patches: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Probabilities (n, classes) and pooled features (n, f)."""
         check_patches(self.card, patches)
         n = len(patches)
         padded = -(-n // BATCH) * BATCH
-        found = {name: np.empty((padded, self._compiled.output(name).shape[1]), np.float32) for name in ("probabilities", "features")}
+        found = {
+            name: np.empty((padded, self._compiled.output(name).shape[1]), np.float32)
+            for name in ("probabilities", "features")
+        }
 
         def keep(request: Request, start: int) -> None:
             for name, rows in found.items():
