@@ -1,6 +1,7 @@
 """Map tiles: PNGs of 256 pixels in Web Mercator, read from the results' rasters by rio-tiler."""
 
 import io
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -14,7 +15,7 @@ from PIL import Image
 from rasterio.io import MemoryFile
 from rasterio.warp import transform_bounds
 from rio_tiler.colormap import cmap
-from rio_tiler.errors import TileOutsideBounds
+from rio_tiler.errors import NoOverviewWarning, TileOutsideBounds
 from rio_tiler.io import Reader
 from rio_tiler.models import ImageData
 
@@ -22,12 +23,16 @@ from pipeline.scenes import guard
 from pipeline.web.library import RASTERS, ShownScene, classes, item
 from pipeline.web.problems import Problem
 
+# Where overviews would be needed the quicklook is read.
+warnings.filterwarnings("ignore", category=NoOverviewWarning)
+
 MAX_ZOOM: Final = 20
 SIDE: Final = 256
 # Metres a pixel of zoom 0 at the equator; at 80 m and more the quicklook shows as much as the true colour.
 _EQUATOR: Final = 156_543.033_928
 _QUICKLOOK_METRES: Final = 80.0
 _PERCENT: Final = (40, 100)
+_BLACK: Final = 10
 Colours = dict[int, tuple[int, int, int, int]]
 
 
@@ -117,8 +122,8 @@ def _true_colour(scene: ShownScene, path: Path, z: int, x: int, y: int) -> bytes
     else:
         with _reader(path) as reader:
             image = reader.tile(x, y, z, tilesize=SIDE, indexes=(1, 2, 3), resampling_method="bilinear")
-    # The raster has no mask of its own: black is where the scene has no data.
-    clear = (image.array.filled(0) == 0).all(axis=0) | np.ma.getmaskarray(image.array).all(axis=0)
+    # The raster has no mask of its own: black is where the scene has no data, but for what JPEG makes of it.
+    clear = (image.array.filled(0) <= _BLACK).all(axis=0) | np.ma.getmaskarray(image.array).all(axis=0)
     rgba = np.concatenate([image.array.filled(0), np.where(clear, 0, 255)[None]]).astype(np.uint8)
     out = io.BytesIO()
     Image.fromarray(np.moveaxis(rgba, 0, -1), "RGBA").save(out, "PNG", compress_level=1)
