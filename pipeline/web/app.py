@@ -18,6 +18,7 @@ from pipeline.web.house import House
 from pipeline.web.meters import Measured
 from pipeline.web.problems import Problem
 from pipeline.web.routes import asking, cataloguing, maps, measuring, results, running, watching
+from pipeline.web.routes.documents import refusals
 from pipeline.web.settings import Settings
 
 _DESCRIPTION: Final = """Land cover by REST: label pictures, look at atlases, count hectares, map scenes.
@@ -50,6 +51,7 @@ def build(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        responses=refusals(422),
     )
     app.state.house = house
     problems.install(app)

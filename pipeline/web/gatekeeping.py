@@ -31,6 +31,7 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+_HEADER_BYTES: Final = 32_768
 _CLIENTS: Final = 10_000
 _SESSIONS: Final = 1_000
 
@@ -116,6 +117,8 @@ class Gate:
         await (refusal or self._app)(scope, receive, guarded)
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
+        if sum(len(name) + len(value) for name, value in scope["headers"]) > _HEADER_BYTES:
+            return problem(431, f"more than {_HEADER_BYTES:,} bytes of headers")
         headers, path = Headers(scope=scope), scope["path"]
         host = host_of(headers.get("host", ""))
         if not self._settings.token and host not in LOOPBACK:
