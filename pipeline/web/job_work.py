@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,6 +44,10 @@ class EventFile:
         """One more event."""
         self._stream.write(json.dumps({"event": event, "at": round(time.time(), 3), **facts}) + "\n")
         self._stream.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._stream.close()
 
 
 class Telling(Watcher):
@@ -91,7 +95,11 @@ class Telling(Watcher):
 def work(folder: Path) -> dict[str, Any]:
     """Runs what `request.json` asks for and answers what came of it."""
     asked = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
-    events = EventFile(folder / EVENTS)
+    with closing(EventFile(folder / EVENTS)) as events:
+        return _work(asked, folder, events)
+
+
+def _work(asked: dict[str, Any], folder: Path, events: EventFile) -> dict[str, Any]:
     source = Path(asked["source"])
     model = ModelChoice(asked["model"], Path(asked["models"]), asked["engine"], asked["threads"])
     reading = ReadOptions(

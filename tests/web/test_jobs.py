@@ -216,7 +216,9 @@ def test_events_of_a_killed_process_are_whole_lines(tmp_path):
     from pipeline.web.job_work import EventFile
 
     (tmp_path / "events.jsonl").write_text('{"event": "begin"}\n{"event": "til')
-    EventFile(tmp_path / "events.jsonl").tell("end", state="done")
+    events = EventFile(tmp_path / "events.jsonl")
+    events.tell("end", state="done")
+    events.close()
     told = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
     assert [event["event"] for event in told] == ["begin", "end"]
 

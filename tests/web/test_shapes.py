@@ -109,7 +109,7 @@ def test_more_than_can_be_counted_is_refused():
         _read({"type": "FeatureCollection", "features": [point] * 1001})
     assert refusal.value.status_code == 413
     with pytest.raises(Problem, match="200,000 points"):
-        _read(mapping(Point(9, 47).buffer(1, 51_000)))
+        _read(mapping(Point(9, 47).buffer(1, 250_000)))
 
 
 @pytest.mark.parametrize(
