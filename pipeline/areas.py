@@ -21,7 +21,7 @@ from pyproj import Transformer
 from pipeline.errors import TileTableError
 from pipeline.grid import TileGrid, utm_epsg
 from pipeline.legend import TileState
-from pipeline.tiles import PASS
+from pipeline.results.table import PASS
 
 Array = npt.NDArray[np.float64]
 

@@ -15,9 +15,9 @@ from pipeline.grid import TileGrid
 from pipeline.legend import TileState
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Classifier
+from pipeline.results.table import TileAnswers, tile_table
 from pipeline.scenes.radiometry import encode, reflectance
 from pipeline.scenes.scene import Scene
-from pipeline.tiles import TileAnswers, tile_table
 from pipeline.tiling import Block, Patches, blocks, patches, tile_fraction
 
 # Scene classification layer: cloud shadow, medium and high cloud, thin cirrus; snow or ice (ESA's SCL table).

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.legend import Legend
-from pipeline.tiles import certainty, rounded
+from pipeline.results.table import certainty, rounded
 
 Floats = npt.NDArray[np.float64]
 

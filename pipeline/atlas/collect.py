@@ -15,17 +15,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.atlas.imagery import Quicklook
-from pipeline.errors import OutputError, TileTableError
+from pipeline.errors import OutputError, PipelineError, TileTableError
 from pipeline.grid import TileGrid
+from pipeline.results.layout import ASSESSMENT, CHANGES, ITEM, QUICKLOOK, TABLE, TRUE_COLOUR, ChangeState, scene_folders
+from pipeline.results.record import SceneRecord, read_records
+from pipeline.results.table import read_metadata
 from pipeline.scenes.scene import Refusal
-from pipeline.tiles import read_metadata
 
 log = logging.getLogger(__name__)
 
 OUTSIDE = -128
-ASSESSMENT = "assessment.json"
 PERCENT_UNKNOWN = 255
-CHANGE_STATES = ("stable", "undecided", "changed")
+CHANGE_STATES = tuple(ChangeState)
 
 Plane = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.int8]
@@ -88,7 +89,7 @@ class AtlasInput:
 
     Scenes in order of date and id, refusals, changes, the model's summary and its class labels.
 
-    `assessment` is what `assess` found on a labelled sample (`assessment.json` of the model's folder), where there is
+    `assessment` is what `assess` found on a labelled sample (`ASSESSMENT` of the model's folder), where there is
     one.
     """
 
@@ -107,16 +108,12 @@ def collect(model_folder: Path) -> AtlasInput:
         OutputError: the folder holds no tile table.
         TileTableError: a table or the run report is damaged.
     """
-    entries = _run_entries(model_folder / "run.json")
-    # What the last run listed: a folder may also hold scenes that have since left the user's scenes, and dotted folders
-    # that are being written.
-    listed = {str(entry.get("id")) for entry in entries if entry.get("status") in ("done", "cached")}
-    found = sorted(model_folder.glob("*/tiles.parquet"))
-    tables = [
-        path for path in found if (path.parent.name in listed if entries else not path.parent.name.startswith("."))
-    ]
+    records = read_records(model_folder)
+    # What the last run listed: a folder may also hold scenes that have since left the user's scenes.
+    listed = {record.id for record in records if record.mapped}
+    tables = [place / TABLE for place in scene_folders(model_folder) if place.name in listed or not records]
     if not tables:
-        raise OutputError(f"{model_folder}: holds no tiles.parquet; run the pipeline on a folder of scenes first")
+        raise OutputError(f"{model_folder}: holds no {TABLE}; run the pipeline on a folder of scenes first")
     labels = _class_labels(tables[0])
     scenes = []
     for path in tables:
@@ -124,28 +121,18 @@ def collect(model_folder: Path) -> AtlasInput:
             raise TileTableError(f"{path}: has other classes than {tables[0]}; keep one model's tables in one folder")
         scenes.append(_read_scene(path, labels))
     scenes.sort(key=lambda scene: (scene.day, scene.id))
-    refusals = tuple(
-        Refusal(str(entry.get("id", "?")), str(entry.get("error") or "PipelineError"), str(entry.get("reason") or ""))
-        for entry in entries
-        if entry.get("status") == "refused" or entry.get("error")
-    )
+    refusals = tuple(_refusal(record) for record in records if record.error or not record.mapped)
     model = next(
         (scene.metadata["model"] for scene in scenes if isinstance(scene.metadata.get("model"), Mapping)),
         {"name": model_folder.name},
     )
     days = {scene.id: scene.day for scene in scenes}
-    changes = read_changes(model_folder / "changes.parquet", days)
+    changes = read_changes(model_folder / CHANGES, days)
     return AtlasInput(labels, tuple(scenes), refusals, changes, model, _read_assessment(model_folder / ASSESSMENT))
 
 
-def _run_entries(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        return list(report["scenes"] if isinstance(report, dict) else report)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TileTableError(f"{path}: not a run report ({error}); run the pipeline again") from error
+def _refusal(record: SceneRecord) -> Refusal:
+    return Refusal(record.id, record.error or PipelineError.__name__, record.reason or "")
 
 
 def _read_assessment(path: Path) -> Mapping[str, Any] | None:
@@ -205,8 +192,8 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
     confidence = probabilities[rows, first]
     probabilities[rows, first] = -1.0
     second = probabilities.argmax(axis=1)
-    item = _read_item(path.with_name("scene.json"))
-    truecolour = path.with_name("truecolour.tif")
+    item = _read_item(path.with_name(ITEM))
+    truecolour = path.with_name(TRUE_COLOUR)
     acquired = pd.Timestamp(column["acquired"][0].as_py())
     return SceneTiles(
         id=str(column["scene"][0].as_py()),
@@ -222,7 +209,7 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
         cloud=plane(percent(column["cloud_fraction"].to_numpy())),
         metadata=read_metadata(path),
         properties=item.get("properties", {}),
-        quicklook=_read_quicklook(path.with_name("quicklook.webp"), item),
+        quicklook=_read_quicklook(path.with_name(QUICKLOOK), item),
         truecolour=truecolour if truecolour.is_file() else None,
     )
 

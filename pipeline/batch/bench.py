@@ -15,16 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.batch.executors import cores
-from pipeline.batch.work import ModelChoice, SceneRecord, classifier
+from pipeline.batch.work import ModelChoice, classifier
 from pipeline.errors import CorruptScene, NotAScene
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.models import store
 from pipeline.models.classifier import Classifier
+from pipeline.results.layout import TABLE, SceneStatus
+from pipeline.results.record import SceneRecord
+from pipeline.results.table import read_table
 from pipeline.scenes.guard import environment, open_raster
 from pipeline.scenes.radiometry import encode, reflectance
 from pipeline.scenes.reader import SceneReader
 from pipeline.scenes.scene import Scene
-from pipeline.tiles import read_table
 from pipeline.tiling import Block, blocks, patches
 
 # Tiles that are read one by one for the reference: enough to tell 99.5 % from 99 %.
@@ -199,7 +201,7 @@ def _main(scene: Scene, model: ModelChoice, spawned: float) -> Side:
         report = run([scene], RunOptions(Path(place) / "tiles", Path(place) / "maps", model), watcher=watcher)
         side = _side(began, cpu, start=watcher.at)
         _check(report.records[0])
-        table = read_table(report.folder / scene.id / "tiles.parquet")
+        table = read_table(report.folder / scene.id / TABLE)
     probabilities = table[[name for name in table.columns if name.startswith("p_")]].to_numpy()
     known = table["code"].to_numpy() >= 0  # what the page shows as a class
     index = table.loc[known, ["col", "row"]].to_numpy()
@@ -207,7 +209,7 @@ def _main(scene: Scene, model: ModelChoice, spawned: float) -> Side:
 
 
 def _check(record: SceneRecord) -> None:
-    if record.status == "refused":
+    if record.status is SceneStatus.REFUSED:
         raise CorruptScene(f"{record.id}: {record.reason}")
     if record.error is not None:
         raise NotAScene(f"{record.id}: {record.reason}")

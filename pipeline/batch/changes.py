@@ -10,19 +10,16 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import __version__
-from pipeline.batch import outputs
 from pipeline.batch.work import give_memory_back, let_models_go
 from pipeline.change import changes, evidence, scene_pairs
 from pipeline.errors import PipelineError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
+from pipeline.results.layout import CHANGES, ITEM, TABLE, evidence_file, evidence_files
+from pipeline.results.table import read_table, write_table
 from pipeline.scenes.inspect import inspect_pixels
 from pipeline.scenes.scene import Scene
-from pipeline.tiles import read_table, write_table
 
-CHANGES = "changes.parquet"
-# Hidden folder of what was measured between two scenes, so that a new date costs only its own comparison.
-EVIDENCE = ".evidence"
 # Part of every key: raise it when the meaning of the evidence changes.
 _SCHEMA = 1
 
@@ -44,7 +41,7 @@ def write_changes(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], 
         _log.warning(
             "%s: date unknown, not compared with others", ", ".join(scene.id for scene in scenes if not scene.dated)
         )
-    tables = [read_table(folder / scene.id / outputs.TABLE) for scene in dated]
+    tables = [read_table(folder / scene.id / TABLE) for scene in dated]
     pairs = scene_pairs(tables) if len(tables) > 1 else pd.DataFrame()
     if pairs.empty:
         path.unlink(missing_ok=True)
@@ -70,7 +67,7 @@ def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:
     Raises:
         OutputError: the evidence cannot be kept.
     """
-    path = folder / EVIDENCE / f"{before.id}--{after.id}.{_key(before, after, folder)}.parquet"
+    path = evidence_file(folder, before.id, after.id, _key(before, after, folder))
     with suppress(OSError, ValueError):
         return pd.read_parquet(path)
     let_models_go()
@@ -83,14 +80,15 @@ def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:
         return None
     give_memory_back()
     with whole_file(path, "free space or choose another --tiles folder") as part:
-        for stale in path.parent.glob(f"{before.id}--{after.id}.*"):
-            stale.unlink()
+        for stale, pair in evidence_files(folder).items():
+            if pair == (before.id, after.id):
+                stale.unlink()
         found.to_parquet(part, compression="zstd")
     return found
 
 
 def _key(before: Scene, after: Scene, folder: Path) -> str:
     """What the evidence depends on: both scenes' fingerprints, which hold their bytes and how they are read."""
-    items = [json.loads((folder / scene.id / outputs.ITEM).read_text(encoding="utf-8")) for scene in (before, after)]
+    items = [json.loads((folder / scene.id / ITEM).read_text(encoding="utf-8")) for scene in (before, after)]
     marks = [item["properties"]["atlas:fingerprint"] for item in items]
     return hashlib.sha256(json.dumps([_SCHEMA, __version__, marks]).encode()).hexdigest()[:16]

@@ -25,18 +25,11 @@ from pipeline.files import digest
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.legend import Legend
 from pipeline.models.card import ModelCard
+from pipeline.results.layout import CHIPS, ITEM, LANDCOVER, QUICKLOOK, TABLE, TRUE_COLOUR
 from pipeline.scenes.radiometry import Stretch
 from pipeline.scenes.scene import Scene
 from pipeline.tiling import cut
 
-TABLE, LANDCOVER, ITEM, QUICKLOOK, TRUE_COLOUR, CHIPS = (
-    "tiles.parquet",
-    "landcover.tif",
-    "scene.json",
-    "quicklook.webp",
-    "truecolour.tif",
-    "chips",
-)
 _NO_CLASS = 255
 # Pixels of the quicklook a side of a tile: 80 m a pixel.
 _QUICKLOOK_PIXELS = 8

@@ -1,6 +1,5 @@
 """A run: a folder of scenes in; tables, rasters, changes and the page out."""
 
-import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -8,33 +7,29 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pipeline import __version__
 from pipeline.atlas.collect import collect
 from pipeline.atlas.page import AtlasOptions, render_atlas
-from pipeline.batch import outputs
-from pipeline.batch.changes import CHANGES, EVIDENCE, write_changes
+from pipeline.batch.changes import write_changes
 from pipeline.batch.executors import Executor, Serial
 from pipeline.batch.files import only_run, sweep
 from pipeline.batch.remote import RemoteFolder
 from pipeline.batch.work import (
-    DIGESTS,
     ModelChoice,
-    SceneRecord,
     SceneTask,
     classifier,
     process,
-    refused,
     verified_card,
 )
 from pipeline.classify import ClassifiedBlock, ClassifyOptions
 from pipeline.errors import OutputError
-from pipeline.files import digest, write_text
+from pipeline.files import digest
 from pipeline.grid import TileGrid
+from pipeline.results.layout import CHANGES, DIGESTS, EVIDENCE, PAGE, RUN_REPORT
+from pipeline.results.record import SceneRecord, write_run
 from pipeline.scenes.scene import Refusal, Scene
 
-RUN_REPORT, PAGE = "run.json", "atlas.html"
 # A refusal of these kinds loses no data: the place is mapped by another scene, or has nothing to map.
 _HARMLESS = {"SupersededScene", "EmptyScene"}
 
@@ -78,9 +73,10 @@ class RunReport:
     @property
     def exit_code(self) -> int:
         """0 all fine, 3 some scenes refused and the rest written, 1 nothing usable."""
-        if not any(record.status in ("done", "cached") for record in self.records):
+        if not any(record.mapped for record in self.records):
             return 1
-        return 3 if any(record.status == "refused" and record.error not in _HARMLESS for record in self.records) else 0
+        lost = any(not record.mapped and record.error not in _HARMLESS for record in self.records)
+        return 3 if lost else 0
 
 
 class Watcher:
@@ -140,17 +136,17 @@ def run(
             sweep(place)
         if remote is not None:
             remote.check()
-        records = [refused(entry) for entry in inputs if isinstance(entry, Refusal)]
+        records = [SceneRecord.refused(entry) for entry in inputs if isinstance(entry, Refusal)]
         for record in records:
             watcher.scene(record)
         watcher.begin(scenes)
         for record in executor.run([_task(scene, options, folder, remote) for scene in scenes]):
-            if remote is not None and record.status in ("done", "cached"):
+            if remote is not None and record.mapped:
                 remote.get_scene(record.id, folder, record.hashes)
             records.append(record)
             watcher.scene(record)
         records.sort(key=lambda record: (record.acquired or "", record.id))
-        kept = {record.id for record in records if record.status in ("done", "cached")}
+        kept = {record.id for record in records if record.mapped}
         write_changes([scene for scene in scenes if scene.id in kept], folder, watcher.stage)
         _write_report(folder, records, options)
         if remote is not None:
@@ -201,15 +197,9 @@ def _keep_apart(scenes: Sequence[Scene], options: RunOptions) -> None:
 
 
 def _write_report(folder: Path, records: Sequence[SceneRecord], options: RunOptions) -> None:
-    report: dict[str, Any] = {
+    facts = {
         "software": f"landcover-atlas {__version__}",
         "model": {"name": folder.name, "card_sha256": digest(options.model.card_path)},
         "options": {**asdict(options.classify), "keep_chips": options.keep_chips, "smooth": options.smooth},
-        "scenes": [asdict(record) for record in records],
     }
-    write_text(folder / RUN_REPORT, json.dumps(report, indent=1, ensure_ascii=False, default=str) + "\n")
-
-
-def scene_folders(folder: Path) -> list[Path]:
-    """The finished scenes of a model's folder, in order of name."""
-    return sorted(path.parent for path in folder.glob(f"*/{outputs.TABLE}") if not path.parent.name.startswith("."))
+    write_run(folder, facts, records)

@@ -28,16 +28,16 @@ from pipeline.legend import STATE_LABELS
 from pipeline.models import store
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Classifier
+from pipeline.results.layout import DIGESTS, ITEM, LANDCOVER, TABLE, SceneStatus
+from pipeline.results.record import SceneRecord
+from pipeline.results.table import write_table
 from pipeline.scenes.inspect import check_files, inspect_pixels
 from pipeline.scenes.remote import RemoteError, base_name, is_remote, probe
-from pipeline.scenes.scene import Refusal, Scene
+from pipeline.scenes.scene import Scene
 from pipeline.smoothing import smooth
-from pipeline.tiles import write_table
 
 # Part of every fingerprint: raise it when the meaning of an output changes, so that older results are made anew.
 SCHEMA = 1
-# Hidden folder of digests that need not be computed again while a file's size and time stay.
-DIGESTS = ".digests"
 
 _log = logging.getLogger(__name__)
 
@@ -73,24 +73,6 @@ class SceneTask:
     smooth: bool = False
     force: bool = False
     remote: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SceneRecord:
-    """One scene's line in `run.json`. `counts` are tiles by label, `hashes` SHA-256 of the outputs."""
-
-    id: str
-    status: str
-    error: str | None = None
-    reason: str | None = None
-    acquired: str | None = None
-    level: str | None = None
-    layout: str | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)
-    hashes: Mapping[str, str] = field(default_factory=dict)
-    seconds: float = 0.0
-    warnings: tuple[str, ...] = ()
-    radiometry: Mapping[str, Any] = field(default_factory=dict)
 
 
 def classifier(choice: ModelChoice) -> Classifier:
@@ -196,7 +178,7 @@ def _marks(scene: Scene, bands: Sequence[str]) -> list[tuple[str, int, str]]:
 def finished(folder: Path, expected: str) -> dict[str, str] | None:
     """Digests of the outputs in `folder` when they carry this fingerprint and are whole, else None."""
     try:
-        item = json.loads((folder / outputs.ITEM).read_text(encoding="utf-8"))
+        item = json.loads((folder / ITEM).read_text(encoding="utf-8"))
         if item["properties"]["atlas:fingerprint"] != expected:
             return None
         stored = {
@@ -206,7 +188,7 @@ def finished(folder: Path, expected: str) -> dict[str, str] | None:
             return None
     except (OSError, ValueError, KeyError):
         return None
-    return {**stored, outputs.ITEM: digest(folder / outputs.ITEM)}
+    return {**stored, ITEM: digest(folder / ITEM)}
 
 
 def process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None = None) -> SceneRecord:
@@ -225,7 +207,7 @@ def process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None = No
         if not task.force and store.get_scene(name, folder):
             (store / DIGESTS).get(known)
         record = _process(replace(task, folder=folder, remote=None), watch)
-        if record.status == "done":
+        if record.status is SceneStatus.DONE:
             store.put_scene(folder / name)
             (store / DIGESTS).put(known)
     return record
@@ -244,7 +226,9 @@ def _process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None) ->
             hashes = None if task.force or not final.exists() else finished(final, mark.result())
             if hashes is not None:
                 return replace(
-                    _record(task.scene, final, hashes), status="cached", seconds=round(time.monotonic() - started, 2)
+                    _record(task.scene, final, hashes),
+                    status=SceneStatus.CACHED,
+                    seconds=round(time.monotonic() - started, 2),
                 )
             whole = aside.submit(check_files, task.scene, model.card.bands)
             scene = inspect_pixels(task.scene, needed=())
@@ -263,8 +247,7 @@ def _process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None) ->
         name = type(error).__name__ if isinstance(error, PipelineError) else "CorruptScene"
         reason = str(error) or name
         return replace(
-            describe(task.scene),
-            status="refused",
+            SceneRecord.described(task.scene, SceneStatus.REFUSED),
             error=name,
             reason=reason,
             seconds=round(time.monotonic() - started, 2),
@@ -308,8 +291,8 @@ def _write(
         "warnings": list(scene.warnings),
         "options": {**asdict(task.classify), "smooth": task.smooth},
     }
-    write_table(table, folder / outputs.TABLE, metadata)
-    outputs.write_landcover(table, grid, card.legend, folder / outputs.LANDCOVER)
+    write_table(table, folder / TABLE, metadata)
+    outputs.write_landcover(table, grid, card.legend, folder / LANDCOVER)
     provenance = {
         "atlas:fingerprint": mark.result(),
         "atlas:model": card.name,
@@ -336,24 +319,11 @@ def _counts(table: gpd.GeoDataFrame) -> dict[str, int]:
     return {str(label): int(count) for label, count in sorted(table["label"].value_counts().items()) if count}
 
 
-def describe(scene: Scene) -> SceneRecord:
-    """What is known of a scene before its pixels are read."""
-    return SceneRecord(
-        id=scene.id,
-        status="done",
-        acquired=scene.acquired.isoformat(),
-        level=str(scene.level),
-        layout=scene.layout,
-        warnings=scene.warnings,
-        radiometry=asdict(scene.radiometry),
-    )
-
-
 def _record(scene: Scene, folder: Path, hashes: Mapping[str, str]) -> SceneRecord:
-    item = json.loads((folder / outputs.ITEM).read_text(encoding="utf-8"))["properties"]
+    item = json.loads((folder / ITEM).read_text(encoding="utf-8"))["properties"]
     counts = item["atlas:counts"]
     record = replace(
-        describe(scene),
+        SceneRecord.described(scene),
         counts=counts,
         hashes=hashes,
         warnings=tuple(item["atlas:warnings"]),
@@ -367,8 +337,3 @@ def _record(scene: Scene, folder: Path, hashes: Mapping[str, str]) -> SceneRecor
             reason=f"no tile of {scene.id} carries a class ({seen}); choose a clearer or larger scene",
         )
     return record
-
-
-def refused(refusal: Refusal) -> SceneRecord:
-    """A refused input as a line of the run's report."""
-    return SceneRecord(id=refusal.id, status="refused", error=refusal.error, reason=refusal.reason)

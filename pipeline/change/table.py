@@ -15,7 +15,7 @@ from pipeline.change.options import DEFAULTS, SEASONAL, ChangeOptions, class_rat
 from pipeline.errors import TileTableError
 from pipeline.grid import TileGrid
 from pipeline.legend import TileState
-from pipeline.tiles import PASS
+from pipeline.results.table import PASS
 
 Evidence = Mapping[tuple[str, str], pd.DataFrame]
 

@@ -13,7 +13,7 @@ from pipeline.cli.console import CHIPS, TileProgress, explain_errors, reading_op
 if TYPE_CHECKING:
     from pipeline.batch.executors import Executor
     from pipeline.batch.run import RunReport
-    from pipeline.batch.work import SceneRecord
+    from pipeline.results.record import SceneRecord
     from pipeline.scenes.remote import Remote
     from pipeline.scenes.scene import ReadOptions, Scene
 
@@ -99,9 +99,7 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
             self.progress.advance(scene, count)
 
         def scene(self, record: "SceneRecord") -> None:
-            self.progress.end(
-                record.id, _scene_line(record), logging.WARNING if record.status == "refused" else logging.INFO
-            )
+            self.progress.end(record.id, _scene_line(record), logging.WARNING if not record.mapped else logging.INFO)
             for warning in record.warnings:
                 logging.getLogger("pipeline").warning("%s: %s", record.id, warning)
 
@@ -200,11 +198,13 @@ def _executor(workers: int, scheduler: str | None) -> "Executor | None":
 
 
 def _scene_line(record: "SceneRecord") -> str:
-    if record.status == "refused":
+    from pipeline.results.layout import SceneStatus
+
+    if not record.mapped:
         return f"{record.id}: refused, {record.error}: {record.reason}"
     tiles = sum(record.counts.values())
     known = sum(count for label, count in record.counts.items() if label not in _STATES)
-    how = "finished before" if record.status == "cached" else f"{record.seconds:.1f} s"
+    how = "finished before" if record.status is SceneStatus.CACHED else f"{record.seconds:.1f} s"
     note = f"; {record.error}: {record.reason}" if record.error else ""
     return f"{record.id}: {tiles:,} tiles, {known:,} with a class, {how}{note}"
 
@@ -213,9 +213,7 @@ _STATES = ("no data", "cloud", "unclassified")
 
 
 def _refusals(report: "RunReport") -> str:
-    lines = [
-        f"  {record.id}: {record.error}: {record.reason}" for record in report.records if record.status == "refused"
-    ]
+    lines = [f"  {record.id}: {record.error}: {record.reason}" for record in report.records if not record.mapped]
     return "\n".join(["refused:", *lines]) if lines else ""
 
 
@@ -223,7 +221,7 @@ def summary(report: "RunReport") -> str:
     """What a person wants to know at the end: scenes, dates, hectares by class, what was refused, where the map is."""
     from pipeline.grid import TileGrid
 
-    done = [record for record in report.records if record.status in ("done", "cached")]
+    done = [record for record in report.records if record.mapped]
     lines = [f"\n{len(done)} of {len(report.records)} scenes mapped in {report.seconds:.1f} s"]
     hectares = TileGrid(32632).hectares
     for record in done:

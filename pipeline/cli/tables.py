@@ -18,8 +18,9 @@ MODEL = click.option("--model", help="Name of the model whose results to use, wh
 
 def model_folder(tiles: Path, model: str | None) -> Path:
     """The results of one model: TILES itself or its only (or chosen) sub-folder with a run.json."""
-    found = [tiles] if (tiles / "run.json").is_file() else sorted(path.parent for path in tiles.glob("*/run.json"))
-    chosen = [path for path in found if model is None or path.name == model]
+    from pipeline.results.layout import model_folders
+
+    chosen = [path for path in model_folders(tiles) if model is None or path.name == model]
     if not chosen:
         raise click.UsageError(
             f"{tiles}: holds no results{f' of {model}' if model else ''}; run the pipeline on a folder of scenes first"
@@ -56,12 +57,11 @@ def atlas(tiles: Path, model: str | None, maps: Path, chips: str) -> None:
     """Build the page anew from TILES, without the scenes and without the model."""
     from pipeline.atlas.collect import collect
     from pipeline.atlas.page import AtlasOptions, render_atlas
+    from pipeline.results.layout import PAGE
 
     folder = model_folder(tiles, model)
     maps.mkdir(parents=True, exist_ok=True)
-    click.echo(
-        render_atlas(collect(folder), legend_of(folder), maps / "atlas.html", AtlasOptions(chips=chips)).resolve()
-    )
+    click.echo(render_atlas(collect(folder), legend_of(folder), maps / PAGE, AtlasOptions(chips=chips)).resolve())
 
 
 @click.command()

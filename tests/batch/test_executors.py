@@ -12,15 +12,16 @@ import pytest
 from pipeline.batch import work
 from pipeline.batch.executors import Cluster, Processes, Serial
 from pipeline.batch.run import run
-from pipeline.batch.work import ModelChoice, SceneTask, describe
+from pipeline.batch.work import ModelChoice, SceneTask
 from pipeline.errors import OutputError
+from pipeline.results.record import SceneRecord
 from tests.batch.test_run import LEFT, TOP, folder_bytes, options, scenes  # noqa: F401 - fixtures
 from tests.fakes import FakeClassifier
 from tests.test_tiling import scene_on_disk
 
 
 def answer(task: SceneTask):
-    return replace(describe(task.scene), counts={"Forest": 1})
+    return replace(SceneRecord.described(task.scene), counts={"Forest": 1})
 
 
 def die_on_the_second(task: SceneTask):

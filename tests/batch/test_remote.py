@@ -11,11 +11,11 @@ from dataclasses import replace
 import fsspec
 import pytest
 
-from pipeline.batch import outputs as files
 from pipeline.batch.executors import Cluster, Processes
 from pipeline.batch.remote import RemoteFolder, mirror
 from pipeline.batch.run import run
 from pipeline.errors import OutputError
+from pipeline.results import layout as files
 from tests.batch.test_executors import cluster, elsewhere, outputs, work_with_the_fake  # noqa: F401 - a fixture
 from tests.batch.test_run import folder_bytes, options, scenes  # noqa: F401 - fixtures
 
