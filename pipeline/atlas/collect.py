@@ -19,7 +19,7 @@ from pipeline.errors import OutputError, PipelineError, TileTableError
 from pipeline.grid import TileGrid
 from pipeline.results.layout import ASSESSMENT, CHANGES, ITEM, QUICKLOOK, TABLE, TRUE_COLOUR, ChangeState, scene_folders
 from pipeline.results.record import SceneRecord, read_records
-from pipeline.results.table import read_metadata
+from pipeline.results.table import class_labels, probability_columns, read_metadata, tiles_by_grid
 from pipeline.scenes.scene import Refusal
 
 log = logging.getLogger(__name__)
@@ -101,8 +101,10 @@ class AtlasInput:
     assessment: Mapping[str, Any] | None = None
 
 
-def collect(model_folder: Path) -> AtlasInput:
+def collect(model_folder: Path, tolerant: bool = False) -> AtlasInput:
     """Reads the run report, every scene's table and picture, and the changes of `tiles/<model>/`.
+
+    With `tolerant` a scene whose results cannot be read is a refusal, with its table as the source, and no error.
 
     Raises:
         OutputError: the folder holds no tile table.
@@ -114,21 +116,32 @@ def collect(model_folder: Path) -> AtlasInput:
     tables = [place / TABLE for place in scene_folders(model_folder) if place.name in listed or not records]
     if not tables:
         raise OutputError(f"{model_folder}: holds no {TABLE}; run the pipeline on a folder of scenes first")
-    labels = _class_labels(tables[0])
+    labels: tuple[str, ...] = ()
     scenes = []
+    refusals = [_refusal(record) for record in records if record.error or not record.mapped]
     for path in tables:
-        if _class_labels(path) != labels:
-            raise TileTableError(f"{path}: has other classes than {tables[0]}; keep one model's tables in one folder")
-        scenes.append(_read_scene(path, labels))
+        try:
+            found = _class_labels(path)
+            if labels and found != labels:
+                raise TileTableError(f"{path}: has other classes than the tables before; keep one model's in a folder")
+            scenes.append(_read_scene(path, found))
+            labels = found
+        except Exception as error:
+            if not tolerant:
+                raise
+            log.warning("%s: left out: %s", path.parent.name, error)
+            name = type(error).__name__ if isinstance(error, PipelineError) else TileTableError.__name__
+            refusals.append(Refusal(path.parent.name, name, str(error) or name, path))
     scenes.sort(key=lambda scene: (scene.day, scene.id))
-    refusals = tuple(_refusal(record) for record in records if record.error or not record.mapped)
     model = next(
         (scene.metadata["model"] for scene in scenes if isinstance(scene.metadata.get("model"), Mapping)),
         {"name": model_folder.name},
     )
     days = {scene.id: scene.day for scene in scenes}
     changes = read_changes(model_folder / CHANGES, days)
-    return AtlasInput(labels, tuple(scenes), refusals, changes, model, _read_assessment(model_folder / ASSESSMENT))
+    return AtlasInput(
+        labels, tuple(scenes), tuple(refusals), changes, model, _read_assessment(model_folder / ASSESSMENT)
+    )
 
 
 def _refusal(record: SceneRecord) -> Refusal:
@@ -149,7 +162,7 @@ def _read_assessment(path: Path) -> Mapping[str, Any] | None:
 
 def _class_labels(path: Path) -> tuple[str, ...]:
     try:
-        return tuple(name.removeprefix("p_") for name in pq.read_schema(path).names if name.startswith("p_"))
+        return class_labels(pq.read_schema(path).names)
     except (OSError, pa.ArrowException) as error:
         raise TileTableError(f"{path}: not a tile table ({error}); run the pipeline on its scene again") from error
 
@@ -158,7 +171,7 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
     names = ["tile_id", "col", "row", "scene", "acquired", "code", "valid_fraction", "cloud_fraction"]
     try:
         # The geometry repeats col and row, so it is not read.
-        table = pq.read_table(path, columns=names + [f"p_{label}" for label in labels])
+        table = pq.read_table(path, columns=names + probability_columns(labels))
         column = {name: table.column(name) for name in table.column_names}
         if missing := [name for name in names if name not in column]:
             raise TileTableError(f"{path}: lacks the columns {', '.join(missing)}; run the pipeline on its scene again")
@@ -184,7 +197,7 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
 
     # float32: half of the classes' probabilities differ by less than float16 can tell
     probabilities = np.nan_to_num(
-        np.stack([column[f"p_{label}"].to_numpy() for label in labels], axis=1).astype(np.float32)
+        np.stack([column[name].to_numpy() for name in probability_columns(labels)], axis=1).astype(np.float32)
     )
     codes = column["code"].to_numpy()
     rows = np.arange(len(codes))
@@ -248,15 +261,10 @@ def read_changes(path: Path, days: Mapping[str, date]) -> tuple[TileChanges, ...
         schema = set(pq.read_schema(path).names)
         optional = [name for name in ("change_vector", "change_class") if name in schema]
         table = pq.read_table(path, columns=["tile_id", "before", "after", "p_change", "state", *optional]).to_pandas()
-        parts = (
-            table["tile_id"]
-            .astype(str)
-            .str.split("_", expand=True)
-            .reindex(columns=[0, 1, 2])
-            .astype(np.int64)
-            .to_numpy()
-        )
-        table["epsg"] = parts[:, 0]
+        epsg, index = np.empty(len(table), np.int64), np.empty((len(table), 2), np.int64)
+        for grid, at, places in tiles_by_grid(table["tile_id"].to_numpy()):
+            epsg[at], index[at] = grid.epsg, places
+        table["epsg"] = epsg
         for name in ("before", "after"):
             table[name] = table[name].astype(str).map(days)
         state = table["state"].astype(str).map({name: at for at, name in enumerate(CHANGE_STATES)})
@@ -266,7 +274,7 @@ def read_changes(path: Path, days: Mapping[str, date]) -> tuple[TileChanges, ...
         raise TileTableError(f"{path}: not a table of changes ({error}); run the pipeline again") from error
     found = []
     # Scenes that are gone from the folder leave rows without a day; groupby drops them.
-    for (epsg, before, after), rows in table.groupby(["epsg", "before", "after"], sort=True):
+    for (zone, before, after), rows in table.groupby(["epsg", "before", "after"], sort=True):
         at = table.index.get_indexer(rows.index)
         kinds = [
             percent(rows[name].to_numpy(np.float64)) if name in rows else None
@@ -274,7 +282,5 @@ def read_changes(path: Path, days: Mapping[str, date]) -> tuple[TileChanges, ...
         ]
         shown = [None if kind is None or bool((kind == PERCENT_UNKNOWN).all()) else kind for kind in kinds]
         p_change = percent(rows["p_change"].to_numpy(np.float64))
-        found.append(
-            TileChanges(int(epsg), before, after, parts[at, 1:3], p_change, state.to_numpy(np.uint8)[at], *shown)
-        )
+        found.append(TileChanges(int(zone), before, after, index[at], p_change, state.to_numpy(np.uint8)[at], *shown))
     return tuple(found)

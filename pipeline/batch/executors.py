@@ -13,7 +13,8 @@ from threading import Lock, Thread
 from typing import Any, Protocol
 from uuid import uuid4
 
-from pipeline.batch.work import SceneTask, process
+from pipeline.batch.task import SceneTask
+from pipeline.batch.work import process
 from pipeline.errors import CorruptScene, OutputError
 from pipeline.results.layout import SceneStatus
 from pipeline.results.record import SceneRecord

@@ -30,6 +30,8 @@ def _at(tiles: Path, model: str | None, date: str | None) -> "pd.DataFrame":
 
     found = places(_tables(tiles, model))
     days = sorted({str(day) for day in found["date"]})
+    if not days:
+        raise TileTableError(f"{tiles}: no tile of any scene holds data; run the pipeline on other scenes")
     chosen = date or days[-1]
     if chosen not in days:
         raise TileTableError(f"{tiles}: has no date {chosen}; choose one of {', '.join(days)}")

@@ -33,15 +33,14 @@ def model_folder(tiles: Path, model: str | None) -> Path:
 
 
 def legend_of(folder: Path) -> "Legend":
-    """The legend of the model that made these results; EuroSAT's where its card is not at hand."""
-    from pipeline.errors import ModelError
-    from pipeline.legend import EUROSAT
-    from pipeline.models import store
+    """The legend of the results of one model, as their tables tell it."""
+    from pipeline.results.layout import TABLE, scene_folders
+    from pipeline.results.table import read_legend
 
-    try:
-        return store.card(folder.name).legend
-    except ModelError:
-        return EUROSAT
+    scenes = scene_folders(folder)
+    if not scenes:
+        raise click.UsageError(f"{folder}: holds no finished scene; run the pipeline on a folder of scenes first")
+    return read_legend(scenes[0] / TABLE)
 
 
 @click.command()
@@ -76,6 +75,6 @@ def export(tiles: Path, out: Path, model: str | None, scene: str | None) -> None
     kind = out.suffix.lower().removeprefix(".")
     if kind not in _FORMATS:
         raise click.UsageError(f"{out}: the format is told by the ending: .gpkg, .geojson or .csv")
-    from pipeline.batch.export import export_tables
+    from pipeline.batch.table_export import export_tables
 
     click.echo(f"{export_tables(model_folder(tiles, model), out, _FORMATS[kind], scene):,} tiles in {out}")

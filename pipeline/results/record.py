@@ -9,6 +9,7 @@ from typing import Any, Self
 from pipeline.errors import TileTableError
 from pipeline.files import write_text
 from pipeline.results.layout import RUN_REPORT, SceneStatus
+from pipeline.scenes.guard import printable
 from pipeline.scenes.scene import Refusal, Scene
 
 
@@ -32,6 +33,10 @@ class SceneRecord:
     """How its files are laid out."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Tiles by label, states among them."""
+    classified: int = 0
+    """How many of its tiles carry a class."""
+    tile_hectares: float = 0.0
+    """How much ground a tile covers."""
     hashes: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of the outputs by file name."""
     seconds: float = 0.0
@@ -62,7 +67,7 @@ class SceneRecord:
     @classmethod
     def refused(cls, refusal: Refusal) -> Self:
         """A refused input as a line of the run's report."""
-        return cls(id=refusal.id, status=SceneStatus.REFUSED, error=refusal.error, reason=refusal.reason)
+        return cls(id=refusal.id, status=SceneStatus.REFUSED, error=refusal.error, reason=printable(refusal.reason))
 
 
 def write_run(model_folder: Path, facts: Mapping[str, Any], records: Sequence[SceneRecord]) -> None:

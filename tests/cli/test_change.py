@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from pipeline.batch.run import run
+from pipeline.batch.main_job import run
 from pipeline.cli import main
 from pipeline.results.table import read_metadata, write_table
 from tests.batch.test_run import options, scenes  # noqa: F401 - fixtures

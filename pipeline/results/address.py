@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.batch.files import staged_folder
 from pipeline.errors import OutputError
 from pipeline.files import digest, whole_file
 from pipeline.results.layout import ITEM
+from pipeline.results.staging import staged_folder
 
 _EXTRAS = {
     "s3": "s3fs",

@@ -15,14 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.batch.executors import cores
-from pipeline.batch.work import ModelChoice, classifier
+from pipeline.batch.loaded import classifier
+from pipeline.batch.task import ModelChoice
 from pipeline.errors import CorruptScene, NotAScene
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.models import store
 from pipeline.models.classifier import Classifier
 from pipeline.results.layout import TABLE, SceneStatus
 from pipeline.results.record import SceneRecord
-from pipeline.results.table import read_table
+from pipeline.results.table import class_labels, probability_columns, read_table
 from pipeline.scenes.guard import environment, open_raster
 from pipeline.scenes.radiometry import encode, reflectance
 from pipeline.scenes.reader import SceneReader
@@ -188,7 +189,7 @@ def _infer(scene: Scene, model: ModelChoice, _: float) -> Side:
 
 def _main(scene: Scene, model: ModelChoice, spawned: float) -> Side:
     """The main job as the command line runs it, into an empty folder."""
-    from pipeline.batch.run import RunOptions, Watcher, run
+    from pipeline.batch.main_job import RunOptions, Watcher, run
 
     class Starts(Watcher):
         at: float | None = None
@@ -202,7 +203,7 @@ def _main(scene: Scene, model: ModelChoice, spawned: float) -> Side:
         side = _side(began, cpu, start=watcher.at)
         _check(report.records[0])
         table = read_table(report.folder / scene.id / TABLE)
-    probabilities = table[[name for name in table.columns if name.startswith("p_")]].to_numpy()
+    probabilities = table[probability_columns(class_labels(table.columns))].to_numpy()
     known = table["code"].to_numpy() >= 0  # what the page shows as a class
     index = table.loc[known, ["col", "row"]].to_numpy()
     return replace(side, answers=np.column_stack([index, probabilities[known].argmax(axis=1)]))

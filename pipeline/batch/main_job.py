@@ -5,70 +5,77 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pipeline import __version__
 from pipeline.atlas.collect import collect
 from pipeline.atlas.page import AtlasOptions, render_atlas
-from pipeline.batch.changes import write_changes
+from pipeline.batch.date_changes import write_changes
 from pipeline.batch.executors import Executor, Serial
-from pipeline.batch.files import only_run, sweep
-from pipeline.batch.remote import RemoteFolder
-from pipeline.batch.work import (
-    ModelChoice,
-    SceneTask,
-    classifier,
-    process,
-    verified_card,
-)
+from pipeline.batch.loaded import classifier, verified_card
+from pipeline.batch.task import ModelChoice, SceneTask
+from pipeline.batch.work import process
 from pipeline.classify import ClassifiedBlock, ClassifyOptions
-from pipeline.errors import OutputError
+from pipeline.errors import EmptyScene, OutputError, SupersededScene
 from pipeline.files import digest
 from pipeline.grid import TileGrid
-from pipeline.results.layout import CHANGES, DIGESTS, EVIDENCE, PAGE, RUN_REPORT
+from pipeline.results.folder import ResultsFolder
+from pipeline.results.layout import CHANGES, DIGESTS, EVIDENCE, PAGE, RUN_REPORT, SceneStatus
 from pipeline.results.record import SceneRecord, write_run
+from pipeline.results.staging import only_run, sweep
 from pipeline.scenes.scene import Refusal, Scene
 
 # A refusal of these kinds loses no data: the place is mapped by another scene, or has nothing to map.
-_HARMLESS = {"SupersededScene", "EmptyScene"}
+_HARMLESS = {error.__name__ for error in (SupersededScene, EmptyScene)}
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Where a run writes and how it classifies.
-
-    `inputs` is the folder searched for scenes, which outputs must stay out of.
-
-    With an address as `results`, workers write there, and `tiles` is a copy from which the page is made.
-    """
+    """Where a run writes and how it classifies."""
 
     tiles: Path = Path("tiles")
+    """Folder of results, one sub-folder a model; with an address, the copy from which the page is made."""
     maps: Path = Path("maps")
+    """Folder of the page."""
     model: ModelChoice = field(default_factory=ModelChoice)
+    """Which model maps the scenes."""
     classify: ClassifyOptions = field(default_factory=ClassifyOptions)
+    """What makes a tile fit to carry a class."""
     page: AtlasOptions = field(default_factory=AtlasOptions)
+    """How the page is made."""
     keep_chips: bool = False
+    """Whether every patch is also written as a georeferenced TIFF."""
     smooth: bool = False
+    """Whether labels lean on the neighbours'."""
     force: bool = False
+    """Whether finished scenes are mapped again."""
     inputs: Path | None = None
+    """The folder searched for scenes, which outputs must stay out of."""
     results: str | None = None
+    """The address that workers write to, if any."""
+
+    def results_of(self, model: str) -> ResultsFolder:
+        """Where the results of a model go."""
+        return ResultsFolder(self.tiles / model, f"{self.results.rstrip('/')}/{model}" if self.results else None)
 
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """What a run did: a record per scene, where the page is, how long it took.
-
-    `results` is the address of its tables, if any.
-    """
+    """What a run did."""
 
     records: tuple[SceneRecord, ...]
+    """What became of every scene, by date and id."""
     page: Path | None
+    """The page, None where nothing could be mapped."""
     folder: Path
+    """The model's folder of results."""
     seconds: float
+    """How long it took."""
     results: str | None = None
+    """The address of the results, if any."""
 
     @property
     def exit_code(self) -> int:
@@ -118,7 +125,7 @@ def run(
     watcher = watcher or Watcher()
     executor = executor or Serial(_watched(watcher))
     card = verified_card(options.model)
-    folder = options.tiles / card.name
+    results = options.results_of(card.name)
     with ThreadPoolExecutor(1, thread_name_prefix="model") as aside:
         # The model is made ready while the folder is searched; other executors' workers load their own.
         ready = aside.submit(classifier, options.model) if isinstance(executor, Serial) else None
@@ -126,46 +133,74 @@ def run(
     if ready is not None:
         ready.result()
         ready = None  # the cache alone holds the model, so that it can go before dates are compared
-    scenes = [entry for entry in inputs if isinstance(entry, Scene)]
-    remote = RemoteFolder(options.results) / card.name if options.results else None
-    _keep_apart(scenes, options)
+    scenes, refusals = _parted(inputs, results)
+    _keep_apart(scenes, options, results)
     with ExitStack() as stack:
-        stack.enter_context(only_run(folder))
+        stack.enter_context(only_run(results.path))
         stack.enter_context(only_run(options.maps))
-        for place in (folder, folder / DIGESTS, folder / EVIDENCE, options.maps):
+        for place in (results.path, results.path / DIGESTS, results.path / EVIDENCE, options.maps):
             sweep(place)
-        if remote is not None:
-            remote.check()
-        records = [SceneRecord.refused(entry) for entry in inputs if isinstance(entry, Refusal)]
+        results.check()
+        records = [SceneRecord.refused(refusal) for refusal in refusals]
         for record in records:
             watcher.scene(record)
         watcher.begin(scenes)
-        for record in executor.run([_task(scene, options, folder, remote) for scene in scenes]):
-            if remote is not None and record.mapped:
-                remote.get_scene(record.id, folder, record.hashes)
+        for record in executor.run([_task(scene, options, results) for scene in scenes]):
+            if record.mapped:
+                results.fetch_scene(record.id, record.hashes)
             records.append(record)
             watcher.scene(record)
         records.sort(key=lambda record: (record.acquired or "", record.id))
+        # Before dates are compared: whatever happens there, the scenes are mapped.
+        _write_report(results, records, options)
         kept = {record.id for record in records if record.mapped}
-        write_changes([scene for scene in scenes if scene.id in kept], folder, watcher.stage)
-        _write_report(folder, records, options)
-        if remote is not None:
-            remote.put(folder / CHANGES)
-            remote.put(folder / RUN_REPORT)
+        write_changes([scene for scene in scenes if scene.id in kept], results.path, watcher.stage)
         page = None
         if kept:
             watcher.stage("page")
-            page = render_atlas(collect(folder), card.legend, options.maps / PAGE, options.page)
+            atlas = collect(results.path, tolerant=True)
+            if lost := {refusal.id: refusal for refusal in atlas.refusals if refusal.id in kept and refusal.source}:
+                records = [_unreadable(record, lost.get(record.id)) for record in records]
+                _write_report(results, records, options)
+            if atlas.scenes:
+                page = render_atlas(atlas, card.legend, options.maps / PAGE, options.page)
+        results.publish(CHANGES)
+        results.publish(RUN_REPORT)
     return RunReport(
-        tuple(records), page, folder, round(time.monotonic() - started, 2), str(remote) if remote else None
+        tuple(records), page, results.path, round(time.monotonic() - started, 2), str(results) if results.url else None
     )
 
 
-def _task(scene: Scene, options: RunOptions, folder: Path, remote: RemoteFolder | None) -> SceneTask:
-    address = remote.url if remote is not None else None
-    return SceneTask(
-        scene, options.model, folder, options.classify, options.keep_chips, options.smooth, options.force, address
-    )
+def _unreadable(record: SceneRecord, refusal: Refusal | None) -> SceneRecord:
+    """The record of a scene whose results were written and do not read back."""
+    if refusal is None:
+        return record
+    return replace(record, status=SceneStatus.REFUSED, error=refusal.error, reason=refusal.reason)
+
+
+def _parted(inputs: Iterable[Scene | Refusal], results: ResultsFolder) -> tuple[list[Scene], list[Refusal]]:
+    """The scenes, each with a folder of its own, and the refusals: two scenes never write one folder."""
+    scenes: dict[str, Scene] = {}
+    refusals = []
+    for entry in inputs:
+        if isinstance(entry, Refusal):
+            refusals.append(entry)
+            continue
+        try:
+            # Some disks do not tell capitals apart.
+            other = scenes.setdefault(results.scene(entry.id).name.casefold(), entry)
+            if other is not entry:
+                raise OutputError(
+                    f"{entry.id}: another scene of this run has the name {other.id}, and with it the folder for "
+                    f"results; rename one of the two"
+                )
+        except OutputError as error:
+            refusals.append(Refusal(entry.id, type(error).__name__, str(error), next(iter(entry.files), None)))
+    return list(scenes.values()), refusals
+
+
+def _task(scene: Scene, options: RunOptions, results: ResultsFolder) -> SceneTask:
+    return SceneTask(scene, options.model, results, options.classify, options.keep_chips, options.smooth, options.force)
 
 
 def _watched(watcher: Watcher) -> Callable[[SceneTask], SceneRecord]:
@@ -178,11 +213,10 @@ def _watched(watcher: Watcher) -> Callable[[SceneTask], SceneRecord]:
     return work
 
 
-def _keep_apart(scenes: Sequence[Scene], options: RunOptions) -> None:
+def _keep_apart(scenes: Sequence[Scene], options: RunOptions, results: ResultsFolder) -> None:
     """Refuses outputs that lie among the inputs, where the next run would take them for scenes."""
     inputs = {path.resolve() for scene in scenes for path in scene.files}
-    written = RemoteFolder(options.results).local if options.results else None
-    for target in (path.resolve() for path in (options.tiles, options.maps, written) if path is not None):
+    for target in (path.resolve() for path in (options.tiles, options.maps, results.written) if path is not None):
         if options.inputs is not None and options.inputs.is_dir() and target.is_relative_to(options.inputs.resolve()):
             raise OutputError(
                 f"{target}: the outputs would lie inside the folder of scenes ({options.inputs}); choose another "
@@ -196,10 +230,10 @@ def _keep_apart(scenes: Sequence[Scene], options: RunOptions) -> None:
             )
 
 
-def _write_report(folder: Path, records: Sequence[SceneRecord], options: RunOptions) -> None:
+def _write_report(results: ResultsFolder, records: Sequence[SceneRecord], options: RunOptions) -> None:
     facts = {
         "software": f"landcover-atlas {__version__}",
-        "model": {"name": folder.name, "card_sha256": digest(options.model.card_path)},
+        "model": {"name": results.path.name, "card_sha256": digest(options.model.card_path)},
         "options": {**asdict(options.classify), "keep_chips": options.keep_chips, "smooth": options.smooth},
     }
-    write_run(folder, facts, records)
+    write_run(results.path, facts, records)
