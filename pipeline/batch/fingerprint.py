@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.batch.products import read_bands
-from pipeline.batch.products.product import Product
+from pipeline.batch.products.protocol import Product
 from pipeline.batch.task import SceneTask
 from pipeline.errors import CorruptScene, OutputError
 from pipeline.files import digest, write_text

@@ -15,7 +15,7 @@ import geopandas as gpd
 from pipeline.batch.fingerprint import FINGERPRINT, fingerprint, finished, sources
 from pipeline.batch.loaded import classifier, give_memory_back
 from pipeline.batch.products import planned_products, read_bands, wanted_bands
-from pipeline.batch.products.product import Outcome, Product, SceneJob
+from pipeline.batch.products.protocol import Outcome, Product, SceneJob
 from pipeline.batch.products.scene_item import write_item
 from pipeline.batch.task import SceneTask
 from pipeline.classify import ClassifiedBlock, classify_scene

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.batch import products
 from pipeline.batch.main_job import run
-from pipeline.batch.products.product import Product, SceneFile
+from pipeline.batch.products.protocol import Product, SceneFile
 from pipeline.results.layout import SceneStatus
 from pipeline.results.table import read_metadata
 from tests.batch.test_run import LEFT, TOP, options  # noqa: F401 - a fixture

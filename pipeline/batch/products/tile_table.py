@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline import __version__
-from pipeline.batch.products.product import Outcome, Product, SceneFile, SceneJob
+from pipeline.batch.products.protocol import Outcome, Product, SceneFile, SceneJob
 from pipeline.batch.task import SceneTask
 from pipeline.files import digest
 from pipeline.models.card import ModelCard

@@ -10,7 +10,7 @@ from rasterio.windows import Window
 
 from pipeline import bands as band_table
 from pipeline.atlas.imagery import quicklook
-from pipeline.batch.products.product import Outcome, Product, SceneFile, SceneJob
+from pipeline.batch.products.protocol import Outcome, Product, SceneFile, SceneJob
 from pipeline.batch.task import SceneTask
 from pipeline.classify import ClassifiedBlock
 from pipeline.grid import TileIndex
