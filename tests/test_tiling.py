@@ -79,7 +79,7 @@ def test_patches_are_network_shaped():
     pixels = np.arange(3 * 64 * 128, dtype=np.uint16).reshape(3, 64, 128)
     valid = np.ones((64, 128), bool)
     valid[:, 96:] = False
-    found = patches(Block(TileIndex(5, 9), pixels, valid))
+    found = patches(Block(TileIndex(5, 9), pixels, valid), 64)
     assert found.index.tolist() == [[5, 9], [6, 9]]
     assert found.pixels.shape == (2, 64, 64, 3)
     assert np.array_equal(found.pixels[0], np.moveaxis(pixels[:, :, :64], 0, -1))
