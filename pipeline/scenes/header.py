@@ -25,6 +25,8 @@ GRID_GSD = 10.0
 # A band may be resampled from up to half as coarse again as it is delivered, down to half of the grid's pixels.
 COARSEST = 1.5
 FINEST = 0.5
+# Sentinel-2's coarsest bands have 60 m on its grid of 10 m.
+_COARSEST_BAND = 6
 # Shifts below this share of a pixel over the whole scene are rounding in the file's header, not another grid: 5 cm of
 # Sentinel-2's 10 m.
 _ALIGNMENT = 0.005
@@ -256,8 +258,12 @@ def footprint(longitude: Floats, latitude: Floats) -> BaseGeometry:
 
 
 def native_gsd(band: str, gsd: float = GRID_GSD) -> float:
-    """The pixel size in metres that a band is delivered with; that of the grid, where no sensor's table tells."""
-    return float(BY_NAME[band].gsd) if band in BY_NAME else gsd
+    """The pixel size in metres that a band is delivered with; that of the grid, where no sensor's table tells.
+
+    A grid much finer than a sensor's bands is another sensor's.
+    """
+    native = float(BY_NAME[band].gsd) if band in BY_NAME else gsd
+    return max(native, gsd) if native <= _COARSEST_BAND * gsd else gsd
 
 
 def check_gsd(gsd: float, native: float, name: str, grid_gsd: float = GRID_GSD) -> None:

@@ -10,6 +10,11 @@ from pipeline.scenes.scene import Asset
 
 REFLECTANCE_TO_DN = 10_000.0
 
+# Surface reflectance (L2A) to top of atmosphere (L1C), factor and addend, from one scene (Belgium, April 2019) and two
+# corrections of its pixels: B04, B03, B02 as shipped with eurosat-resnet50 (its report tells why), B08 by medians and
+# quartiles of the clear pixels.
+SURFACE_TO_TOP = {"B04": (0.885, 0.0236), "B03": (0.814, 0.0402), "B02": (0.783, 0.0694), "B08": (0.903, 0.0122)}
+
 Floats = npt.NDArray[np.floating]
 
 
@@ -29,6 +34,16 @@ class Harmonisation:
     def moved(self, reflectance: Floats, band: int) -> Floats:
         """Reflectance of the `band`-th model band on the training level, not below 0."""
         return np.asarray(np.clip(reflectance * self.scale[band] + self.offset[band], 0.0, None))
+
+
+def surface_to_top(bands: Sequence[str]) -> Harmonisation:
+    """The lines from surface reflectance to that of L1C; bands that nobody measured stay as they are.
+
+    >>> surface_to_top(["B04", "B11"])
+    Harmonisation(scale=(0.885, 1.0), offset=(0.0236, 0.0))
+    """
+    lines = [SURFACE_TO_TOP.get(band, (1.0, 0.0)) for band in bands]
+    return Harmonisation(tuple(scale for scale, _ in lines), tuple(offset for _, offset in lines))
 
 
 @dataclass(frozen=True, slots=True)
