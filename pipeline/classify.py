@@ -11,14 +11,15 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.errors import ModelError
 from pipeline.grid import TileGrid
 from pipeline.legend import TileState
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Classifier
+from pipeline.models.input import network_input
 from pipeline.results.table import TileAnswers, tile_table
-from pipeline.scenes.radiometry import encode, reflectance
 from pipeline.scenes.scene import Scene
-from pipeline.tiling import Block, Patches, blocks, patches, tile_fraction
+from pipeline.tiling import Block, Patches, blocks, grid_for, patches, tile_fraction
 
 # Scene classification layer: cloud shadow, medium and high cloud, thin cirrus; snow or ice (ESA's SCL table).
 CLOUD_CLASSES = (3, 8, 9, 10)
@@ -93,21 +94,21 @@ def _answer(prepared: _Prepared, classifier: Classifier, options: ClassifyOption
 
 def classify_block(block: Block, classifier: Classifier, options: ClassifyOptions) -> TileAnswers:
     """States and calibrated probabilities of a block whose pixels are already network input."""
-    return _answer(_prepare(block, classifier.card.patch_size), classifier, options)
+    return _answer(_prepare(block, classifier.card.input.size), classifier, options)
 
 
 def _prepared_blocks(
     scene: Scene, card: ModelCard, grid: TileGrid, wanted: Sequence[str]
 ) -> Generator[_Prepared, None, None]:
-    assets = [scene.assets[band] for band in card.bands]
-    every = tuple(dict.fromkeys((*card.bands, *wanted)))
+    if grid != grid_for(card, scene.epsg):
+        raise ModelError(f"{card.name}: its patches are not the tiles of {grid}; use the grid of tiling.grid_for")
+    every = tuple(dict.fromkeys((*card.input.bands, *wanted)))
     for block in blocks(scene, grid, every):
         stored = replace(block, pixels=block.pixels[[every.index(band) for band in wanted]]) if wanted else None
-        taken = block.pixels[: len(card.bands)]
-        seen = encode(taken, assets, card.stretch, scene.level) if card.units == "code" else reflectance(taken, assets)
-        block = replace(block, pixels=seen)  # lets the stored numbers go
+        taken = block.pixels[: len(card.input.bands)]
+        block = replace(block, pixels=network_input(taken, scene, card.input))  # lets the stored numbers go
         del taken
-        yield _prepare(block, card.patch_size)._replace(stored=stored)
+        yield _prepare(block, card.input.size)._replace(stored=stored)
 
 
 def classified_blocks(

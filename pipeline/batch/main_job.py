@@ -19,12 +19,13 @@ from pipeline.batch.work import process
 from pipeline.classify import ClassifiedBlock, ClassifyOptions
 from pipeline.errors import EmptyScene, OutputError, SupersededScene
 from pipeline.files import digest
-from pipeline.grid import TileGrid
+from pipeline.models.card import ModelCard
 from pipeline.results.folder import ResultsFolder
 from pipeline.results.layout import CHANGES, DIGESTS, EVIDENCE, PAGE, RUN_REPORT, SceneStatus
 from pipeline.results.record import SceneRecord, write_run
 from pipeline.results.staging import only_run, sweep
 from pipeline.scenes.scene import Refusal, Scene
+from pipeline.tiling import grid_for
 
 # A refusal of these kinds loses no data: the place is mapped by another scene, or has nothing to map.
 _HARMLESS = {error.__name__ for error in (SupersededScene, EmptyScene)}
@@ -102,9 +103,9 @@ class Watcher:
         """The work after the scenes: changes, page."""
 
 
-def tiles_in(scene: Scene) -> int:
-    """How many tiles of the grid a scene touches."""
-    columns, rows = TileGrid(scene.epsg).covering(scene.bounds)
+def tiles_in(scene: Scene, card: ModelCard) -> int:
+    """How many tiles of a model's grid a scene touches."""
+    columns, rows = grid_for(card, scene.epsg).covering(scene.bounds)
     return len(columns) * len(rows)
 
 

@@ -31,6 +31,7 @@ from pipeline.scenes.guard import printable
 from pipeline.scenes.inspect import check_files, inspect_pixels
 from pipeline.scenes.scene import Scene
 from pipeline.smoothing import smooth
+from pipeline.tiling import grid_for, refuse_unfit
 
 Watch = Callable[[ClassifiedBlock], Any]
 Products = Mapping[str, Product]
@@ -77,7 +78,7 @@ def refusal(scene: Scene, error: Exception) -> SceneRecord:
 
 
 def _processed(task: SceneTask, model: Classifier, watch: Watch | None) -> SceneRecord:
-    grid, products = TileGrid(task.scene.epsg), planned_products(task, model.card)
+    grid, products = grid_for(model.card, task.scene.epsg), planned_products(task, model.card)
     final = task.results.scene(task.scene.id)
     # The inputs are hashed and compared with their checksums while they are classified; only where results lie
     # already must the digest come first.
@@ -87,6 +88,7 @@ def _processed(task: SceneTask, model: Classifier, watch: Watch | None) -> Scene
         if hashes is not None:
             return replace(_record(task.scene, grid, final, hashes), status=SceneStatus.CACHED)
         whole = aside.submit(check_files, task.scene, read_bands(model.card, products))
+        refuse_unfit(model.card, task.scene)
         scene = inspect_pixels(task.scene, needed=())
         with staged_folder(final) as staging:
             _write(

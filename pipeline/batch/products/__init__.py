@@ -27,4 +27,4 @@ def wanted_bands(products: Mapping[str, Product]) -> tuple[str, ...]:
 
 def read_bands(card: ModelCard, products: Mapping[str, Product]) -> tuple[str, ...]:
     """All bands that are read of a scene: the model's, then what products need besides."""
-    return tuple(dict.fromkeys((*card.bands, *wanted_bands(products))))
+    return tuple(dict.fromkeys((*card.input.bands, *wanted_bands(products))))

@@ -47,4 +47,4 @@ class PatchChips(Product):
             }
             with rasterio.open(self._folder / f"{job.grid.tile_id(tile)}.tif", "w", **profile) as target:
                 target.write(chip)
-                target.descriptions = job.card.bands
+                target.descriptions = job.card.input.bands

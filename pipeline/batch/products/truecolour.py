@@ -97,9 +97,9 @@ class TrueColour(Product):
 
     def _true_colour(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         card = self._job.card
-        order = [card.bands.index(band) for band in band_table.RGB]
+        order = [card.input.bands.index(band) for band in band_table.RGB]
         chosen: npt.NDArray[Any] = pixels[order]
-        return chosen if card.units == "code" else Stretch().codes(chosen)
+        return chosen if card.input.units == "code" else Stretch().codes(chosen)
 
 
 def _box_sums(plane: npt.NDArray[Any], size: int) -> npt.NDArray[np.uint32]:
