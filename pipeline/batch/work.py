@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import geopandas as gpd
 
@@ -27,7 +28,7 @@ from pipeline.results.layout import ITEM, SceneStatus
 from pipeline.results.record import SceneRecord
 from pipeline.results.staging import staged_folder
 from pipeline.results.table import with_columns
-from pipeline.scenes.guard import printable
+from pipeline.scenes.guard import one_line, printable
 from pipeline.scenes.inspect import check_files, inspect_pixels
 from pipeline.scenes.scene import Scene
 from pipeline.smoothing import smooth
@@ -35,6 +36,7 @@ from pipeline.tiling import grid_for, refuse_unfit
 
 Watch = Callable[[ClassifiedBlock], Any]
 Products = Mapping[str, Product]
+Answer = TypeVar("Answer")
 
 # What the Item tells of the tiles: how many carry each label, and how many a class.
 _COUNTS, _CLASSIFIED = "atlas:counts", "atlas:classified"
@@ -83,23 +85,31 @@ def _processed(task: SceneTask, model: Classifier, watch: Watch | None) -> Scene
     # The inputs are hashed and compared with their checksums while they are classified; only where results lie
     # already must the digest come first.
     with ThreadPoolExecutor(2, thread_name_prefix="digest") as aside:
-        mark = aside.submit(fingerprint, task, model.card, grid, products)
+        mark = aside.submit(_read_whole, task.scene, partial(fingerprint, task, model.card, grid, products))
         hashes = None if task.force or not final.exists() else finished(final, mark.result())
         if hashes is not None:
             return replace(_record(task.scene, grid, final, hashes), status=SceneStatus.CACHED)
-        whole = aside.submit(check_files, task.scene, read_bands(model.card, products))
         refuse_unfit(model.card, task.scene)
+        checked = partial(check_files, task.scene, read_bands(model.card, products))
+        whole = aside.submit(_read_whole, task.scene, checked)
         scene = inspect_pixels(task.scene, needed=())
         with staged_folder(final) as staging:
-            _write(
-                SceneJob(task, scene, model.card, grid, wanted_bands(products), staging), model, products, mark, watch
-            )
+            job = SceneJob(task, scene, model.card, grid, wanted_bands(products), staging)
+            _write(job, model, products, mark, watch)
             whole.result()
     give_memory_back()
     hashes = finished(final, mark.result())
     if hashes is None:
         raise OutputError(f"{final}: the outputs do not read back as written; check the disk")
     return _record(scene, grid, final, hashes)
+
+
+def _read_whole(scene: Scene, read: Callable[[], Answer]) -> Answer:
+    """What `read` says of a scene's files; one that went meanwhile is the scene's fault, and not the outputs'."""
+    try:
+        return read()
+    except OSError as error:
+        raise CorruptScene(f"{scene.id}: a file cannot be read to its end ({one_line(error)}); get it again") from error
 
 
 def _write(job: SceneJob, model: Classifier, products: Products, mark: Future[str], watch: Watch | None) -> None:

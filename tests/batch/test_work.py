@@ -46,6 +46,23 @@ def test_an_error_that_nobody_foresaw_is_that_scenes_refusal(options, scenes, mo
     assert run(scenes[:1], options).exit_code == 0
 
 
+@pytest.mark.parametrize("reading", ["fingerprint", "check_files"])
+def test_a_file_that_goes_while_it_is_read_is_no_fault_of_the_outputs(options, scenes, monkeypatch, reading):  # noqa: F811
+    right = getattr(work, reading)
+
+    def fails_on_one(first, *rest):
+        if getattr(first, "scene", first).id == "scene-1":
+            raise FileNotFoundError(2, "No such file or directory", "scene-1.tif")
+        return right(first, *rest)
+
+    monkeypatch.setattr(work, reading, fails_on_one)
+    run(scenes, options)
+    assert outcome(options) == (
+        {"scene-0": DONE, "scene-1": (SceneStatus.REFUSED, "CorruptScene"), "scene-2": DONE},
+        True,
+    )
+
+
 @pytest.mark.parametrize("error", [ModelError("the model is gone"), OutputError("the disk is full")])
 def test_what_is_no_scenes_fault_ends_the_run(options, scenes, monkeypatch, error):  # noqa: F811
     def fails(*_):

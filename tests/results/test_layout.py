@@ -77,3 +77,10 @@ def test_the_names_of_a_pair_come_apart_again(tmp_path):
         path.touch()
         assert layout.evidence_files(tmp_path)[path] == pair
     assert len(layout.evidence_files(tmp_path)) == 3
+
+
+def test_every_file_and_state_is_documented():
+    page = (HOUSE.parent / "docs" / "results.md").read_text(encoding="utf-8")
+    hidden = {name for name in NAMES if name.startswith(".")} | {layout.PAGE, layout.MATRIX}
+    assert not [name for name in NAMES - hidden if f"{name}`" not in page]
+    assert not [state for state in STATES if f"`{state}`" not in page]

@@ -1,5 +1,6 @@
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -25,6 +26,7 @@ from pipeline.results.table import (
     with_columns,
     write_table,
 )
+from pipeline.smoothing import smooth
 
 MOMENT = datetime(2024, 6, 1, 10, 30, tzinfo=UTC)
 
@@ -141,3 +143,11 @@ def test_more_columns_go_in_front_of_the_geometry_by_tile():
     assert after["share"].iloc[[0, 2]].tolist() == [0.25, 0.5] and after["share"].iloc[1:2].isna().all()
     assert after[before.columns].equals(before)
     assert with_columns(before, None) is before
+
+
+def test_every_column_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+    columns = smooth(table(), EUROSAT).columns
+    assert "label_raw" in columns
+    assert not [name for name in columns if f"`{name}`" not in page and not name.startswith("p_")]
+    assert "`p_<class>`" in page
