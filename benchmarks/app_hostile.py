@@ -39,13 +39,16 @@ def png(width: int, height: int) -> bytes:
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(1 << 20))) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(bytes(1 << 20)))
+        + chunk(b"IEND", b"")
     )
 
 
 def broken_multipart(dice: random.Random) -> bytes:
     whole = multipart("a.jpg", CHIP)
-    head, _, body = whole.partition(b"\r\n\r\n")
+    body = whole.partition(b"\r\n\r\n")[2]
     choice = dice.randrange(6)
     if choice == 0:
         body = body[: dice.randrange(len(body))]
@@ -60,7 +63,12 @@ def broken_multipart(dice: random.Random) -> bytes:
         body = b"--b\r\n" * 4000
     else:
         body = (b'--b\r\nContent-Disposition: form-data; name="files"; filename="x"\r\n\r\n\r\n' * 80) + b"--b--"
-    kinds = ["multipart/form-data; boundary=b", "multipart/form-data", "multipart/form-data; boundary=", "multipart/mixed"]
+    kinds = [
+        "multipart/form-data; boundary=b",
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "multipart/mixed",
+    ]
     kind = dice.choice(kinds[:1] * 4 + kinds)
     return request("POST", dice.choice(["/classify", "/areas", "/jobs"]), body, kind)
 
@@ -84,10 +92,22 @@ def bomb(dice: random.Random) -> bytes:
 
 
 def traversal(dice: random.Random) -> bytes:
-    up = dice.choice(["../", "..%2f", "%2e%2e/", "..\\", "..%5c", "....//", "%252e%252e%252f", "..%00/", "%c0%ae%c0%ae/"])
+    up = dice.choice(
+        ["../", "..%2f", "%2e%2e/", "..\\", "..%5c", "....//", "%252e%252e%252f", "..%00/", "%c0%ae%c0%ae/"]
+    )
     target = dice.choice(["secret.txt", "etc/passwd", "tiles/.app/jobs.sqlite", ".app/lock", "run.json"])
     path = up * dice.randrange(1, 8) + target
-    places = ["/static/app/", "/static/", "/scenes/", "/atlases/", "/models/", "/map/", "/jobs/", "/stac/collections/", "/"]
+    places = [
+        "/static/app/",
+        "/static/",
+        "/scenes/",
+        "/atlases/",
+        "/models/",
+        "/map/",
+        "/jobs/",
+        "/stac/collections/",
+        "/",
+    ]
     ends = ["", "/page", "/files/tiles.parquet", "/landcover/1/1/1.png", "/events", "/tiles"]
     choice = dice.randrange(4)
     if choice == 0:
@@ -121,7 +141,22 @@ def headers(dice: random.Random) -> bytes:
 
 
 def parameters(dice: random.Random) -> bytes:
-    odd = ["-1", "1e999", "NaN", "9" * 400, "%00", "%ff%fe", "", "[]", "{}", "null", "' or 1=1--", "<script>", "\u202e", "%n"]
+    odd = [
+        "-1",
+        "1e999",
+        "NaN",
+        "9" * 400,
+        "%00",
+        "%ff%fe",
+        "",
+        "[]",
+        "{}",
+        "null",
+        "' or 1=1--",
+        "<script>",
+        "\u202e",
+        "%n",
+    ]
     value = quote(dice.choice(odd), safe="%")
     templates = [
         "/map/{0}/landcover/{0}/{0}/{0}.png",
@@ -134,7 +169,9 @@ def parameters(dice: random.Random) -> bytes:
         "/jobs/{0}/events",
         "/classify?model={0}",
     ]
-    return request(dice.choice(["GET", "GET", "POST", "DELETE", "PATCH", "TRACE", "X"]), dice.choice(templates).format(value))
+    return request(
+        dice.choice(["GET", "GET", "POST", "DELETE", "PATCH", "TRACE", "X"]), dice.choice(templates).format(value)
+    )
 
 
 def questions(dice: random.Random) -> bytes:
@@ -150,7 +187,14 @@ def questions(dice: random.Random) -> bytes:
         "x",
         None,
     ]
-    bodies = [json.dumps({"polygon": shape}) for shape in shapes] + [deep, '{"a":' * 20_000, "\xff\xfe", "null", "{", "1e999"]
+    bodies = [json.dumps({"polygon": shape}) for shape in shapes] + [
+        deep,
+        '{"a":' * 20_000,
+        "\xff\xfe",
+        "null",
+        "{",
+        "1e999",
+    ]
     bodies += [json.dumps({"polygon": shapes[0], "dates": ["x"] * 900}), json.dumps({"images": [{"data": "!"}] * 60})]
     bodies += [json.dumps({"folder": ".", "bands": "x," * 99, "offset": 1e308}), json.dumps({"token": "x" * 900})]
     path = dice.choice(["/areas", "/classify", "/jobs", "/stac/search", "/session"])
@@ -160,14 +204,17 @@ def questions(dice: random.Random) -> bytes:
 def polygon_files(dice: random.Random) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as bundle:
-        bundle.writestr(dice.choice(["x.shp", "../../../x.shp", "/etc/x.shp", "x.SHP"]), bytes(dice.choice([0, 100, 30_000_000])))
+        bundle.writestr(
+            dice.choice(["x.shp", "../../../x.shp", "/etc/x.shp", "x.SHP"]), bytes(dice.choice([0, 100, 30_000_000]))
+        )
         bundle.writestr("x.vrt", f"<OGRVRTDataSource><SrcDataSource>{SECRET}</SrcDataSource></OGRVRTDataSource>")
     data = dice.choice(
         [
             out.getvalue(),
             out.getvalue()[:-30],
             b"SQLite format 3\0" + dice.randbytes(52) + b"GPKG" + dice.randbytes(4000),
-            b"<OGRVRTDataSource><OGRVRTLayer name='secret'><SrcDataSource>secret.txt</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>",
+            b"<OGRVRTDataSource><OGRVRTLayer name='secret'><SrcDataSource>secret.txt</SrcDataSource></OGRVRTLayer>"
+            b"</OGRVRTDataSource>",
             b"<?xml version='1.0'?><!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]><kml>&x;</kml>",
             b"\x00\x00\x27\x0a" + dice.randbytes(200),
         ]
@@ -213,7 +260,9 @@ async def exchange(port: int, data: bytes, slow: bool = False) -> tuple[str, byt
 
 
 def state(folder: Path) -> dict[str, int]:
-    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if ".app" not in path.parts and path.is_file()}
+    return {
+        str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if ".app" not in path.parts and path.is_file()
+    }
 
 
 async def attack(running: Running) -> dict[str, Counter]:
@@ -229,7 +278,9 @@ async def attack(running: Running) -> dict[str, Counter]:
 
     slow = [asyncio.create_task(one("slow bodies", multipart("slow.jpg", CHIP), True)) for _ in range(8)]
     names = list(KINDS)
-    await asyncio.gather(*(one(name, KINDS[name](dice)) for name in (names[at % len(names)] for at in range(COUNT - 8))))
+    await asyncio.gather(
+        *(one(name, KINDS[name](dice)) for name in (names[at % len(names)] for at in range(COUNT - 8)))
+    )
     await asyncio.gather(*slow)
     return got
 
@@ -245,7 +296,11 @@ def main() -> None:
             before, memory = state(folder), resident(running.pid)
             got = asyncio.run(attack(running))
             alive = asyncio.run(ask(running.port, "GET", "/health"))[0]
-            note(alive=alive, resident_mb=[round(memory), round(resident(running.pid))], files_changed=state(folder) != before)
+            note(
+                alive=alive,
+                resident_mb=[round(memory), round(resident(running.pid))],
+                files_changed=state(folder) != before,
+            )
         for name, counts in got.items():
             note(kind=name, **dict(sorted(counts.items())))
         total = sum(got.values(), Counter())

@@ -102,13 +102,5 @@ def resident(pid: int) -> float:
     return int(re.search(r"VmRSS:\s+(\d+)", text).group(1)) / 1024
 
 
-def demo(folder: Path) -> Path:
-    """Results to show: those of the demo in tiles/, or made in `folder`."""
-    tiles = ROOT / "tiles"
-    if not list(tiles.glob("*/run.json")):
-        raise SystemExit("tiles/ holds no results; run: make atlas")
-    return tiles
-
-
 def note(**facts: object) -> None:
     print(json.dumps(facts), flush=True)

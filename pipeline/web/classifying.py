@@ -98,7 +98,7 @@ class Desks:
     async def _load(self, name: str) -> None:
         card = store.card(name, self._settings.models)
         if not takes_pictures(card):
-            raise Problem(422, f"{name} takes {' '.join(card.bands)}; pictures have red, green and blue only")
+            raise Problem(422, f"{name} takes {' '.join(card.input.bands)}; pictures have red, green and blue only")
         engine = await asyncio.to_thread(store.load, name, engine=self._settings.engine, folder=self._settings.models)
 
         def seen(size: int) -> None:
@@ -113,7 +113,7 @@ class Desks:
 
 def takes_pictures(card: ModelCard) -> bool:
     """Whether a model reads plain colour pictures."""
-    return len(card.bands) == 3 and card.units == "code"
+    return len(card.input.bands) == 3 and card.input.dtype == np.uint8
 
 
 async def classify(uploads: Sequence[Upload], desk: Desk, limits: Limits) -> list[dict[str, Any]]:
@@ -123,14 +123,14 @@ async def classify(uploads: Sequence[Upload], desk: Desk, limits: Limits) -> lis
         Problem: all together have too many pixels (413), none can be read (422), or the model is busy (429).
     """
     pixels = [width * height for width, height in (picture_size(upload.data) for upload in uploads)]
-    most = limits.patches * desk.card.patch_size**2
+    most = limits.patches * desk.card.input.size**2
     if sum(pixels) > most:
         detail = f"{sum(pixels):,} pixels in one request; send at most {most:,}, or map larger ones as a scene"
         raise Problem(413, detail)
     if sum(pixels) <= _QUICK_PIXELS:
-        cuts = [_patches(upload, desk.card.patch_size) for upload in uploads]
+        cuts = [_patches(upload, desk.card.input.size) for upload in uploads]
     else:
-        cuts = await asyncio.to_thread(lambda: [_patches(upload, desk.card.patch_size) for upload in uploads])
+        cuts = await asyncio.to_thread(lambda: [_patches(upload, desk.card.input.size) for upload in uploads])
     good = [patches for _, patches, error in cuts if error is None]
     if not good:
         errors = [str(error) for _, _, error in cuts]

@@ -15,14 +15,16 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.batch.run import RunOptions, Watcher, run, tiles_in
-from pipeline.batch.work import ModelChoice, SceneRecord
+from pipeline.batch.main_job import RunOptions, Watcher, run, tiles_in
+from pipeline.batch.task import ModelChoice
 from pipeline.classify import ClassifyOptions
 from pipeline.errors import PipelineError
 from pipeline.files import write_text
 from pipeline.models import store
+from pipeline.models.card import ModelCard
+from pipeline.results.record import SceneRecord
 from pipeline.scenes.find import find_scenes
-from pipeline.scenes.scene import ReadOptions, Scene
+from pipeline.scenes.scene import Scene
 
 REQUEST, EVENTS, RESULT, LOG = "request.json", "events.jsonl", "result.json", "log.txt"
 SCENES, TILES, MAPS = "scenes", "tiles", "maps"
@@ -53,14 +55,14 @@ class EventFile:
 class Telling(Watcher):
     """Hears how a run goes and writes it down."""
 
-    def __init__(self, events: EventFile) -> None:
-        self._events, self._began, self._told = events, time.monotonic(), 0.0
+    def __init__(self, events: EventFile, card: ModelCard) -> None:
+        self._events, self._card, self._began, self._told = events, card, time.monotonic(), 0.0
         self._expected: dict[str, int] = {}
         self._seen: dict[str, int] = {}
 
     def begin(self, scenes: Sequence[Scene]) -> None:
         """The scenes that will be worked on."""
-        self._expected = {scene.id: tiles_in(scene) for scene in scenes}
+        self._expected = {scene.id: tiles_in(scene, self._card) for scene in scenes}
         self._began = time.monotonic()
         self._events.tell("begin", scenes=list(self._expected), tiles=sum(self._expected.values()))
 
@@ -102,13 +104,9 @@ def work(folder: Path) -> dict[str, Any]:
 def _work(asked: dict[str, Any], folder: Path, events: EventFile) -> dict[str, Any]:
     source = Path(asked["source"])
     model = ModelChoice(asked["model"], Path(asked["models"]), asked["engine"], asked["threads"])
-    reading = ReadOptions(
-        bands=tuple(asked["bands"]),
-        required=store.card(model.name, model.folder).bands,
-        offset=asked["offset"],
-        tci_max=asked["tci_max"],
-        assume_crs=asked["assume_crs"],
-    )
+    card = store.card(model.name, model.folder)
+    told = {name: asked[name] for name in ("offset", "tci_max", "assume_crs")}
+    reading = card.input.reading(bands=tuple(asked["bands"]), **told)
     options = RunOptions(
         tiles=folder / TILES,
         maps=folder / MAPS,
@@ -118,11 +116,11 @@ def _work(asked: dict[str, Any], folder: Path, events: EventFile) -> dict[str, A
         inputs=source,
     )
     try:
-        report = run(find_scenes(source, reading), options, _executor(asked), Telling(events))
+        report = run(find_scenes(source, reading), options, _executor(asked), Telling(events, card))
     except PipelineError as error:
         events.tell("end", state="failed", reason=f"{type(error).__name__}: {error}")
         return {"exit_code": 1, "reason": f"{type(error).__name__}: {error}"}
-    mapped = [record.id for record in report.records if record.status in ("done", "cached")]
+    mapped = [record.id for record in report.records if record.mapped]
     refused = {record.id: f"{record.error}: {record.reason}" for record in report.records if record.error}
     events.tell("end", state="done" if report.exit_code != 1 else "failed", mapped=len(mapped), refused=len(refused))
     return {"exit_code": report.exit_code, "mapped": mapped, "refused": refused, "seconds": report.seconds}

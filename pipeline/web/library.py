@@ -9,11 +9,21 @@ from typing import Any, Final
 
 import geopandas as gpd
 
-from pipeline.atlas.collect import ASSESSMENT
-from pipeline.batch.outputs import ITEM, LANDCOVER, QUICKLOOK, TABLE, TRUE_COLOUR
-from pipeline.batch.run import PAGE, RUN_REPORT
-from pipeline.errors import TileTableError
-from pipeline.tiles import read_table
+from pipeline.errors import OutputError, TileTableError
+from pipeline.results.layout import (
+    ASSESSMENT,
+    ITEM,
+    LANDCOVER,
+    PAGE,
+    QUICKLOOK,
+    RUN_REPORT,
+    TABLE,
+    TRUE_COLOUR,
+    model_folders,
+    scene_folder,
+)
+from pipeline.results.record import read_records
+from pipeline.results.table import read_table
 from pipeline.web.problems import Problem
 
 COVER: Final = "cover.tif"
@@ -23,7 +33,6 @@ RASTERS: Final = {
     "cover": COVER,
     "truecolour": TRUE_COLOUR,
 }
-_MAPPED: Final = ("done", "cached")
 FILES: Final = (TABLE, LANDCOVER, COVER, TRUE_COLOUR, QUICKLOOK, ITEM)
 
 
@@ -72,8 +81,7 @@ class Library:
 
     def atlases(self) -> list[Atlas]:
         """All atlases with at least one mapped scene, those of jobs last."""
-        found = [self._tiles] if (self._tiles / RUN_REPORT).is_file() else []
-        found += sorted(path.parent for path in self._tiles.glob(f"*/{RUN_REPORT}") if path.parent.name[0] != ".")
+        found = model_folders(self._tiles)
         page = self._maps / PAGE
         newest = max(found, key=lambda folder: (folder / RUN_REPORT).stat().st_mtime_ns, default=None)
         places = [
@@ -116,16 +124,16 @@ class Library:
 
 def _scenes(place: Place) -> tuple[ShownScene, ...]:
     """The scenes that the run's report calls mapped and whose files are there."""
+    found = []
     try:
-        report = json.loads((place.folder / RUN_REPORT).read_text(encoding="utf-8"))
-        ids = [str(entry["id"]) for entry in report["scenes"] if entry["status"] in _MAPPED]
-    except (OSError, ValueError, KeyError, TypeError):
+        for record in read_records(place.folder):
+            if record.mapped:
+                folder = scene_folder(place.folder, record.id)
+                if all((folder / part).is_file() for part in (TABLE, ITEM)):
+                    found.append(ShownScene(record.id, place.id, folder))
+    except (TileTableError, OutputError):
         return ()  # not a finished run
-    return tuple(
-        ShownScene(name, place.id, place.folder / name)
-        for name in ids
-        if Path(name).name == name and all((place.folder / name / part).is_file() for part in (TABLE, ITEM))
-    )
+    return tuple(found)
 
 
 def item(scene: ShownScene) -> dict[str, Any]:

@@ -10,8 +10,8 @@ from pipeline.web.settings import Settings
 
 _HEAD: Final = """# The app's calls
 
-Made from the OpenAPI text (`python -m pipeline.web.reference > docs/api.md`); the same text with forms to try it is at `/docs` of a running
-server. How to start one: [app.md](app.md).
+Made from the OpenAPI text (`python -m pipeline.web.reference > docs/api.md`). The same text with forms to try it is
+at `/docs` of a running server. How to start one: [app.md](app.md).
 """
 _METHODS: Final = ("get", "post", "delete")
 Json = dict[str, Any]
@@ -50,8 +50,8 @@ def _call(text: Json, method: str, path: str, call: Json) -> Iterator[str]:
         kinds = ", ".join(f"`{kind}`" for kind in answer.get("content", {}))
         yield f"* {status}: {answer['description'].rstrip('.')}{f' ({kinds})' if kinds else ''}"
     yield ""
-    content = next((call["responses"][code].get("content", {}) for code in ("200", "202") if code in call["responses"]), {})
-    example = _example(text, content.get("application/json", {}).get("schema", {}))
+    answered: Json = next((call["responses"][code] for code in ("200", "202") if code in call["responses"]), {})
+    example = _example(text, answered.get("content", {}).get("application/json", {}).get("schema", {}))
     if example not in (None, {}, []):
         yield from ("```json", json.dumps(example, indent=1), "```", "")
 

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import axe_playwright_python
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
 from tests import builders
+from tests.atlas.browsers import CHROMIUM, FIREFOX, Chromium, Firefox
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "NO_PROXY": "*"}
@@ -66,7 +68,9 @@ def write_scene(folder: Path, day: str = "2021-07-01", seed: int = 7, shape: tup
     """A GeoTIFF of 4 x 7 whole tiles and some that are cut, named by its day."""
     made = builders.surface(*shape, seed)
     pixels = np.stack([builders.stored(made[band]) for band in builders.RGB])
-    return builders.write_tif(folder / f"S2A_MSIL2A_{day.replace('-', '')}T101559_field.tif", pixels, names=builders.RGB)
+    return builders.write_tif(
+        folder / f"S2A_MSIL2A_{day.replace('-', '')}T101559_field.tif", pixels, names=builders.RGB
+    )
 
 
 def picture(size: tuple[int, int] = (64, 64), seed: int = 0, kind: str = "PNG") -> bytes:
@@ -145,7 +149,24 @@ def server(results: Results) -> Iterator[Server]:
 def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Starts servers with options of a test's own; they end with the test."""
     with contextlib.ExitStack() as stack:
-        yield lambda *options, tiles=tmp_path / "tiles": (
-            tiles.mkdir(exist_ok=True),
-            stack.enter_context(running(tiles, *options)),
-        )[1]
+        yield (
+            lambda *options, tiles=tmp_path / "tiles": (
+                tiles.mkdir(exist_ok=True),
+                stack.enter_context(running(tiles, *options)),
+            )[1]
+        )
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The text of axe-core."""
+    return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session", params=["chromium", "firefox"])
+def browser(request):
+    if {"chromium": CHROMIUM, "firefox": FIREFOX}[request.param] is None:
+        pytest.skip(f"Debian's {request.param} is not installed")
+    found = {"chromium": Chromium, "firefox": Firefox}[request.param]()
+    yield found
+    found.close()

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -49,9 +50,7 @@ def test_classify_says_what_the_command_line_says(server, make_picture, tmp_path
     assert answer.status_code == 200
     assert answer.json() == expected
     assert [list(entry) for entry in answer.json()] == [KEYS] * 7
-    assert [(entry["x"], entry["y"]) for entry in answer.json()[1:]] == [
-        (x, y) for y in (0, 64, 128) for x in (0, 64)
-    ]
+    assert [(entry["x"], entry["y"]) for entry in answer.json()[1:]] == [(x, y) for y in (0, 64, 128) for x in (0, 64)]
     encoded = {"images": [{"name": "chip.png", "data": base64.b64encode(chip).decode()}]}
     assert server.client.post("/classify", json=encoded).json() == expected[:1]
     named = server.client.post("/classify", params={"model": store.DEFAULT}, files=files(("chip.png", chip)))
@@ -180,9 +179,7 @@ def test_map_tiles_show_the_legends_colours(server, ground, results):
         row, column = source.index(*point)
         around = source.read(window=((row - 8, row + 8), (column - 8, column + 8))).mean(axis=(1, 2))
     x, y, at_x, at_y = _in_tile(middle.x, middle.y, 14)
-    with Image.open(
-        io.BytesIO(server.client.get(f"/map/{NAMES[0]}/truecolour/14/{x}/{y}.png").content)
-    ) as image:
+    with Image.open(io.BytesIO(server.client.get(f"/map/{NAMES[0]}/truecolour/14/{x}/{y}.png").content)) as image:
         shown = np.asarray(image.convert("RGB"), float)[int(at_y) - 8 : int(at_y) + 8, int(at_x) - 8 : int(at_x) + 8]
     assert np.allclose(shown.mean(axis=(0, 1)), around, atol=12)
     x, y, at_x, at_y = _in_tile(middle.x, middle.y, 9)  # from the quicklook
@@ -201,7 +198,7 @@ def test_map_tiles_beside_the_scene_are_clear_and_beyond_the_world_absent(server
 
 
 def test_tilejson_leads_to_tiles(server, ground):
-    table, half = ground
+    _, half = ground
     told = server.client.get(f"/map/{NAMES[0]}/landcover/tilejson.json").json()
     west, south, east, north = told["bounds"]
     assert box(west, south, east, north).buffer(1e-6).covers(half)
@@ -233,7 +230,7 @@ def test_areas_of_a_polygon(server, ground):
 
 
 def test_areas_of_files(server, ground, tmp_path):
-    table, half = ground
+    _, half = ground
     shapes = gpd.GeoDataFrame({"name": ["west"]}, geometry=[half], crs=4326).to_crs(32632)
     expected = server.client.post("/areas", json={"polygon": mapping(half)}).json()["rows"]
     shapes.to_file(tmp_path / "west.gpkg")
@@ -253,7 +250,6 @@ def test_areas_of_files(server, ground, tmp_path):
 
 def test_areas_have_intervals_where_a_sample_was_labelled(results, serve, tmp_path, ground):
     table, half = ground
-    import shutil
 
     shutil.copytree(results.tiles, tmp_path / "tiles", ignore=shutil.ignore_patterns(".app"))
     labels = sorted(set(table.label[table.code >= 0]))

@@ -81,14 +81,18 @@ def test_no_other_site_may_read_unless_it_is_named(server, guarded):
     answer = server.client.get("/models", headers={"Origin": "https://maps.example"})
     assert not any(name.startswith("access-control") for name in answer.headers)
     preflight = {"Origin": "https://maps.example", "Access-Control-Request-Method": "POST"}
-    assert not any(name.startswith("access-control") for name in server.client.options("/jobs", headers=preflight).headers)
+    assert not any(
+        name.startswith("access-control") for name in server.client.options("/jobs", headers=preflight).headers
+    )
     named = guarded.client.get("/models", headers={"Origin": "https://maps.example", **bearer(TOKEN)})
     assert named.headers["access-control-allow-origin"] == "https://maps.example"
     other = guarded.client.get("/models", headers={"Origin": "https://evil.example", **bearer(TOKEN)})
     assert "access-control-allow-origin" not in other.headers
 
 
-@pytest.mark.parametrize("path", ["/", "/models", "/docs", "/absent", "/static/app/main.js", "/map/x/landcover/1/1/1.png"])
+@pytest.mark.parametrize(
+    "path", ["/", "/models", "/docs", "/absent", "/static/app/main.js", "/map/x/landcover/1/1/1.png"]
+)
 def test_every_answer_is_fenced(server, path):
     headers = server.client.get(path).headers
     policy = headers["content-security-policy"]
@@ -118,7 +122,9 @@ def test_names_are_never_paths(server, path):
     assert server.client.get(path).status_code in (404, 405, 422)
 
 
-@pytest.mark.parametrize("name", ["../../../evil.png", "C:\\evil.png", "<img src=x onerror=alert(1)>.png", "a\x1b[31m.png"])
+@pytest.mark.parametrize(
+    "name", ["../../../evil.png", "C:\\evil.png", "<img src=x onerror=alert(1)>.png", "a\x1b[31m.png"]
+)
 def test_names_of_uploads_are_only_shown(server, make_picture, name, results):
     import json
 

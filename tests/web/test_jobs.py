@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import time
+from pathlib import Path
 
 import pytest
 
@@ -47,7 +48,9 @@ def large(tmp_path_factory, make_scene):
 def test_an_uploaded_scene_becomes_an_atlas(serve, scene):
     server = serve()
     answer = server.client.post(
-        "/jobs", files={"files": (f"../{scene.name}", scene.read_bytes())}, data={"offset": "0", "title": "A <b>field</b>"}
+        "/jobs",
+        files={"files": (f"../{scene.name}", scene.read_bytes())},
+        data={"offset": "0", "title": "A <b>field</b>"},
     )
     assert answer.status_code == 202, answer.text
     job = answer.json()["id"]
@@ -129,7 +132,7 @@ def test_cancelling_leaves_nothing(serve, large):
     assert server.client.delete(f"/jobs/{second}").json()["state"] == "cancelled"
     (worker,) = server.workers()
     assert server.client.delete(f"/jobs/{first}").json()["state"] == "cancelled"
-    assert not os.path.exists(f"/proc/{worker}")
+    assert not Path(f"/proc/{worker}").exists()
     assert list((server.tiles / ".app" / "jobs").iterdir()) == []
     assert server.client.get("/atlases").json() == []
     events = _events(server, first)
@@ -169,9 +172,9 @@ def test_after_a_killed_server_the_job_goes_on(serve, large, tmp_path):
     (worker,) = server.workers()
     server.kill()
     until = time.monotonic() + 10
-    while os.path.exists(f"/proc/{worker}") and time.monotonic() < until:
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < until:
         time.sleep(0.05)
-    assert not os.path.exists(f"/proc/{worker}")  # an orphan would write where the next one works
+    assert not Path(f"/proc/{worker}").exists()  # an orphan would write where the next one works
     (server.tiles / ".app" / "jobs" / "left-over").mkdir()
     again = serve("--scenes", str(large))
     assert again.client.get(f"/jobs/{job}").json()["title"] == "long"

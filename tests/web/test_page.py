@@ -37,8 +37,8 @@ class Shown:
 
     def middle(self, selector):
         x, y = self.js(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
-            " const r = e.getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2]; })()"
+            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
+            " e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2]; })()"
         )
         return x, y
 
@@ -90,7 +90,9 @@ def show(browser, server):
 
     yield one
     for shown, errors in windows:
-        asked = [url for url in shown.window.requests if not url.startswith((shown.server.url, "data:", "blob:", "about:"))]
+        asked = [
+            url for url in shown.window.requests if not url.startswith((shown.server.url, "data:", "blob:", "about:"))
+        ]
         told = shown.window.errors
         shown.window.close()
         assert errors or told == []
@@ -135,7 +137,8 @@ def test_pictures_are_dropped_and_pasted(show, make_picture, way):
     data = [base64.b64encode(make_picture(seed=at)).decode() for at in range(3)]
     shown.js(
         f"(() => {{ const all = new DataTransfer(); const names = {json.dumps(names)};"
-        f" {json.dumps(data)}.forEach((text, at) => {{ const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));"
+        f" {json.dumps(data)}.forEach((text, at) => {{"
+        " const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));"
         " all.items.add(new File([bytes], names[at], {type: 'image/png'})); });"
         + (
             "document.getElementById('classify-drop').dispatchEvent(new DragEvent('drop',"
@@ -241,7 +244,7 @@ def test_areas_drawn_and_viewed(show, server):
     shown.wait("document.getElementById('area-draw').getAttribute('aria-pressed') === 'false'")
     shown.wait("document.getElementById('area-status').innerText !== 'counting ...'")
     drawn = shown.count("#area-result tbody tr")
-    assert 0 < drawn
+    assert drawn > 0
     shown.catch_downloads()
     shown.click("#area-result button")
     assert len(shown.downloaded().splitlines()) == drawn + 1
@@ -317,7 +320,7 @@ def test_axe_finds_nothing_serious(show, view, chip, axe):
         shown.wait("document.querySelectorAll('.bars').length === 1")
     if "/" in view:
         shown.tiles_loaded()
-    shown.js(f"({axe}, 0)")
+    shown.js(f"(() => {{ {axe}; return 0; }})()")
     found = shown.js("axe.run().then((told) => told.violations.map((v) => [v.impact, v.id, v.nodes[0].html]))")
     assert [entry for entry in found if entry[0] in SERIOUS] == []
 
@@ -357,7 +360,10 @@ def test_the_calls_can_be_read(browser, server):
     while not window.js("document.querySelectorAll('.opblock').length > 20"):
         assert time.monotonic() < until
         time.sleep(0.1)
-    asked, errors = [url for url in window.requests if not url.startswith((server.url, "data:", "blob:"))], window.errors
+    asked, errors = (
+        [url for url in window.requests if not url.startswith((server.url, "data:", "blob:"))],
+        window.errors,
+    )
     window.close()
     assert asked == errors == []
 

@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse, Response
 from shapely.geometry import box
 from starlette.concurrency import run_in_threadpool
 
-from pipeline.tiles import DECIMALS
+from pipeline.results.table import DECIMALS
 from pipeline.web import library as stored
 from pipeline.web import stac_catalogue
 from pipeline.web.answers import AtlasSummary

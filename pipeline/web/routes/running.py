@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from pipeline.scenes.scene import ReadOptions
+from pipeline.scenes.guard import printable
 from pipeline.web.answers import JobAnswer, JobQuestion
 from pipeline.web.house import House, Parts, house_of
 from pipeline.web.job_list import OPEN, Job, JobRequest, JobState
@@ -67,7 +67,7 @@ async def post_jobs(request: Request, response: Response) -> JobAnswer:
         asked = _question(read_json(await request.body()))
         folder = await run_in_threadpool(_allowed, asked.folder, house.settings.roots)
         title = asked.title or folder.name
-        job = house.jobs.submit(shown_name(title, "job"), _request(asked, house, str(folder)))
+        job = house.jobs.submit(_title(title), _request(asked, house, str(folder)))
     else:
         raise Problem(415, "send JSON that names a folder, or files as multipart/form-data")
     response.headers["Location"] = f"/jobs/{job.id}"
@@ -86,11 +86,15 @@ async def _uploaded(request: Request, house: House) -> Job:
     try:
         await run_in_threadpool(_keep, files, staged)
         title = asked.title or shown_name(files[0].filename, "uploaded scenes")
-        return house.jobs.submit(shown_name(title, "job"), job_request, staged)
+        return house.jobs.submit(_title(title), job_request, staged)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
         for entry in files:
             await entry.close()
+
+
+def _title(told: str) -> str:
+    return printable(told)[:120].strip() or "job"
 
 
 def _keep(files: list[UploadFile], folder: Path) -> None:
@@ -114,17 +118,8 @@ def _request(asked: JobQuestion, house: House, folder: str | None = None) -> Job
     if model not in house.desks.names():
         raise Problem(404, f"no model of this name; there are: {', '.join(house.desks.names())}")
     bands = tuple(band.strip().upper() for band in asked.bands.split(",") if band.strip())
-    options = ReadOptions(bands=bands, offset=asked.offset, tci_max=asked.tci_max, assume_crs=asked.assume_crs)
-    return JobRequest(
-        model,
-        folder,
-        options.bands,
-        options.offset,
-        options.tci_max,
-        options.assume_crs,
-        asked.min_valid,
-        asked.smooth,
-    )
+    told = asked.offset, asked.tci_max, asked.assume_crs
+    return JobRequest(model, folder, bands, *told, min_valid=asked.min_valid, smooth=asked.smooth)
 
 
 def _allowed(told: str | None, roots: tuple[Path, ...]) -> Path:

@@ -36,7 +36,8 @@ async def get_health(parts: Parts, response: Response) -> Health:
     ready = parts.desks.ready
     response.status_code = 200 if ready else 503
     engine = (await parts.desks.get()).engine if ready else None
-    status = "ready" if ready else "failing" if parts.failure else "starting"
+    status: Literal["ready", "failing", "starting"] = "failing" if parts.failure else "starting"
+    status = "ready" if ready else status
     return Health(status=status, version=__version__, model=parts.settings.model, engine=engine, reason=parts.failure)
 
 
