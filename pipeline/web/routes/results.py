@@ -28,11 +28,8 @@ GEOJSON: Final = "application/geo+json"
 _TYPES: Final = {".parquet": PARQUET, ".tif": "image/tiff; application=geotiff", ".webp": "image/webp"}
 # Decimals of a degree that GeoJSON tells: 1 cm.
 _DEGREE_DECIMALS: Final = 7
-# The offline page brings its own scripts and may reach nothing here: it runs as a page of nowhere.
-_PAGE_POLICY: Final = (
-    "sandbox allow-scripts allow-downloads allow-popups allow-modals; default-src 'none'; script-src 'unsafe-inline'; "
-    "style-src 'unsafe-inline'; img-src data: blob:; frame-ancestors 'none'"
-)
+# The offline page brings its own scripts and its own policy, and may reach nothing here: it runs as a page of nowhere.
+_PAGE_POLICY: Final = "sandbox allow-scripts allow-downloads allow-popups allow-modals; frame-ancestors 'none'"
 
 
 @router.get("/atlases", summary="What can be looked at", response_model=list[AtlasSummary])
