@@ -19,6 +19,7 @@ from pipeline.web.library import Place
 from pipeline.web.problems import Problem, busy
 from pipeline.web.settings import Settings
 
+JOBS: Final = "jobs.sqlite"
 # A job that dies twice would die a third time.
 _ATTEMPTS: Final = 2
 _LOOK, _HEARTBEAT = 0.2, 15.0
@@ -33,7 +34,7 @@ class JobRunner:
         self._settings = settings
         self._folder = settings.own / "jobs"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self.list = JobList(settings.own / "jobs.sqlite")
+        self.list = JobList(settings.own / JOBS)
         self.streams = 0
         self._came = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None

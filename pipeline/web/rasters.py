@@ -1,7 +1,6 @@
 """Map tiles: PNGs of 256 pixels in Web Mercator, read from the results' rasters by rio-tiler."""
 
 import io
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -15,16 +14,13 @@ from PIL import Image
 from rasterio.io import MemoryFile
 from rasterio.warp import transform_bounds
 from rio_tiler.colormap import cmap
-from rio_tiler.errors import NoOverviewWarning, TileOutsideBounds
+from rio_tiler.errors import TileOutsideBounds
 from rio_tiler.io import Reader
 from rio_tiler.models import ImageData
 
 from pipeline.scenes import guard
 from pipeline.web.library import RASTERS, ShownScene, classes, item
 from pipeline.web.problems import Problem
-
-# Where overviews would be needed the quicklook is read.
-warnings.filterwarnings("ignore", category=NoOverviewWarning)
 
 MAX_ZOOM: Final = 20
 SIDE: Final = 256

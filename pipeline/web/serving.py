@@ -1,6 +1,8 @@
 """Runs a server: one for each folder of results, at an address that it says."""
 
+import logging
 import socket
+import warnings
 from collections.abc import Callable
 
 import uvicorn
@@ -9,6 +11,8 @@ from filelock import FileLock, Timeout
 from pipeline.errors import OutputError
 from pipeline.web.app import build
 from pipeline.web.connections import PromptProtocol
+from pipeline.web.job_list import JobList
+from pipeline.web.job_runner import JOBS
 from pipeline.web.settings import Settings
 
 # Seconds that open streams may keep a server that was told to end.
@@ -36,9 +40,18 @@ def serve(settings: Settings, ready: Callable[[str], object]) -> None:
             f"{settings.tiles}: cannot be written ({error.strerror or error}); give another --tiles"
         ) from error
     try:
+        JobList(settings.own / JOBS).close()  # a broken list is told before anybody can ask
+        _quiet()
         _serve(settings, ready)
     finally:
         lock.release()
+
+
+def _quiet() -> None:
+    """Keeps what libraries remark on strangers' requests and files out of the log, which these could flood."""
+    warnings.filterwarnings("ignore")
+    for name in ("uvicorn.error", "python_multipart"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def _serve(settings: Settings, ready: Callable[[str], object]) -> None:

@@ -149,6 +149,15 @@ def test_one_server_for_a_folder(server):
     assert "another server is running here" in done.stderr
 
 
+def test_a_broken_list_of_jobs_is_told(tmp_path):
+    (tmp_path / ".app").mkdir()
+    (tmp_path / ".app" / "jobs.sqlite").write_bytes(b"no database" * 100)
+    command = [sys.executable, "-m", "pipeline", "serve", "--tiles", str(tmp_path), "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    assert done.returncode == 1
+    assert "the list of jobs cannot be opened" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_a_taken_port_is_told(server, tmp_path):
     port = server.url.rpartition(":")[2]
     command = [sys.executable, "-m", "pipeline", "serve", "--tiles", str(tmp_path), "--port", port]

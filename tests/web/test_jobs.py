@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.models import store
+from tests import builders
 
 SLOW = (1600, 2240)  # 25 x 35 tiles: seconds of work
 
@@ -75,6 +76,15 @@ def test_an_uploaded_scene_becomes_an_atlas(serve, scene):
     assert server.client.get(f"/jobs/{job}").status_code == 404
     assert server.client.get("/atlases").json() == []
     assert list((server.tiles / ".app" / "jobs").iterdir()) == []
+
+
+def test_a_zipped_product_is_mapped(serve, tmp_path):
+    product = builders.write_safe(tmp_path / "in", reflectance=builders.surface(256, 448))
+    archive = builders.zipped(product, tmp_path / f"{product.name}.zip")
+    server = serve()
+    job = server.client.post("/jobs", files={"files": (archive.name, archive.read_bytes())}).json()["id"]
+    done = server.settled(job)
+    assert (done["state"], len(done["result"]["mapped"])) == ("done", 1), done
 
 
 def test_a_folder_must_lie_below_an_allowed_root(serve, scene, tmp_path):
@@ -213,6 +223,29 @@ def test_a_job_that_always_dies_is_interrupted_at_the_next_start(tmp_path):
 
     found = asyncio.run(main())
     assert found.state == JobState.INTERRUPTED
+
+
+def test_a_full_queue_says_when_to_come_back(tmp_path):
+    import asyncio
+
+    from pipeline.web.job_list import JobRequest
+    from pipeline.web.job_runner import JobRunner
+    from pipeline.web.problems import Problem
+    from pipeline.web.settings import Limits, Settings
+
+    async def main():
+        runner = JobRunner(Settings(tiles=tmp_path, limits=Limits(jobs=2)))
+        runner._task.cancel()
+        for _ in range(2):
+            runner.check_room()
+            runner.submit("one", JobRequest(store.DEFAULT))
+        with pytest.raises(Problem) as refusal:
+            runner.check_room()
+        await runner.close()
+        return refusal.value
+
+    refusal = asyncio.run(main())
+    assert refusal.status_code == 429 and int(refusal.headers["Retry-After"]) >= 1
 
 
 def test_events_of_a_killed_process_are_whole_lines(tmp_path):

@@ -6,8 +6,9 @@ import sqlite3
 import zipfile
 
 import geopandas as gpd
+import numpy as np
 import pytest
-from shapely.geometry import Point, box, mapping
+from shapely.geometry import Point, Polygon, box, mapping
 
 from pipeline.errors import TileTableError
 from pipeline.web.problems import Problem
@@ -108,8 +109,10 @@ def test_more_than_can_be_counted_is_refused():
     with pytest.raises(Problem, match="at most 1000") as refusal:
         _read({"type": "FeatureCollection", "features": [point] * 1001})
     assert refusal.value.status_code == 413
+    angles = np.linspace(0, 2 * np.pi, 200_002)
+    ring = np.stack([9 + np.cos(angles), 47 + np.sin(angles)], axis=1)
     with pytest.raises(Problem, match="200,000 points"):
-        _read(mapping(Point(9, 47).buffer(1, 250_000)))
+        _read(mapping(Polygon(ring)))
 
 
 @pytest.mark.parametrize(
