@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from pipeline.batch.executors import Processes, cores  # noqa: E402 - the checkout must be on the path first
 from pipeline.batch.work import ModelChoice, SceneTask, verified_card  # noqa: E402
 from pipeline.cli.bench import processor  # noqa: E402
-from pipeline.scenes.find import find_scenes  # noqa: E402
+from pipeline.scenes.finding.find import find_scenes  # noqa: E402
 from pipeline.scenes.scene import ReadOptions, Scene  # noqa: E402
 from tests.test_tiling import scene_on_disk  # noqa: E402
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from pipeline.grid import Bounds, TileGrid, TileIndex
-from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.scene import Scene
 
 # Strips read ahead per file: enough to bridge the decoding of a granule's 1024-pixel rows, few enough to bound memory.

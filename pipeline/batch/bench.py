@@ -20,9 +20,9 @@ from pipeline.errors import CorruptScene, NotAScene
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.models import store
 from pipeline.models.classifier import Classifier
-from pipeline.scenes.guard import environment, open_raster
 from pipeline.scenes.radiometry import encode, reflectance
-from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.reading.reader import SceneReader
+from pipeline.scenes.safety.guard import environment, open_raster
 from pipeline.scenes.scene import Scene
 from pipeline.tiles import read_table
 from pipeline.tiling import Block, blocks, patches

@@ -28,8 +28,8 @@ from pipeline.legend import STATE_LABELS
 from pipeline.models import store
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Classifier
-from pipeline.scenes.inspect import check_files, inspect_pixels
-from pipeline.scenes.remote import RemoteError, base_name, is_remote, probe
+from pipeline.scenes.reading.inspect import check_files, inspect_pixels
+from pipeline.scenes.safety.address import RemoteError, base_name, is_remote, probe
 from pipeline.scenes.scene import Refusal, Scene
 from pipeline.smoothing import smooth
 from pipeline.tiles import write_table

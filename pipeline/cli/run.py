@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pipeline.batch.executors import Executor
     from pipeline.batch.run import RunReport
     from pipeline.batch.work import SceneRecord
-    from pipeline.scenes.remote import Remote
+    from pipeline.scenes.safety.address import Remote
     from pipeline.scenes.scene import ReadOptions, Scene
 
 DEMO_SCENES = Path("demo-scenes")
@@ -83,7 +83,7 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     from pipeline.batch.run import run as run_batch
     from pipeline.batch.work import ModelChoice
     from pipeline.classify import ClassifyOptions
-    from pipeline.scenes.find import find_scenes
+    from pipeline.scenes.finding.find import find_scenes
 
     if demo:
         _simulate(folder)
@@ -156,7 +156,7 @@ def _reached(scenes: str, allow_remote: bool, model: str) -> "tuple[Path, Mappin
 
     The network is touched only when the user says so.
     """
-    from pipeline.scenes.remote import redacted
+    from pipeline.scenes.safety.address import redacted
 
     far = "://" in scenes
     if far and not allow_remote:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @explain_errors
 def scenes(folder: Path, as_json: bool, **told: Any) -> None:  # noqa: ANN401 - the options above
     """Tell what scenes a FOLDER holds, without reading pixels."""
-    from pipeline.scenes.find import find_scenes
+    from pipeline.scenes.finding.find import find_scenes
     from pipeline.scenes.scene import ReadOptions, Scene
 
     found = list(find_scenes(folder, ReadOptions(**told)))

@@ -10,7 +10,7 @@ from shapely.geometry.base import BaseGeometry
 
 from pipeline.bands import RGB
 from pipeline.grid import Bounds
-from pipeline.scenes.remote import Remote
+from pipeline.scenes.safety.address import Remote
 
 # Stands for an acquisition time that nothing tells; such a scene carries a warning.
 UNKNOWN_DATE = datetime(1970, 1, 1, tzinfo=UTC)

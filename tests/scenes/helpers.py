@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from pipeline.scenes.find import find_scenes
-from pipeline.scenes.inspect import inspect_pixels
+from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.radiometry import Stretch, encode
-from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.reading.inspect import inspect_pixels
+from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.scene import ReadOptions, Refusal, Scene
 
 BANDS = ("B04", "B03", "B02")

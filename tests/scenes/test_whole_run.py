@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from pipeline.batch.run import RunOptions, run
-from pipeline.scenes.find import find_scenes
+from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.scene import ReadOptions
 from tests.builders import Safe, band_folder, stored, surface, write_item, write_jp2, write_safe, write_tif
 from tests.fakes import fake_model
+from tests.scenes.finding.test_duplicates import halves
 from tests.scenes.helpers import BANDS
-from tests.scenes.test_attacks import SECRET, server, vrt  # noqa: F401  (a fixture)
-from tests.scenes.test_damage import CUTS, cut
-from tests.scenes.test_duplicates import halves
+from tests.scenes.safety.test_attacks import SECRET, server, vrt  # noqa: F401  (a fixture)
+from tests.scenes.safety.test_damage import CUTS, cut
 
 CHROMIUM = shutil.which("chromium")
 

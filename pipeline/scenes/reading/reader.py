@@ -16,11 +16,11 @@ from rasterio.windows import Window
 
 from pipeline.errors import CorruptScene, IncompleteScene
 from pipeline.grid import Bounds
-from pipeline.scenes import guard
-from pipeline.scenes.header import GRID_GSD, aligned, crs_key
-from pipeline.scenes.integrity import check_structure
-from pipeline.scenes.ranged import RangedRaster
-from pipeline.scenes.remote import is_remote
+from pipeline.scenes.reading.header import GRID_GSD, aligned, crs_key
+from pipeline.scenes.reading.ranged import RangedRaster
+from pipeline.scenes.safety import guard
+from pipeline.scenes.safety.address import is_remote
+from pipeline.scenes.safety.integrity import check_structure
 from pipeline.scenes.scene import Asset, Level, Scene
 
 # Saturated or defective, cloud of medium and high probability, snow or ice (ESA's SCL table).

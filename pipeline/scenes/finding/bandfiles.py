@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from pipeline.bands import BY_NAME
 from pipeline.errors import PipelineError
-from pipeline.scenes.build import Found, build_scene, file_asset, offsets_in_dn
-from pipeline.scenes.files import Files
-from pipeline.scenes.header import read_header
-from pipeline.scenes.names import facts, split_band
+from pipeline.scenes.finding.build import Found, build_scene, file_asset, offsets_in_dn
+from pipeline.scenes.finding.listing import Files
+from pipeline.scenes.finding.names import facts, split_band
+from pipeline.scenes.reading.header import read_header
 from pipeline.scenes.scene import Asset, Level, Radiometry, ReadOptions, Scene
 
 # In a STAC-less folder the usual scale is Sentinel-2's 10,000 and the pixels must confirm the offset.
@@ -46,7 +46,7 @@ def groups(names: Iterable[str]) -> dict[tuple[str, str], Group]:
     return found
 
 
-def loose_scene(folder: str, stem: str, bands: Mapping[str, str], files: Files, options: ReadOptions) -> Scene:
+def bandfiles_scene(folder: str, stem: str, bands: Mapping[str, str], files: Files, options: ReadOptions) -> Scene:
     """The scene of one group of band files.
 
     Raises:

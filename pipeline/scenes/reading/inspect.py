@@ -8,9 +8,9 @@ import numpy.typing as npt
 
 from pipeline.bands import RGB
 from pipeline.errors import AmbiguousRadiometry
-from pipeline.scenes.integrity import check_sum
-from pipeline.scenes.reader import SceneReader
-from pipeline.scenes.safe import OFFSETS_SINCE, baseline_pair
+from pipeline.scenes.offsets import OFFSETS_SINCE, baseline_pair
+from pipeline.scenes.reading.reader import SceneReader
+from pipeline.scenes.safety.integrity import check_sum
 from pipeline.scenes.scene import Level, Scene
 
 # A glance: 256-pixel squares that cross no 1024-pixel block of a granule. A SAFE's metadata are certain, one square is

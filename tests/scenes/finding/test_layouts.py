@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from pipeline.errors import NotAScene
-from pipeline.scenes.find import find_scenes
-from pipeline.scenes.inspect import DARK, inspect_pixels, sample
+from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.radiometry import Stretch
-from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.reading.inspect import DARK, inspect_pixels, sample
+from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.scene import Level, ReadOptions, Scene
 from tests import builders
 from tests.builders import Safe, band_folder, stored, surface, write_item, write_jp2, write_safe, write_tif, zipped
@@ -348,7 +348,8 @@ def test_real_scenes(shared_data):
 
 
 def test_real_metadata(shared_data):
-    from pipeline.scenes import guard, safe
+    from pipeline.scenes.finding import safe
+    from pipeline.scenes.safety import guard
 
     expected = {"N0301": None, "N0214": None, "N0212": None, "N0400": -1000.0, "N0509": -1000.0}
     for root in sorted(Path(shared_data, "safe", "metadata").iterdir()):
@@ -427,8 +428,8 @@ def test_pixel_test_on_real_scenes(shared_data):
 
 def test_finding_scenes_imports_nothing_heavy():
     heavy = ("geopandas", "pandas", "pystac", "tensorflow", "keras", "openvino", "scipy", "matplotlib")
-    code = f"import sys, pipeline.scenes.find; print([name for name in {heavy!r} if name in sys.modules])"
+    code = f"import sys, pipeline.scenes.finding.find; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2]
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3]
     )
     assert done.stdout.strip() == "[]"

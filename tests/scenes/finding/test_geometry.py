@@ -13,7 +13,7 @@ from shapely.geometry import MultiPolygon, Point
 from pipeline.bands import RGB
 from pipeline.errors import IncompleteScene
 from pipeline.grid import TileGrid
-from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.scene import ReadOptions
 from tests.builders import EPSG, NORTH, WEST, Safe, band_folder, stored, surface, write_jp2, write_safe, write_tif
 from tests.scenes.helpers import BANDS, codes, refusal, scenes, truth

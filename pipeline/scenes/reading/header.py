@@ -17,8 +17,8 @@ from shapely.geometry.base import BaseGeometry
 
 from pipeline.errors import CorruptScene, GeoreferenceError, ResolutionError
 from pipeline.grid import Bounds, utm_epsg
-from pipeline.scenes import guard
-from pipeline.scenes.ranged import open_header
+from pipeline.scenes.reading.ranged import open_header
+from pipeline.scenes.safety import guard
 
 GRID_GSD = 10.0
 # A band may be resampled from up to half as coarse again as Sentinel-2 delivers it, and from down to half of 10 m.

@@ -16,11 +16,12 @@ from rasterio.transform import from_origin
 from pipeline.batch.run import run
 from pipeline.catalogue import by_range, download_item, reach_address, reach_missing
 from pipeline.errors import CorruptScene, NotAScene
-from pipeline.scenes import ranged, remote
-from pipeline.scenes.find import find_scenes
-from pipeline.scenes.guard import environment
-from pipeline.scenes.reader import SceneReader
-from pipeline.scenes.remote import RemoteError, ask, base_name, is_remote, redacted
+from pipeline.scenes.finding.find import find_scenes
+from pipeline.scenes.reading import ranged
+from pipeline.scenes.reading.reader import SceneReader
+from pipeline.scenes.safety import address
+from pipeline.scenes.safety.address import RemoteError, ask, base_name, is_remote, redacted
+from pipeline.scenes.safety.guard import environment
 from pipeline.scenes.scene import ReadOptions, Refusal, Scene
 from tests.batch.test_run import folder_bytes, options  # noqa: F401 - a fixture
 from tests.test_catalogue import BANDS, server  # noqa: F401 - a fixture
@@ -154,8 +155,8 @@ def test_a_server_that_fails_midway_costs_the_scene_and_leaves_no_map(stocked, t
         return found
 
     if fault == "whole":  # the server begins to answer with whole files
-        fetched = remote._total
-        monkeypatch.setattr(remote, "_total", lambda answer, start: fetched(answer, start) if start == 0 else None)
+        fetched = address._total
+        monkeypatch.setattr(address, "_total", lambda answer, start: fetched(answer, start) if start == 0 else None)
     else:
         monkeypatch.setattr(ranged, "begin", opened)
     report = run([scene], options)
@@ -229,9 +230,9 @@ def test_other_formats_at_an_address_are_not_opened(stocked, tmp_path):
 
 def test_redirects_into_private_networks_are_not_followed(stocked, monkeypatch):
     port = stocked.server_port
-    real = remote._addresses
+    real = address._addresses
     monkeypatch.setattr(
-        remote, "_private", lambda host: host != "localhost" and any(not address.is_global for address in real(host))
+        address, "_private", lambda host: host != "localhost" and any(not found.is_global for found in real(host))
     )
     stocked.files["/x.tif"] = b"II*\0"
     with ask(f"{stocked.url}/inside", {}) as answer:

@@ -12,12 +12,12 @@ from urllib.parse import unquote
 
 from pipeline.bands import BY_NAME
 from pipeline.errors import CorruptScene, UnsafeInput
-from pipeline.scenes import guard
-from pipeline.scenes.build import Found, build_scene
-from pipeline.scenes.files import Files
-from pipeline.scenes.header import read_header
-from pipeline.scenes.names import band_name, facts, platform_name, timestamp
-from pipeline.scenes.safe import OFFSETS_SINCE, baseline_pair
+from pipeline.scenes.finding.build import Found, build_scene
+from pipeline.scenes.finding.listing import Files
+from pipeline.scenes.finding.names import band_name, facts, platform_name, timestamp
+from pipeline.scenes.offsets import OFFSETS_SINCE, baseline_pair
+from pipeline.scenes.reading.header import read_header
+from pipeline.scenes.safety import guard
 from pipeline.scenes.scene import Asset, Level, Pass, Radiometry, ReadOptions, Scene
 
 _REMOTE = re.compile(r"[a-z][a-z0-9+.\-]*://|/vsi", re.IGNORECASE)

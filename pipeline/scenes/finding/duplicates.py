@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import shapely
 
 from pipeline.errors import SupersededScene
-from pipeline.scenes.safe import baseline_pair
+from pipeline.scenes.offsets import baseline_pair
 from pipeline.scenes.scene import Level, Refusal, Scene
 
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from pipeline.errors import CorruptScene, NotAScene, PipelineError, UnsafeInput
-from pipeline.scenes import folder as loose
-from pipeline.scenes import guard, raster, safe, stac
-from pipeline.scenes.duplicates import settle
-from pipeline.scenes.files import Files, archive_files, folder_files
-from pipeline.scenes.names import safe_id
+from pipeline.scenes.finding import bandfiles, raster, safe, stac
+from pipeline.scenes.finding.duplicates import settle
+from pipeline.scenes.finding.listing import Files, archive_files, folder_files
+from pipeline.scenes.finding.names import safe_id
+from pipeline.scenes.safety import guard
 from pipeline.scenes.scene import ReadOptions, Refusal, Scene
 
 log = logging.getLogger(__name__)
@@ -182,10 +182,10 @@ def _rasters(names: list[str], files: Files, options: ReadOptions) -> Iterator[S
                 files,
             )
     claimed: set[str] = set()
-    for (home, stem), group in sorted(loose.groups(good).items()):
+    for (home, stem), group in sorted(bandfiles.groups(good).items()):
         claimed |= group.members
         yield from _attempt(
-            partial(loose.loose_scene, home, stem, group.bands, files, options), f"{home}/{stem}", files
+            partial(bandfiles.bandfiles_scene, home, stem, group.bands, files, options), f"{home}/{stem}", files
         )
     for name in good:
         if name in claimed:

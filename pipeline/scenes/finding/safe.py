@@ -11,10 +11,11 @@ from xml.etree.ElementTree import Element
 
 from pipeline.bands import BANDS
 from pipeline.errors import AmbiguousRadiometry, CorruptScene, IncompleteScene
-from pipeline.scenes import guard
-from pipeline.scenes.build import Found, build_scene
-from pipeline.scenes.files import Files
-from pipeline.scenes.names import facts, platform_name, split_band
+from pipeline.scenes.finding.build import Found, build_scene
+from pipeline.scenes.finding.listing import Files
+from pipeline.scenes.finding.names import facts, platform_name, split_band
+from pipeline.scenes.offsets import OFFSETS_SINCE, baseline_pair
+from pipeline.scenes.safety import guard
 from pipeline.scenes.scene import Asset, Level, Pass, Radiometry, ReadOptions, Scene
 
 PRODUCT_XML = re.compile(r"(?:MTD_MSI(?:L1C|L2A)\.xml|S2[A-D]_(?:OPER|USER)_MTD_SAF.*\.xml)$", re.IGNORECASE)
@@ -28,7 +29,6 @@ _NOT_BANDS = {"QI_DATA", "AUX_DATA", "HTML", "qi", "auxiliary", "preview"}
 # L1C's mask since baseline 04.00: opaque cloud, cirrus, snow or ice (eoreader's table of its bands), as SCL codes.
 _L1C_MASK, _L1C_FLAGS = "QI_DATA/MSK_CLASSI_B00.jp2", (9, 10, 11)
 NEWEST_BASELINE = (5, 12)
-OFFSETS_SINCE = (4, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,12 +329,6 @@ def _radiometry(
         offsets,
         Radiometry(product.baseline if product else None, quantification, offsets, sources),
     )
-
-
-def baseline_pair(baseline: str | None) -> tuple[int, int]:
-    """A baseline such as `05.09` as a pair of integers, (0, 0) where it is none."""
-    match = re.fullmatch(r"(\d{1,2})\.(\d{1,2})", baseline or "")
-    return (int(match[1]), int(match[2])) if match else (0, 0)
 
 
 def _baseline_warnings(product: Product | None) -> tuple[str, ...]:

@@ -20,8 +20,8 @@ from affine import Affine
 from rasterio.windows import Window
 
 from pipeline.errors import CorruptScene, NotAScene
-from pipeline.scenes import guard
-from pipeline.scenes.remote import Remote, RemoteError, base_name, begin, fetch_range, is_remote
+from pipeline.scenes.safety import guard
+from pipeline.scenes.safety.address import Remote, RemoteError, base_name, begin, fetch_range, is_remote
 
 # Bytes of TIFF's field types, by their number (TIFF 6.0, BigTIFF).
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}

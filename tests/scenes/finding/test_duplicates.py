@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from pipeline.scenes.find import find_scenes
-from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.finding.find import find_scenes
+from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.scene import Level, Refusal, Scene
 from tests.builders import Safe, band_folder, stored, surface, write_item, write_safe, zipped
 from tests.scenes.helpers import BANDS, codes, scenes, truth

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
 from pipeline.bands import RGB
-from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.reading.reader import SceneReader
 from tests.builders import Safe, stored, surface, write_safe, write_tif
 from tests.scenes.helpers import BANDS, scenes
 

@@ -10,11 +10,11 @@ from affine import Affine
 from pipeline.bands import BY_NAME, RGB
 from pipeline.errors import AmbiguousRadiometry, CorruptScene, GeoreferenceError, IncompleteScene, PipelineError
 from pipeline.grid import Bounds
-from pipeline.scenes.guard import display_name, is_zipped
-from pipeline.scenes.header import COARSEST, GRID_GSD, Header, Place, check_gsd, locate, read_header
-from pipeline.scenes.integrity import check_structure
-from pipeline.scenes.names import safe_id
-from pipeline.scenes.remote import base_name
+from pipeline.scenes.finding.names import safe_id
+from pipeline.scenes.reading.header import COARSEST, GRID_GSD, Header, Place, check_gsd, locate, read_header
+from pipeline.scenes.safety.address import base_name
+from pipeline.scenes.safety.guard import display_name, is_zipped
+from pipeline.scenes.safety.integrity import check_structure
 from pipeline.scenes.scene import UNKNOWN_DATE, Asset, Level, Pass, Radiometry, ReadOptions, Scene
 
 # TCI code 255: 3558 in L1C (ESA's product specification); 2500 in L2A (Sen2Cor 2.8's source, and the slope of TCI red

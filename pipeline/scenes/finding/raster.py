@@ -6,12 +6,12 @@ from pathlib import PurePosixPath
 
 from pipeline.bands import BY_NAME, NAMES
 from pipeline.errors import AmbiguousRadiometry, NotAScene
-from pipeline.scenes import guard
-from pipeline.scenes.build import Found, build_scene, file_asset, offsets_in_dn
-from pipeline.scenes.files import Files
-from pipeline.scenes.folder import ASSUMED
-from pipeline.scenes.header import Header, read_header
-from pipeline.scenes.names import band_name, facts
+from pipeline.scenes.finding.bandfiles import ASSUMED
+from pipeline.scenes.finding.build import Found, build_scene, file_asset, offsets_in_dn
+from pipeline.scenes.finding.listing import Files
+from pipeline.scenes.finding.names import band_name, facts
+from pipeline.scenes.reading.header import Header, read_header
+from pipeline.scenes.safety import guard
 from pipeline.scenes.scene import Asset, Radiometry, ReadOptions, Scene
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import IO
 
 from pipeline.errors import CorruptScene
-from pipeline.scenes import guard
-from pipeline.scenes.remote import is_remote
+from pipeline.scenes.safety import guard
+from pipeline.scenes.safety.address import is_remote
 
 _SOC, _SIZ, _SOT, _EOC = 0xFF4F, 0xFF51, 0xFF90, 0xFFD9
 _MAX_TILES = 65_535

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.errors import CorruptScene, UnsafeInput
-from pipeline.scenes import guard
-from pipeline.scenes.remote import Remote
+from pipeline.scenes.safety import guard
+from pipeline.scenes.safety.address import Remote
 
 MAX_MEMBERS = 20_000
 MAX_UNPACKED = 64 << 30

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from pipeline.errors import PipelineError
-from pipeline.scenes import files as scene_files
-from pipeline.scenes import guard
-from pipeline.scenes.find import find_scenes
-from pipeline.scenes.inspect import inspect_pixels
-from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.finding import listing
+from pipeline.scenes.finding.find import find_scenes
+from pipeline.scenes.reading.inspect import inspect_pixels
+from pipeline.scenes.reading.reader import SceneReader
+from pipeline.scenes.safety import guard
 from pipeline.scenes.scene import Refusal, Scene
 from tests.builders import Safe, band_folder, stored, surface, write_item, write_jp2, write_safe, write_tif, zipped
 from tests.scenes.helpers import BANDS, codes, refusal, scenes, truth
@@ -263,7 +263,7 @@ def test_hostile_xml(tmp_path, server, xml, content):
 def test_huge_xml_is_not_read(tmp_path, monkeypatch):
     write_safe(tmp_path)
     monkeypatch.setattr(guard, "MAX_TEXT_BYTES", 500)
-    monkeypatch.setattr(scene_files.Files.read, "__defaults__", (500,))
+    monkeypatch.setattr(listing.Files.read, "__defaults__", (500,))
     assert refusal(tmp_path).error == "UnsafeInput"
 
 
@@ -303,7 +303,7 @@ def test_zip_bomb_is_refused_by_its_directory(tmp_path):
 
 def test_zip_of_very_many_members(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.zip", "w") as bundle:
-        for number in range(scene_files.MAX_MEMBERS + 1):
+        for number in range(listing.MAX_MEMBERS + 1):
             bundle.writestr(f"{number}", b"")
     assert refusal(tmp_path).error == "UnsafeInput"
 

@@ -17,7 +17,7 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from pipeline.errors import CorruptScene, NotAScene, UnsafeInput
-from pipeline.scenes import remote
+from pipeline.scenes.safety import address
 
 # One decoding thread: with more, GDAL returns zeros or another scene's pixels for a truncated JP2 instead of an error.
 # EMPTY_DIR and PAM off: .ovr, .msk, .aux.xml and world files beside a good raster can redirect or misplace it.
@@ -123,8 +123,8 @@ def split_zip(href: str) -> tuple[str, str]:
 
 def read_head(href: str, size: int = MAGIC_BYTES) -> bytes:
     """The first bytes of a file, zip member or address."""
-    if remote.is_remote(href):
-        return remote.begin(href)[1][:size]
+    if address.is_remote(href):
+        return address.begin(href)[1][:size]
     if is_zipped(href):
         archive, member = split_zip(href)
         with zipfile.ZipFile(archive) as bundle, bundle.open(member) as stream:
@@ -192,15 +192,15 @@ def parse_xml(data: bytes, name: str) -> Element:
 
 def display_name(href: str) -> str:
     """The last two parts of a path, printable in one line, for messages; of an address nothing that signs it."""
-    if remote.is_remote(href):
-        href = remote.redacted(href).removesuffix("?...")
+    if address.is_remote(href):
+        href = address.redacted(href).removesuffix("?...")
     parts = href.removeprefix("/vsizip/").replace("{", "").replace("}", "").rstrip("/").split("/")
     return printable("/".join(parts[-2:]))
 
 
 def remedy(href: str) -> str:
     """What to do about a file that does not read."""
-    return "run again, or download the file" if remote.is_remote(href) else "download it again"
+    return "run again, or download the file" if address.is_remote(href) else "download it again"
 
 
 def printable(text: str) -> str:

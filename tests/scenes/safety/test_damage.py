@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from pipeline.errors import CorruptScene
-from pipeline.scenes import integrity, reader
-from pipeline.scenes.find import find_scenes
-from pipeline.scenes.inspect import inspect_pixels
-from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.finding.find import find_scenes
+from pipeline.scenes.reading import reader
+from pipeline.scenes.reading.inspect import inspect_pixels
+from pipeline.scenes.reading.reader import SceneReader
+from pipeline.scenes.safety import integrity
 from pipeline.scenes.scene import Refusal, Scene
 from tests.builders import Safe, band_folder, stored, surface, write_jp2, write_safe, write_tif, zipped
 from tests.scenes.helpers import BANDS, codes, refusal, scenes, truth
@@ -74,8 +75,8 @@ def test_truncated_in_a_fresh_process_with_gdals_default(tmp_path):
         for band, value in surface(400, 520, seed=seed).items():
             write_jp2(tmp_path / f"T32TPR_202306{day}T100609_{band}_10m.jp2", stored(value))
     code = (
-        "import sys, hashlib\nfrom pathlib import Path\nfrom pipeline.scenes.find import find_scenes\nfrom "
-        "pipeline.scenes.reader import SceneReader\n"
+        "import sys, hashlib\nfrom pathlib import Path\nfrom pipeline.scenes.finding.find import find_scenes\nfrom "
+        "pipeline.scenes.reading.reader import SceneReader\n"
         "from pipeline.errors import CorruptScene\n"
         "found = [scene for scene in find_scenes(Path(sys.argv[1]))]\n"
         "path = Path(sys.argv[1], 'T32TPR_20230615T100609_B03_10m.jp2'); data = path.read_bytes()\n"
@@ -89,7 +90,7 @@ def test_truncated_in_a_fresh_process_with_gdals_default(tmp_path):
         "print(look(found[1]), look(found[0]) == first)\n"
     )
     environment = {key: value for key, value in os.environ.items() if key != "GDAL_NUM_THREADS"} | {
-        "PYTHONPATH": str(Path(__file__).parents[2])
+        "PYTHONPATH": str(Path(__file__).parents[3])
     }
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, env=environment, check=False
@@ -115,7 +116,7 @@ def test_whole_jp2_passes(tmp_path, block):
     bundle = tmp_path / "x.zip"
     with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.write(path, "a/B02.jp2")
-    from pipeline.scenes.guard import zip_href
+    from pipeline.scenes.safety.guard import zip_href
 
     integrity.check_structure(zip_href(bundle, "a/B02.jp2"))
 
