@@ -11,6 +11,7 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.bands import SENTINEL_2
 from pipeline.grid import TileGrid
 from pipeline.legend import TileState
 from pipeline.models.card import ModelCard
@@ -19,10 +20,6 @@ from pipeline.scenes.radiometry import encode, reflectance
 from pipeline.scenes.scene import Scene
 from pipeline.tiles import TileAnswers, tile_table
 from pipeline.tiling import Block, Patches, blocks, patches, tile_fraction
-
-# Scene classification layer: cloud shadow, medium and high cloud, thin cirrus; snow or ice (ESA's SCL table).
-CLOUD_CLASSES = (3, 8, 9, 10)
-SNOW_CLASSES = (11,)
 
 Item = TypeVar("Item")
 
@@ -69,7 +66,7 @@ def _prepare(block: Block, size: int) -> _Prepared:
     return _Prepared(
         block,
         tiles,
-        *(_fraction(block, classes, size, tiles.valid_fraction) for classes in (CLOUD_CLASSES, SNOW_CLASSES)),
+        *(_fraction(block, classes, size, tiles.valid_fraction) for classes in (SENTINEL_2.cloud, SENTINEL_2.snow)),
     )
 
 

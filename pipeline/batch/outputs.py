@@ -223,7 +223,7 @@ def write_item(
             "processing:software": {"landcover-atlas": __version__},
             "processing:lineage": f"Sentinel-2 {scene.level} tiled into {grid.edge:.0f} m tiles and classified by "
             f"{card.name}",
-            "constellation": "sentinel-2",
+            "constellation": band_table.SENTINEL_2.constellation,
             "atlas:radiometry": asdict(scene.radiometry),
             "atlas:level": str(scene.level),
             "atlas:layout": scene.layout,

@@ -2,8 +2,6 @@
 
 import re
 
-OFFSETS_SINCE = (4, 0)
-
 
 def baseline_pair(baseline: str | None) -> tuple[int, int]:
     """A baseline such as `05.09` as a pair of integers, (0, 0) where it is none."""

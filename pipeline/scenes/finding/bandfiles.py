@@ -29,7 +29,7 @@ class Group(NamedTuple):
 def groups(names: Iterable[str]) -> dict[tuple[str, str], Group]:
     """Band files by their folder and the stem that they share."""
     found: dict[tuple[str, str], Group] = {}
-    sizes: dict[str, int] = {}
+    sizes: dict[str, float] = {}
     for name in sorted(names):
         path = PurePosixPath(name)
         rest, band, size = split_band(path.stem)

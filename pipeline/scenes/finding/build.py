@@ -7,7 +7,7 @@ from pathlib import Path
 
 from affine import Affine
 
-from pipeline.bands import BY_NAME, RGB
+from pipeline.bands import BY_NAME, RGB, SENTINEL_2
 from pipeline.errors import AmbiguousRadiometry, CorruptScene, GeoreferenceError, IncompleteScene, PipelineError
 from pipeline.grid import Bounds
 from pipeline.scenes.finding.names import safe_id
@@ -17,9 +17,6 @@ from pipeline.scenes.safety.guard import display_name, is_zipped
 from pipeline.scenes.safety.integrity import check_structure
 from pipeline.scenes.scene import UNKNOWN_DATE, Asset, Level, Pass, Radiometry, ReadOptions, Scene
 
-# TCI code 255: 3558 in L1C (ESA's product specification); 2500 in L2A (Sen2Cor 2.8's source, and the slope of TCI red
-# against B04 in two real products of 2020 and 2021 is 2498.4).
-TCI_MAX = {Level.L1C: 3558.0, Level.L2A: 2500.0}
 # Codes 1..255 span reflectance 0..max; 0 is no data.
 _TCI_STEPS = 254.0
 _USUAL_SCALE = 1e-4
@@ -125,13 +122,13 @@ def _chosen(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radio
 
 def _picture_bands(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radiometry]:
     """Red, green and blue of an 8-bit picture as approximate bands, and the passport that says so."""
-    known = TCI_MAX.get(found.level) if found.level else None
+    known = SENTINEL_2.true_colour.get(found.level) if found.level else None
     top = options.tci_max or known
     if top is None:
         raise AmbiguousRadiometry(
             f"{found.where}: a picture of unknown level, whose code 255 could stand for DN "
-            f"{TCI_MAX[Level.L1C]:.0f} (L1C) "
-            f"or {TCI_MAX[Level.L2A]:.0f} (L2A); say which with --tci-max"
+            f"{SENTINEL_2.true_colour[Level.L1C]:.0f} (L1C) "
+            f"or {SENTINEL_2.true_colour[Level.L2A]:.0f} (L2A); say which with --tci-max"
         )
     scale = top / _TCI_STEPS * 1e-4
     # Sen2Cor truncates where it makes codes, so a code stands for the middle of its step (measured intercept: -0.48

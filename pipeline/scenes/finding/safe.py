@@ -9,12 +9,12 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 from xml.etree.ElementTree import Element
 
-from pipeline.bands import BANDS
+from pipeline.bands import BANDS, SENTINEL_2
 from pipeline.errors import AmbiguousRadiometry, CorruptScene, IncompleteScene
 from pipeline.scenes.finding.build import Found, build_scene
 from pipeline.scenes.finding.listing import Files
 from pipeline.scenes.finding.names import facts, platform_name, split_band
-from pipeline.scenes.offsets import OFFSETS_SINCE, baseline_pair
+from pipeline.scenes.offsets import baseline_pair
 from pipeline.scenes.safety import guard
 from pipeline.scenes.scene import Asset, Level, Pass, Radiometry, ReadOptions, Scene
 
@@ -25,10 +25,8 @@ GRANULE_XML = re.compile(
 T = TypeVar("T")
 _MANIFEST = "manifest.safe"
 _NOT_BANDS = {"QI_DATA", "AUX_DATA", "HTML", "qi", "auxiliary", "preview"}
-# sentinelhub-py's rule: newer baselines than those known are read by their XML, with a word.
-# L1C's mask since baseline 04.00: opaque cloud, cirrus, snow or ice (eoreader's table of its bands), as SCL codes.
-_L1C_MASK, _L1C_FLAGS = "QI_DATA/MSK_CLASSI_B00.jp2", (9, 10, 11)
-NEWEST_BASELINE = (5, 12)
+# L1C's cloud mask since baseline 04.00.
+_L1C_MASK = "QI_DATA/MSK_CLASSI_B00.jp2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +203,7 @@ def granule_scene(
         for band, asset in _assets(files, images, granule, product.listed if product else {}, home, where).items()
     }
     if level is Level.L1C and _L1C_MASK in files.sizes:
-        assets["SCL"] = Asset(files.href(_L1C_MASK), nodata=None, flags=_L1C_FLAGS)
+        assets["SCL"] = Asset(files.href(_L1C_MASK), nodata=None, flags=SENTINEL_2.mask_flags)
     tile = granule.tile or _first(fact.tile for fact in [facts(files.root.name), *named])
     platform = (product.platform if product else None) or _first(fact.platform for fact in named)
     start = product.start if product and product.start else _first(fact.acquired for fact in named)
@@ -314,7 +312,7 @@ def _radiometry(
             )
         offsets = dict(product.offsets)
         sources["offset"] = product.source
-    elif baseline_pair(product.baseline) >= OFFSETS_SINCE:
+    elif baseline_pair(product.baseline) >= SENTINEL_2.offset_since:
         raise AmbiguousRadiometry(
             f"{where}: baseline {product.baseline} should have offsets, {product.source} has none; download it "
             f"again, or say --offset 0 or --offset -1000"
@@ -332,17 +330,17 @@ def _radiometry(
 
 
 def _baseline_warnings(product: Product | None) -> tuple[str, ...]:
-    if product and NEWEST_BASELINE < baseline_pair(product.baseline) < (99, 0):
+    if product and SENTINEL_2.newest_baseline < baseline_pair(product.baseline) < (99, 0):
         return (
             f"baseline {product.baseline} is newer than those known here "
-            f"({NEWEST_BASELINE[0]:02}.{NEWEST_BASELINE[1]:02}); read as its metadata says",
+            f"({SENTINEL_2.newest_baseline[0]:02}.{SENTINEL_2.newest_baseline[1]:02}); read as its metadata says",
         )
     return ()
 
 
 def _images(files: Files) -> dict[str, tuple[str, int | None]]:
     """Band (or TCI, SCL) to file name and pixel size in its name; the finest of the copies at 10, 20 and 60 m."""
-    best: dict[str, tuple[int, str, int | None]] = {}
+    best: dict[str, tuple[float, str, int | None]] = {}
     for name in sorted(files.sizes):
         path = PurePosixPath(name)
         if path.suffix.lower() not in guard.RASTER_SUFFIXES or _NOT_BANDS & set(path.parts):

@@ -10,12 +10,12 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from pipeline.bands import BY_NAME
+from pipeline.bands import BY_NAME, SENTINEL_2
 from pipeline.errors import CorruptScene, UnsafeInput
 from pipeline.scenes.finding.build import Found, build_scene
 from pipeline.scenes.finding.listing import Files
 from pipeline.scenes.finding.names import band_name, facts, platform_name, timestamp
-from pipeline.scenes.offsets import OFFSETS_SINCE, baseline_pair
+from pipeline.scenes.offsets import baseline_pair
 from pipeline.scenes.reading.header import read_header
 from pipeline.scenes.safety import guard
 from pipeline.scenes.scene import Asset, Level, Pass, Radiometry, ReadOptions, Scene
@@ -113,7 +113,7 @@ def item_scene(item: Mapping[str, Any], name: str, files: Files, options: ReadOp
             ):
                 continue
             # STAC's default offset is 0, but makers of Items of newer baselines have left it out.
-            told |= offset is not None or (scale is not None and baseline_pair(baseline) < OFFSETS_SINCE)
+            told |= offset is not None or (scale is not None and baseline_pair(baseline) < SENTINEL_2.offset_since)
             assets[band] = Asset(
                 files.href(local[key]),
                 index,

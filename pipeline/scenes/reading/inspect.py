@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.bands import RGB
+from pipeline.bands import RGB, SENTINEL_2
 from pipeline.errors import AmbiguousRadiometry
-from pipeline.scenes.offsets import OFFSETS_SINCE, baseline_pair
+from pipeline.scenes.offsets import baseline_pair
 from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.safety.integrity import check_sum
 from pipeline.scenes.scene import Level, Scene
@@ -30,7 +30,6 @@ _TWICE = -0.02
 _RAYLEIGH = 0.055
 # No natural surface's reflectance has a median above this.
 _BRIGHTEST = 2.0
-SATURATED_DN = 32_767
 
 
 def inspect_pixels(scene: Scene, needed: Sequence[str] = RGB) -> Scene:
@@ -136,11 +135,10 @@ def sample(scene: Scene, bands: list[str]) -> npt.NDArray[np.float64]:
 
 
 def saturated(stored: npt.NDArray[np.float64], scene: Scene) -> npt.NDArray[np.bool_]:
-    """Which stored numbers are the sensor's ceiling: 65535 in the metadata, 32767 in L2A's files."""
+    """Which stored numbers are the sensor's ceiling."""
     if scene.radiometry.approximate:
         return np.asarray(stored >= 255)
-    top = SATURATED_DN if scene.level is Level.L2A else 65_535
-    return np.asarray(stored >= top)
+    return np.asarray(stored >= SENTINEL_2.ceiling.get(scene.level, SENTINEL_2.ceiling[Level.L1C]))
 
 
 def _decided(scene: Scene, unshifted: npt.NDArray[np.float64], value: npt.NDArray[np.float64]) -> Scene:
@@ -149,7 +147,7 @@ def _decided(scene: Scene, unshifted: npt.NDArray[np.float64], value: npt.NDArra
     told = any(passport.offsets.values())
     darkest = float(np.percentile(unshifted, 1.0, axis=1).min())
     corrected = float(np.percentile(value, 1.0, axis=1).min())
-    shifted_baseline = baseline_pair(passport.baseline) >= OFFSETS_SINCE
+    shifted_baseline = baseline_pair(passport.baseline) >= SENTINEL_2.offset_since
     assumed = passport.sources.get("offset", "").startswith("assumed")
     if told and corrected < _TWICE:
         return _with_offset(scene, 0.0, f"pixels are already shifted (the darkest would be at {corrected:.3f})")

@@ -14,6 +14,7 @@ from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
+from pipeline.bands import SENTINEL_2, SceneClass
 from pipeline.errors import CorruptScene, IncompleteScene
 from pipeline.grid import Bounds
 from pipeline.scenes.reading.header import GRID_GSD, aligned, crs_key
@@ -22,11 +23,6 @@ from pipeline.scenes.safety import guard
 from pipeline.scenes.safety.address import is_remote
 from pipeline.scenes.safety.integrity import check_structure
 from pipeline.scenes.scene import Asset, Level, Scene
-
-# Saturated or defective, cloud of medium and high probability, snow or ice (ESA's SCL table).
-_BRIGHT_CLASSES = (1, 8, 9, 11)
-_CEILING = 32_767
-_UNCLASSIFIED = 7
 
 Pixels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -135,8 +131,8 @@ class SceneReader:
         """
         classes = self._classes(bounds)
         if classes is not None and pixels.dtype.kind in "iu":
-            bright = ~valid & np.isin(classes, _BRIGHT_CLASSES)
-            pixels[:, bright] = np.where(pixels[:, bright] == 0, _CEILING, pixels[:, bright])
+            bright = ~valid & np.isin(classes, SENTINEL_2.bright)
+            pixels[:, bright] = np.where(pixels[:, bright] == 0, SENTINEL_2.ceiling[Level.L2A], pixels[:, bright])
             valid |= bright
 
     def read_quality(self, bounds: Bounds) -> npt.NDArray[np.uint8] | None:
@@ -161,7 +157,7 @@ class SceneReader:
             classes, inside = self._decode(quality, indexes, bounds, nearest=True)
         if not quality.flags:
             return np.asarray(classes[0], np.uint8)
-        found = np.where(inside, _UNCLASSIFIED, 0).astype(np.uint8)
+        found = np.where(inside, SceneClass.UNCLASSIFIED, 0).astype(np.uint8)
         for mask, code in zip(classes, quality.flags, strict=True):
             found[mask == 1] = code
         return found
