@@ -69,6 +69,28 @@ class Radiometry:
 
 
 @dataclass(frozen=True, slots=True)
+class OffsetEvidence:
+    """All that tells what is to be added to a scene's stored numbers, but for the pixels; `offsets.py` decides."""
+
+    where: str = ""
+    """The scene's name in messages."""
+    source: str = ""
+    """Where `listed` or `stated` was read; empty where the metadata that should tell it are missing."""
+    product: bool = False
+    """Whether the scene is a product of ESA, whose own metadata are taken at their word."""
+    listed: Mapping[str, float] | None = None
+    """DN by band in the list of offsets of the product's own metadata."""
+    stated: Mapping[str, float] | None = None
+    """DN by band that a STAC Item, or the files' own headers, state."""
+    applied: bool | None = None
+    """Whether an Item's maker says that the stored numbers are shifted already (`earthsearch:boa_offset_applied`)."""
+    baseline: str | None = None
+    """The processing baseline; files of newer ones are shifted when they leave ESA."""
+    asked: float | None = None
+    """DN that the user wants added (`--offset`)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pass:
     """Which overflight a product shows: satellite, start of the datatake, granule; and which part and making of it.
 
@@ -91,7 +113,7 @@ class Scene:
     polygon of valid data in longitude and latitude. `assets` maps band names (B02, ...) to rasters, `quality` is
     the scene classification layer (SCL). `files` are all inputs whose change makes results stale. `warnings` are
     sentences for the user. `overlays` fill holes of this scene with a complementary product of the same pass,
-    which `seen` names.
+    which `seen` names. `evidence` is what tells the offsets.
     """
 
     id: str
@@ -110,6 +132,7 @@ class Scene:
     warnings: tuple[str, ...] = ()
     overlays: tuple["Scene", ...] = ()
     seen: Pass | None = None
+    evidence: OffsetEvidence = field(default_factory=OffsetEvidence)
 
     @property
     def dated(self) -> bool:

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from pipeline.bands import BY_NAME
 from pipeline.errors import PipelineError
-from pipeline.scenes.finding.build import Found, build_scene, file_asset, offsets_in_dn
+from pipeline.scenes.finding.build import Found, build_scene, file_asset
 from pipeline.scenes.finding.listing import Files
 from pipeline.scenes.finding.names import facts, split_band
 from pipeline.scenes.reading.header import read_header
-from pipeline.scenes.scene import Asset, Level, Radiometry, ReadOptions, Scene
+from pipeline.scenes.scene import Asset, Level, OffsetEvidence, Radiometry, ReadOptions, Scene
 
-# In a STAC-less folder the usual scale is Sentinel-2's 10,000 and the pixels must confirm the offset.
-ASSUMED = {"quantification": "assumed (Sentinel-2's usual value)", "offset": "assumed none (the pixel test must agree)"}
+# Without an Item the usual scale is Sentinel-2's 10,000 and the pixels must confirm the offset.
+ASSUMED = {"quantification": "assumed (Sentinel-2's usual value)"}
 
 
 class Group(NamedTuple):
@@ -61,11 +61,11 @@ def bandfiles_scene(folder: str, stem: str, bands: Mapping[str, str], files: Fil
         sources["level"] = "name"
     else:
         level, sources["level"] = level_of(bands)
-    assets = {band: _asset(files.href(name), options) for band, name in bands.items()}
-    if any(asset.scale not in (1.0, 1e-4) for band, asset in assets.items() if band in BY_NAME):
-        sources |= {"quantification": "the files' scale", "offset": "the files' offset"}
-    elif options.offset is not None:
-        sources["offset"] = "--offset"
+    described = {band: _asset(files.href(name)) for band, name in bands.items()}
+    assets = {band: asset for band, (asset, _) in described.items()}
+    stated = {band: dn for band, (_, dn) in described.items() if band in BY_NAME and dn is not None}
+    if stated:
+        sources["quantification"] = "the files' scale"
     where = "/".join(
         part for part in (files.root.name, folder if folder != "." else "", f"{stem}*" if stem else "") if part
     )
@@ -75,21 +75,22 @@ def bandfiles_scene(folder: str, stem: str, bands: Mapping[str, str], files: Fil
             where=where,
             layout="bands",
             assets=assets,
-            radiometry=Radiometry(baseline, 10_000.0, offsets_in_dn(assets), sources),
+            radiometry=Radiometry(baseline, 10_000.0, sources=sources),
             acquired=next((fact.acquired for fact in named if fact.acquired), None),
             level=level,
             platform=next((fact.platform for fact in named if fact.platform), None),
             files=tuple(sorted({files.path(name) for name in bands.values()})),
+            evidence=OffsetEvidence(source="the files' offset", stated=stated or None, baseline=baseline),
         ),
         options,
     )
 
 
-def _asset(href: str, options: ReadOptions) -> Asset:
+def _asset(href: str) -> tuple[Asset, float | None]:
     try:
-        return file_asset(read_header(href), 1, options)
+        return file_asset(read_header(href), 1)
     except PipelineError:
-        return Asset(href)  # build_scene meets the same error and decides whether the band matters
+        return Asset(href), None  # build_scene meets the same error and decides whether the band matters
 
 
 def level_of(bands: Mapping[str, str]) -> tuple[Level | None, str]:

@@ -11,11 +11,12 @@ from pipeline.bands import BY_NAME, RGB, SENTINEL_2
 from pipeline.errors import AmbiguousRadiometry, CorruptScene, GeoreferenceError, IncompleteScene, PipelineError
 from pipeline.grid import Bounds
 from pipeline.scenes.finding.names import safe_id
+from pipeline.scenes.offsets import Offsets, decide, in_dn, shifted
 from pipeline.scenes.reading.header import COARSEST, GRID_GSD, Header, Place, check_gsd, locate, read_header
 from pipeline.scenes.safety.address import base_name
 from pipeline.scenes.safety.guard import display_name, is_zipped
 from pipeline.scenes.safety.integrity import check_structure
-from pipeline.scenes.scene import UNKNOWN_DATE, Asset, Level, Pass, Radiometry, ReadOptions, Scene
+from pipeline.scenes.scene import UNKNOWN_DATE, Asset, Level, OffsetEvidence, Pass, Radiometry, ReadOptions, Scene
 
 # Codes 1..255 span reflectance 0..max; 0 is no data.
 _TCI_STEPS = 254.0
@@ -28,7 +29,8 @@ _SIDE_FILES = (".aux.xml", ".ovr", ".msk", ".tfw", ".j2w", ".wld")
 class Found:
     """What a layout's reader knows of a scene before rasters are opened.
 
-    `assets` maps bands, and SCL and TCI, to files; their `gsd` is filled from the headers. `level` None = not told.
+    `assets` maps bands, and SCL and TCI, to files; their `gsd` is filled from the headers, their offset by the
+    `evidence`. `level` None = not told. `unscaled` are bands whose scale nothing tells.
     """
 
     id: str
@@ -44,6 +46,8 @@ class Found:
     warnings: tuple[str, ...] = ()
     expected: Mapping[str, str] = field(default_factory=dict)
     seen: Pass | None = None
+    evidence: OffsetEvidence = field(default_factory=OffsetEvidence)
+    unscaled: frozenset[str] = frozenset()
 
 
 def build_scene(found: Found, options: ReadOptions) -> Scene:
@@ -65,7 +69,9 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
         warnings.append(
             "acquisition date unknown; put it into the file name (YYYYMMDD) or a STAC Item beside the files"
         )
-    placed, quality, dropped = _place(assets, found.assets.get("SCL"), options)
+    evidence = replace(found.evidence, where=found.where, asked=options.offset)
+    offsets = None if radiometry.approximate else decide(evidence, assets)
+    placed, quality, dropped = _place(found, assets, offsets, options)
     warnings += dropped
     warnings += _side_files(found.files)
     first = options.required[0]
@@ -87,13 +93,14 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
         footprint=place.footprint,
         assets={band: asset for band, (asset, _) in placed.items()},
         layout=found.layout,
-        radiometry=radiometry,
+        radiometry=radiometry if offsets is None else _told(radiometry, offsets),
         quality=quality,
         cloud_cover=found.cloud_cover,
         platform=found.platform,
         files=tuple(path for path in found.files if path not in options.remote),
         warnings=tuple(warnings),
         seen=found.seen,
+        evidence=evidence,
     )
 
 
@@ -174,27 +181,33 @@ def _true_colour(found: Found) -> dict[str, Asset]:
     }
 
 
-def file_asset(header: Header, index: int, options: ReadOptions) -> Asset:
-    """A band of a file that only its own header describes: its scale and offset, else Sentinel-2's usual ones."""
-    scale, offset = header.scales[index - 1], header.offsets[index - 1]
-    if scale == 1.0:
-        scale = 1.0 if header.dtypes[index - 1].startswith("float") else _USUAL_SCALE
-        offset = (options.offset or 0.0) * _USUAL_SCALE
-    return Asset(header.href, index, scale, offset, header.nodata if header.nodata is not None else 0.0)
+def file_asset(header: Header, index: int) -> tuple[Asset, float | None]:
+    """A band of a file that only its own header describes, and the offset in DN that it states, if it does."""
+    scale, offset, floats = header.scales[index - 1], header.offsets[index - 1], header.dtypes[index - 1][:5] == "float"
+    told = scale != 1.0 or offset != 0.0
+    if scale == 1.0 and not floats:
+        scale, offset = _USUAL_SCALE, offset * _USUAL_SCALE
+    asset = Asset(header.href, index, scale, nodata=header.nodata if header.nodata is not None else 0.0)
+    return asset, in_dn(scale, offset) if told else None
 
 
-def offsets_in_dn(assets: Mapping[str, Asset]) -> dict[str, float]:
-    """What is added to DN before scaling, by band, as the passport tells it."""
-    return {band: round(asset.offset / asset.scale, 6) for band, asset in assets.items() if band in BY_NAME}
+def _told(radiometry: Radiometry, offsets: Offsets) -> Radiometry:
+    """The passport with the offsets, and where they were read."""
+    return replace(
+        radiometry,
+        offsets=offsets.values,
+        sources={**radiometry.sources, "offset": offsets.origin},
+    )
 
 
 def _place(
-    assets: Mapping[str, Asset], quality: Asset | None, options: ReadOptions
+    found: Found, assets: Mapping[str, Asset], offsets: Offsets | None, options: ReadOptions
 ) -> tuple[dict[str, tuple[Asset, Place]], Asset | None, list[str]]:
     """Each band's asset with its pixel size, and its place.
 
     Optional bands that cannot be read are dropped with a word.
     """
+    quality = found.assets.get("SCL")
     places: dict[str, tuple[Place, bool]] = {}
     headers: dict[str, Header] = {}
     dropped: list[str] = []
@@ -205,10 +218,10 @@ def _place(
             if not is_zipped(asset.href):  # the reader walks zip members when they are unpacked anyway
                 check_structure(asset.href)
             places[asset.href] = _placed(headers[asset.href], asset, options)
-        found, asked = headers[asset.href].count, max(asset.index, len(asset.flags))
-        if asked > found:
+        count, asked = headers[asset.href].count, max(asset.index, len(asset.flags))
+        if asked > count:
             raise IncompleteScene(
-                f"{display_name(asset.href)}: has {found} band(s), band {asked} is asked for; correct its description"
+                f"{display_name(asset.href)}: has {count} band(s), band {asked} is asked for; correct its description"
             )
         place, borrowed = places[asset.href]
         crs = (asset.crs or options.assume_crs) if borrowed else None
@@ -218,6 +231,9 @@ def _place(
     for band, asset in assets.items():
         try:
             asset, place = completed(asset)
+            if band in found.unscaled and headers[asset.href].dtypes[asset.index - 1].startswith("float"):
+                asset = replace(asset, scale=1.0)  # reflectance, unless the pixels say otherwise
+            asset = asset if offsets is None else shifted(asset, offsets.values[band])
             _check_numbers(headers[asset.href], asset)
             check_gsd(place.gsd, BY_NAME[band].gsd, f"{base_name(asset.href)} ({band})")
         except PipelineError as error:

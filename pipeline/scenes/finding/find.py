@@ -138,9 +138,9 @@ def _granule(granule: Files, name: str, options: ReadOptions) -> Iterator[Scene 
 
     def read() -> Scene:
         product, source = None, None
-        if "product_metadata.xml" in granule.sizes:
-            source = granule, "product_metadata.xml"
-            product, _ = safe.read_product(granule, "product_metadata.xml", where)
+        if safe.BESIDE_GRANULE in granule.sizes:
+            source = granule, safe.BESIDE_GRANULE
+            product, _ = safe.read_product(granule, safe.BESIDE_GRANULE, where)
         return safe.granule_scene(granule, product, source, options, where)
 
     yield from _attempt(read, name, granule)

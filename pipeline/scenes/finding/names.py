@@ -28,6 +28,9 @@ _COMMON = {band.common_name: band.name for band in BANDS} | {
     "rededge3": "B07",
     "rededge": "B05",
     "nir2": "B09",
+    "coastalaerosol": "B01",
+    "swir1": "B11",
+    "swir2": "B12",
 }
 
 
@@ -101,7 +104,7 @@ def band_name(text: str) -> str | None:
         number = match[1].upper().lstrip("0")
         name = "B8A" if number == "8A" else f"B{number:0>2}"
         return name if name in BY_NAME else None
-    return _COMMON.get(text.lower())
+    return _COMMON.get(re.sub(r"[ _-]", "", text.lower()))
 
 
 def split_band(stem: str) -> tuple[str, str | None, int | None]:

@@ -7,12 +7,12 @@ from pathlib import PurePosixPath
 from pipeline.bands import BY_NAME, NAMES
 from pipeline.errors import AmbiguousRadiometry, NotAScene
 from pipeline.scenes.finding.bandfiles import ASSUMED
-from pipeline.scenes.finding.build import Found, build_scene, file_asset, offsets_in_dn
+from pipeline.scenes.finding.build import Found, build_scene, file_asset
 from pipeline.scenes.finding.listing import Files
 from pipeline.scenes.finding.names import band_name, facts
 from pipeline.scenes.reading.header import Header, read_header
 from pipeline.scenes.safety import guard
-from pipeline.scenes.scene import Asset, Radiometry, ReadOptions, Scene
+from pipeline.scenes.scene import Asset, OffsetEvidence, Radiometry, ReadOptions, Scene
 
 
 def raster_scene(name: str, files: Files, options: ReadOptions) -> Scene:
@@ -32,19 +32,20 @@ def raster_scene(name: str, files: Files, options: ReadOptions) -> Scene:
     level = next((fact.level for fact in named if fact.level), None)
     if level:
         sources["level"] = "name"
+    assets: dict[str, Asset] = {}
+    stated: dict[str, float] = {}
     if bands is None:
         assets = {"TCI": Asset(files.href(name))}
     else:
         picture = header.dtypes[0] == "uint8" and not set(header.scales) - {1.0}
         alpha = header.colours.index("alpha") + 1 if picture and "alpha" in header.colours else None
-        assets = {
-            band: replace(file_asset(header, index, options), picture=picture, alpha=alpha)
-            for band, index in bands.items()
-        }
-        if any(scale != 1.0 for scale in header.scales):
-            sources |= {"quantification": "the file's scale", "offset": "the file's offset"}
-    if options.offset is not None:
-        sources["offset"] = "--offset"
+        for band, index in bands.items():
+            asset, dn = file_asset(header, index)
+            assets[band] = replace(asset, picture=picture, alpha=alpha)
+            if dn is not None and band in BY_NAME:
+                stated[band] = dn
+        if stated:
+            sources["quantification"] = "the file's scale"
     scales = {asset.scale for band, asset in assets.items() if band in BY_NAME}
     return build_scene(
         Found(
@@ -53,12 +54,13 @@ def raster_scene(name: str, files: Files, options: ReadOptions) -> Scene:
             layout="raster",
             assets=assets,
             radiometry=Radiometry(
-                baseline, round(1.0 / scales.pop(), 6) if len(scales) == 1 else None, offsets_in_dn(assets), sources
+                baseline, round(1.0 / scales.pop(), 6) if len(scales) == 1 else None, sources=sources
             ),
             acquired=next((fact.acquired for fact in named if fact.acquired), None),
             level=level,
             platform=next((fact.platform for fact in named if fact.platform), None),
             files=(files.path(name),),
+            evidence=OffsetEvidence(source="the file's offset", stated=stated or None, baseline=baseline),
         ),
         options,
     )

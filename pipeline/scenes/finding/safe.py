@@ -10,19 +10,21 @@ from typing import TypeVar
 from xml.etree.ElementTree import Element
 
 from pipeline.bands import BANDS, SENTINEL_2
-from pipeline.errors import AmbiguousRadiometry, CorruptScene, IncompleteScene
+from pipeline.errors import CorruptScene, IncompleteScene
 from pipeline.scenes.finding.build import Found, build_scene
 from pipeline.scenes.finding.listing import Files
 from pipeline.scenes.finding.names import facts, platform_name, split_band
 from pipeline.scenes.offsets import baseline_pair
 from pipeline.scenes.safety import guard
-from pipeline.scenes.scene import Asset, Level, Pass, Radiometry, ReadOptions, Scene
+from pipeline.scenes.scene import Asset, Level, OffsetEvidence, Pass, Radiometry, ReadOptions, Scene
 
 PRODUCT_XML = re.compile(r"(?:MTD_MSI(?:L1C|L2A)\.xml|S2[A-D]_(?:OPER|USER)_MTD_SAF.*\.xml)$", re.IGNORECASE)
 GRANULE_XML = re.compile(
     r"(?:MTD_TL\.xml|S2[A-D]_(?:OPER|USER)_MTD_L(?:1C|2A)_TL_.*\.xml|(?:granule_)?metadata\.xml)$", re.IGNORECASE
 )
 T = TypeVar("T")
+# How mirrors of single granules call the copy of the product's metadata.
+BESIDE_GRANULE = "product_metadata.xml"
 _MANIFEST = "manifest.safe"
 _NOT_BANDS = {"QI_DATA", "AUX_DATA", "HTML", "qi", "auxiliary", "preview"}
 # L1C's cloud mask since baseline 04.00.
@@ -193,13 +195,13 @@ def granule_scene(
     )
     named = [facts(name) for name in (*(product.names if product else ()), where, files.root.name)]
     level = (product.level if product else None) or granule.level or _first(fact.level for fact in named)
-    scale, offsets, radiometry = _radiometry(product, options, where)
+    radiometry = _radiometry(product)
     images = _images(files)
     if not images:
         raise IncompleteScene(f"{where}: holds metadata but no band images; download the whole product")
     home = product_xml[0].root / _parent(product_xml[1]) if product_xml else files.root
     assets = {
-        band: replace(asset, scale=scale, offset=offsets.get(band, 0.0) * scale)
+        band: replace(asset, scale=1.0 / (radiometry.quantification or 10_000.0))
         for band, asset in _assets(files, images, granule, product.listed if product else {}, home, where).items()
     }
     if level is Level.L1C and _L1C_MASK in files.sizes:
@@ -226,9 +228,9 @@ def granule_scene(
                 if part
             ),
             where=where,
-            layout="SAFE" if product and product.source != "product_metadata.xml" else "granule",
+            layout="SAFE" if product and product.source != BESIDE_GRANULE else "granule",
             assets=assets,
-            radiometry=Radiometry(radiometry.baseline, radiometry.quantification, radiometry.offsets, sources),
+            radiometry=replace(radiometry, sources=sources),
             acquired=acquired,
             level=level,
             platform=platform,
@@ -237,6 +239,7 @@ def granule_scene(
             warnings=_baseline_warnings(product),
             expected=_expected(product),
             seen=_pass(product, platform, start, tile, granule.id),
+            evidence=_evidence(product),
         ),
         options,
     )
@@ -284,49 +287,29 @@ def _pass(
     return Pass(platform, start.replace(microsecond=0), tile, strip, product.generated)
 
 
-def _radiometry(
-    product: Product | None, options: ReadOptions, where: str
-) -> tuple[float, Mapping[str, float], Radiometry]:
-    """Scale, offsets in DN by band, and the passport. Presence of the offset list decides, never a date or a name."""
-    quantification = product.quantification if product else None
-    sources = {}
+def _radiometry(product: Product | None) -> Radiometry:
+    """The passport without the offsets."""
+    quantification, sources = product.quantification if product else None, {}
     if quantification is None:
-        quantification = 10_000.0
-        sources["quantification"] = "assumed (Sentinel-2's usual value)"
+        quantification, sources["quantification"] = 10_000.0, "assumed (Sentinel-2's usual value)"
     elif product:
         sources["quantification"] = product.source
-    bands = [band.name for band in BANDS]
-    if options.offset is not None and (product is None or product.offsets is None):
-        offsets = dict.fromkeys(bands, options.offset)
-        sources["offset"] = "--offset"
-    elif product is None:
-        raise AmbiguousRadiometry(
-            f"{where}: the product's metadata (MTD_MSIL1C.xml or MTD_MSIL2A.xml) is missing, so the offset is unknown; "
-            "add it, or say --offset 0 or --offset -1000"
-        )
-    elif product.offsets is not None:
-        missing = [band for band in bands if band not in product.offsets and band != "B10"]
-        if missing:
-            raise AmbiguousRadiometry(
-                f"{where}: {product.source} has no offset for {', '.join(missing)}; say --offset 0 or --offset -1000"
-            )
-        offsets = dict(product.offsets)
-        sources["offset"] = product.source
-    elif baseline_pair(product.baseline) >= SENTINEL_2.offset_since:
-        raise AmbiguousRadiometry(
-            f"{where}: baseline {product.baseline} should have offsets, {product.source} has none; download it "
-            f"again, or say --offset 0 or --offset -1000"
-        )
-    else:
-        offsets = dict.fromkeys(bands, 0.0)
-        sources["offset"] = f"{product.source} has no offset list"
     if product and product.baseline:
         sources["baseline"] = product.source
-    return (
-        1.0 / quantification,
-        offsets,
-        Radiometry(product.baseline if product else None, quantification, offsets, sources),
-    )
+    return Radiometry(product.baseline if product else None, quantification, sources=sources)
+
+
+def _evidence(product: Product | None) -> OffsetEvidence:
+    """What the product's metadata tell of offsets.
+
+    Presence of the list decides, never a date or a name. A copy of the metadata beside single granules is one witness
+    among others: their makers may have shifted the pixels.
+    """
+    if product is None:
+        return OffsetEvidence(product=True)
+    if product.source == BESIDE_GRANULE:
+        return OffsetEvidence(source=product.source, stated=product.offsets, baseline=product.baseline)
+    return OffsetEvidence(source=product.source, product=True, listed=product.offsets, baseline=product.baseline)
 
 
 def _baseline_warnings(product: Product | None) -> tuple[str, ...]:
@@ -353,7 +336,7 @@ def _images(files: Files) -> dict[str, tuple[str, int | None]]:
         native = next((entry.gsd for entry in BANDS if entry.name == band), 10)
         rank = size or native
         if band not in best or rank < best[band][0]:
-            best[band] = rank, name, size or (native if band != "SCL" else None)
+            best[band] = rank, name, size or (round(native) if band != "SCL" else None)
     return {band: (name, size) for band, (_, name, size) in best.items()}
 
 

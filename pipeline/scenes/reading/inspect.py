@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.bands import RGB, SENTINEL_2
-from pipeline.errors import AmbiguousRadiometry
-from pipeline.scenes.offsets import baseline_pair
+from pipeline.scenes.offsets import Darkness, dn_scale, judge, shifted
 from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.safety.integrity import check_sum
 from pipeline.scenes.scene import Level, Scene
@@ -20,14 +19,9 @@ _ANCHORS = ((0.5, 0.5), (0.2, 0.2), (0.8, 0.2), (0.2, 0.8), (0.8, 0.8))
 # Where those lie outside the swath, these are searched as well.
 _LATTICE = tuple((across / 8, down / 8) for down in range(9) for across in range(9))
 _ENOUGH = 4096
-# Reflectance of a scene's darkest hundredth of pixels: 0.012 to 0.072 in the twelve real scenes looked at, L1C and L2A.
-# With 1000 DN left in it is above 0.1; with 1000 DN taken off twice it is below -0.028, while rightly corrected
-# water goes a little below 0. What lies between (cloud, snow, desert) stays undecided.
-DARK = 0.095
-_TWICE = -0.02
-# Blue light of the clear sky: no top-of-atmosphere scene is darker in B02 than this (0.080 to 0.117 in the nine real
+# Blue light of the clear sky: no top-of-atmosphere scene is darker in B02 than this (0.075 to 0.143 in 27 real
 # ones), every surface scene with shade or water is (0.012 to 0.020 in the three).
-_RAYLEIGH = 0.055
+_RAYLEIGH = SENTINEL_2.darkest[Level.L1C]["B02"]
 # No natural surface's reflectance has a median above this.
 _BRIGHTEST = 2.0
 
@@ -60,9 +54,9 @@ def inspect_pixels(scene: Scene, needed: Sequence[str] = RGB) -> Scene:
         saturated_share=round(float(saturated(stored, scene).any(axis=0).mean()), 5),
     )
     scene = _levelled(replace(scene, radiometry=passport), bands, value)
-    if passport.approximate or scene.layout == "SAFE" or passport.sources.get("offset") == "--offset":
+    if passport.approximate:
         return replace(scene, radiometry=replace(scene.radiometry, verdict="not needed: the offset is certain"))
-    return _decided(scene, stored * scale, value)
+    return _decided(scene, bands, stored * scale)
 
 
 def check_files(scene: Scene, needed: Sequence[str]) -> None:
@@ -141,46 +135,23 @@ def saturated(stored: npt.NDArray[np.float64], scene: Scene) -> npt.NDArray[np.b
     return np.asarray(stored >= SENTINEL_2.ceiling.get(scene.level, SENTINEL_2.ceiling[Level.L1C]))
 
 
-def _decided(scene: Scene, unshifted: npt.NDArray[np.float64], value: npt.NDArray[np.float64]) -> Scene:
-    """The scene with the offset that pixels and metadata agree on."""
-    passport = scene.radiometry
-    told = any(passport.offsets.values())
-    darkest = float(np.percentile(unshifted, 1.0, axis=1).min())
-    corrected = float(np.percentile(value, 1.0, axis=1).min())
-    shifted_baseline = baseline_pair(passport.baseline) >= SENTINEL_2.offset_since
-    assumed = passport.sources.get("offset", "").startswith("assumed")
-    if told and corrected < _TWICE:
-        return _with_offset(scene, 0.0, f"pixels are already shifted (the darkest would be at {corrected:.3f})")
-    if told:
-        return _judged(scene, "pixels agree with the offset")
-    if darkest < DARK:
-        return _judged(scene, "pixels agree: no offset is left in")
-    if assumed and shifted_baseline:
-        return _with_offset(
-            scene, -1000.0, f"baseline {passport.baseline} has the offset and no pixel is darker than {darkest:.3f}"
-        )
-    if assumed or shifted_baseline:
-        raise AmbiguousRadiometry(
-            f"{scene.id}: nothing tells for sure whether an offset of 1000 is left in its pixels (the darkest are at "
-            f"{darkest:.3f}); "
-            "say --offset 0 or --offset -1000"
-        )
-    scene = replace(
-        scene,
-        warnings=(
-            *scene.warnings,
-            "no dark pixel confirms the metadata's offset; if colours look pale, say --offset -1000",
-        ),
+def _decided(scene: Scene, bands: list[str], unshifted: npt.NDArray[np.float64]) -> Scene:
+    """The scene with the offsets that pixels and metadata agree on."""
+    told = not scene.radiometry.sources.get("level", "assumed").startswith(("assumed", "pixels"))
+    dark = dict(zip(bands, np.percentile(unshifted, 1.0, axis=1).tolist(), strict=True))
+    found = judge(
+        scene.evidence,
+        scene.assets,
+        Darkness(dark, scene.level if told else None, dn_scale(scene.assets[bands[0]].scale)),
     )
-    return _judged(scene, f"undecided (the darkest are at {darkest:.3f}): metadata taken at their word")
-
-
-def _judged(scene: Scene, verdict: str) -> Scene:
-    return replace(scene, radiometry=replace(scene.radiometry, verdict=verdict))
-
-
-def _with_offset(scene: Scene, dn: float, verdict: str) -> Scene:
-    assets = {band: replace(asset, offset=dn * asset.scale) for band, asset in scene.assets.items()}
-    radiometry = replace(scene.radiometry, offsets=dict.fromkeys(scene.radiometry.offsets, dn), verdict=verdict)
-    warning = f"offset {dn:g} is applied instead of the metadata's: {verdict}"
-    return replace(scene, assets=assets, radiometry=radiometry, warnings=(*scene.warnings, warning))
+    return replace(
+        scene,
+        assets={band: shifted(asset, found.offsets.values[band]) for band, asset in scene.assets.items()},
+        radiometry=replace(
+            scene.radiometry,
+            offsets=found.offsets.values,
+            sources={**scene.radiometry.sources, "offset": found.offsets.origin},
+            verdict=found.verdict,
+        ),
+        warnings=(*scene.warnings, found.warning) if found.warning else scene.warnings,
+    )
