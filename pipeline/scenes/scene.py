@@ -15,6 +15,9 @@ from pipeline.scenes.safety.address import Remote
 # Stands for an acquisition time that nothing tells; such a scene carries a warning.
 UNKNOWN_DATE = datetime(1970, 1, 1, tzinfo=UTC)
 
+# The warning of a scene whose clouds nothing marks.
+UNMASKED = "no cloud mask: clouds are not masked and get the class that they look like"
+
 
 class Level(StrEnum):
     """Processing level: top of atmosphere, surface, or a picture whose reflectance is only approximate."""

@@ -110,8 +110,8 @@ def listed(value: object) -> list[Any]:
 
 
 def text(value: object) -> str | None:
-    """A JSON value where it is a text that says something."""
-    return value if isinstance(value, str) and value else None
+    """A JSON value where it is a text that says something, without what no log or file can hold."""
+    return printable(value) if isinstance(value, str) and value else None
 
 
 def finite(value: object) -> float | None:

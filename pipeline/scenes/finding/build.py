@@ -16,7 +16,17 @@ from pipeline.scenes.reading.header import COARSEST, Header, Place, check_gsd, l
 from pipeline.scenes.safety.address import base_name
 from pipeline.scenes.safety.guard import display_name, is_zipped
 from pipeline.scenes.safety.integrity import check_structure
-from pipeline.scenes.scene import UNKNOWN_DATE, Asset, Level, OffsetEvidence, Pass, Radiometry, ReadOptions, Scene
+from pipeline.scenes.scene import (
+    UNKNOWN_DATE,
+    UNMASKED,
+    Asset,
+    Level,
+    OffsetEvidence,
+    Pass,
+    Radiometry,
+    ReadOptions,
+    Scene,
+)
 
 # Codes 1..255 span reflectance 0..max; 0 is no data.
 _TCI_STEPS = 254.0
@@ -47,6 +57,7 @@ class Found:
     expected: Mapping[str, str] = field(default_factory=dict)
     seen: Pass | None = None
     evidence: OffsetEvidence = field(default_factory=OffsetEvidence)
+    sensor: str = SENTINEL_2.name
     unscaled: frozenset[str] = frozenset()
 
 
@@ -57,6 +68,7 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
         IncompleteScene, GeoreferenceError, ResolutionError, AmbiguousRadiometry, CorruptScene, UnsafeInput: it cannot
         be read.
     """
+    sensor = found.sensor
     assets, radiometry, notes = _chosen(found, options)
     warnings = [*found.warnings, *notes]
     level = found.level
@@ -74,6 +86,8 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
     placed, quality, dropped = _place(found, assets, offsets, options)
     warnings += dropped
     warnings += _side_files(found.files)
+    if quality is None and sensor == SENTINEL_2.name:
+        warnings.append(UNMASKED)
     first = options.required[0]
     place = placed[first][1]
     bounds = _shared_bounds(found.where, place, {band: placed[band][1] for band in options.required})
@@ -101,7 +115,7 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
         warnings=tuple(warnings),
         seen=found.seen,
         evidence=evidence,
-        sensor=options.sensor,
+        sensor=sensor,
     )
 
 

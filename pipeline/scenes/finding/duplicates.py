@@ -4,21 +4,24 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import shapely
 
 from pipeline.errors import SupersededScene
 from pipeline.scenes.offsets import baseline_pair
-from pipeline.scenes.scene import Level, Refusal, Scene
+from pipeline.scenes.safety.guard import is_zipped, split_zip
+from pipeline.scenes.scene import UNMASKED, Level, Refusal, Scene
 
 _NEVER = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def settle(results: Iterable[Scene | Refusal]) -> list[Scene | Refusal]:
-    """The same results with one scene for each pass over a granule.
+    """The same results with one scene for each pass over a place.
 
-    Of one pass, L1C comes before L2A (the models are trained on L1C pixels); of one datastrip, the newest baseline and
-    making; two datastrips are complementary parts of one picture (a second downlink), merged by validity.
+    Of one pass, L1C comes before L2A (the models are trained on L1C pixels) and takes its cloud mask; of one datastrip,
+    the newest baseline and making; two datastrips are complementary parts of one picture (a second downlink), merged by
+    validity. Crops of one granule that do not cover each other are scenes of their own.
     """
     passes: dict[tuple[str, datetime, str], list[Scene]] = defaultdict(list)
     settled: list[Scene | Refusal] = []
@@ -28,17 +31,66 @@ def settle(results: Iterable[Scene | Refusal]) -> list[Scene | Refusal]:
         else:
             settled.append(result)
     for group in passes.values():
-        level = Level.L1C if any(scene.level is Level.L1C for scene in group) else group[0].level
-        strips: dict[str, Scene] = {}
-        for scene in sorted((scene for scene in group if scene.level is level), key=_rank):
-            strips[_strip(scene)] = scene
-        parts = sorted(strips.values(), key=_rank, reverse=True)
-        settled.append(_merged(parts))
-        kept = {id(part) for part in parts}
-        settled += [
-            _stepped_back(scene, strips.get(_strip(scene), parts[0])) for scene in group if id(scene) not in kept
-        ]
+        for place in _places(group):
+            settled += _one_of(place)
     return settled
+
+
+def _places(group: list[Scene]) -> list[list[Scene]]:
+    """Scenes of one pass by place: each with those that it covers, the preferred ones first."""
+    places: list[list[Scene]] = []
+    for scene in sorted(group, key=lambda scene: (scene.level is Level.L1C, _rank(scene)), reverse=True):
+        place = next((place for place in places if _covers(place[0], scene)), None)
+        if place is None:
+            places.append([scene])
+        else:
+            place.append(scene)
+    return places
+
+
+def _covers(scene: Scene, other: Scene) -> bool:
+    """Whether a scene covers another but for a rim of a hundredth of its area."""
+    inside = shapely.box(*scene.bounds).intersection(shapely.box(*other.bounds))
+    return scene.epsg == other.epsg and bool(inside.area >= 0.99 * shapely.box(*other.bounds).area)
+
+
+def _one_of(group: list[Scene]) -> list[Scene | Refusal]:
+    """The scene of a place and pass, and what steps back for it."""
+    level = Level.L1C if any(scene.level is Level.L1C for scene in group) else group[0].level
+    strips: dict[str, Scene] = {}
+    for scene in sorted((scene for scene in group if scene.level is level), key=_rank):
+        strips[_strip(scene)] = scene
+    parts = sorted(strips.values(), key=_rank, reverse=True)
+    kept = {id(part) for part in parts}
+    others = [scene for scene in group if id(scene) not in kept]
+    merged = _merged([_masked(part, others) for part in parts])
+    return [merged, *(_stepped_back(scene, strips.get(_strip(scene), parts[0])) for scene in others)]
+
+
+def _masked(scene: Scene, others: list[Scene]) -> Scene:
+    """A scene without a cloud mask with that of the other level of the same pass."""
+    masked = [
+        other
+        for other in others
+        if other.quality and (_strip(other) == _strip(scene)) and other.level is not scene.level
+    ]
+    if scene.quality is not None or not masked:
+        return scene
+    other = max(masked, key=_rank)
+    kept = tuple(text for text in scene.warnings if text != UNMASKED)
+    return replace(
+        scene,
+        quality=other.quality,
+        files=tuple(sorted({*scene.files, *_files_of(other)})),
+        warnings=(*kept, f"its cloud mask is that of the {other.level} product of the same pass: {source(other)}"),
+    )
+
+
+def _files_of(scene: Scene) -> list[Path]:
+    """The file on the disk that holds a scene's classification."""
+    href = scene.quality.href if scene.quality else ""
+    path = Path(split_zip(href)[0] if is_zipped(href) else href)
+    return [path] if path in scene.files else []
 
 
 def _strip(scene: Scene) -> str:

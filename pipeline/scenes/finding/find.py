@@ -1,8 +1,10 @@
 """Finds every scene below a folder, each once, without reading pixels."""
 
 import logging
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -69,42 +71,22 @@ def _search(path: Path, options: ReadOptions) -> Iterator[Scene | Refusal]:
 def _folder(files: Files, options: ReadOptions) -> Iterator[Scene | Refusal]:
     """Scenes in a tree: products first, then STAC Items, then whatever rasters no one claimed."""
     left = set(files.sizes)
+    products: set[str] = set()
     for xml in sorted(name for name in left if safe.PRODUCT_XML.match(PurePosixPath(name).name)):
         home = _parent(xml)
         if xml not in left:
             continue
-        left -= {
-            name
-            for name in left
-            if _parent(name) == home or any(_inside(name, f"{home}/{part}".strip("/")) for part in _PRODUCT_PARTS)
-        }
+        left -= _beside(files, home)
+        left.difference_update(*(files.names_below(f"{home}/{part}".strip("/")) for part in _PRODUCT_PARTS))
+        products.add(_product_name(PurePosixPath(home).name or (files.archive or files.root).name))
         yield from _product(files, xml, options)
-    for name in sorted(name for name in left if name.lower().endswith((".json", ".geojson"))):
-        if files.sizes[name] > _MAX_ITEM_BYTES or _side(name):
-            continue
-        where = guard.printable(f"{files.root.name}/{name}")
-        try:
-            item = stac.read_item(files.read(name), where)
-            if item is None:
-                continue
-            claimed = set(stac.item_files(item, name, files).values())
-        except PipelineError as error:
-            yield _refusal(error, name, files)
-            continue
-        if claimed and not claimed & left:
-            continue  # it describes a product that was found already
-        home = _parent(name)
-        left -= claimed | {
-            other for other in left if _parent(other) == home and safe.GRANULE_XML.match(PurePosixPath(other).name)
-        }
-        if not any(key.startswith("atlas:") for key in item["properties"]):  # the pipeline's own results are no inputs
-            yield from _attempt(partial(stac.item_scene, item, name, files, options), name, files)
+    yield from _items(files, left, products, options)
     for xml in sorted(name for name in left if safe.GRANULE_XML.match(PurePosixPath(name).name)):
         home = _parent(xml)
         granule = files.below(home)
         if xml not in left or not any(name.lower().endswith(guard.RASTER_SUFFIXES) for name in granule.sizes):
             continue
-        left -= {name for name in left if _inside(name, home)}
+        left.difference_update(files.names_below(home))
         yield from _granule(granule, home or xml, options)
     for name in sorted(name for name in left if name.lower().endswith(".zip")):
         if files.archive is not None:
@@ -119,11 +101,45 @@ def _folder(files: Files, options: ReadOptions) -> Iterator[Scene | Refusal]:
     )
 
 
+def _items(files: Files, left: set[str], products: set[str], options: ReadOptions) -> Iterator[Scene | Refusal]:
+    """Scenes by STAC Items; takes the files that they claim from those that are `left`."""
+    granules: dict[str, set[str]] = defaultdict(set)
+    for name in left:
+        if safe.GRANULE_XML.match(PurePosixPath(name).name):
+            granules[_parent(name)].add(name)
+    for name in sorted(name for name in left if name.lower().endswith((".json", ".geojson"))):
+        if files.sizes[name] > _MAX_ITEM_BYTES or _side(name):
+            continue
+        where = guard.printable(f"{files.root.name}/{name}")
+        try:
+            with _unexpected(where):
+                item = stac.read_item(files.read(name), where)
+                if item is None:
+                    continue
+                claimed = set(stac.item_files(item, name, files).values())
+                named = {_product_name(told) for told in stac.product_names(item)}
+        except PipelineError as error:
+            yield _refusal(error, name, files)
+            continue
+        if (claimed and not claimed & left) or named & products:
+            left -= claimed
+            continue  # it describes a product that was found already
+        left -= claimed | granules.get(_parent(name), set())
+        if not any(key.startswith("atlas:") for key in item["properties"]):  # the pipeline's own results are no inputs
+            yield from _attempt(partial(stac.item_scene, item, name, files, options), name, files)
+
+
+def _product_name(text: str) -> str:
+    """A product's name without what its packing adds."""
+    return re.sub(r"(?:\.SAFE)?(?: ?\(\d+\))?(?:\.zip)?$", "", PurePosixPath(text).name, flags=re.IGNORECASE)
+
+
 def _product(files: Files, xml: str, options: ReadOptions) -> Iterator[Scene | Refusal]:
     home = _parent(xml)
     where = guard.printable(PurePosixPath(home).name or (files.archive or files.root).name)
     try:
-        product, granules = safe.read_product(files, xml, where)
+        with _unexpected(where):
+            product, granules = safe.read_product(files, xml, where)
     except PipelineError as error:
         yield _refusal(error, home or where, files)
         return
@@ -191,18 +207,43 @@ def _rasters(names: list[str], files: Files, options: ReadOptions) -> Iterator[S
         if name in claimed:
             continue
         try:
-            yield raster.raster_scene(name, files, options)
+            with _unexpected(guard.printable(name)):
+                scene = raster.raster_scene(name, files, options)
         except NotAScene as error:
             log.debug("%s", error)
         except PipelineError as error:
             yield _refusal(error, name, files)
+        else:
+            yield scene
 
 
 def _attempt(read: Callable[[], Scene], name: str, files: Files) -> Iterator[Scene | Refusal]:
     try:
-        yield read()
+        with _unexpected(guard.printable(f"{files.root.name}/{name}")):
+            scene = read()
     except PipelineError as error:
         yield _refusal(error, name, files)
+        return
+    yield scene
+
+
+@contextmanager
+def _unexpected(where: str) -> Iterator[None]:
+    """Makes whatever goes wrong within the refusal of one scene: none may cost the others.
+
+    Raises:
+        CorruptScene: something did that no one thought of.
+    """
+    try:
+        yield
+    except PipelineError:
+        raise
+    except Exception as error:
+        log.debug("%s", where, exc_info=True)
+        raise CorruptScene(
+            f"{where}: cannot be understood ({type(error).__name__}: {guard.one_line(error)}); check its metadata, or "
+            f"download it again"
+        ) from error
 
 
 def _refusal(error: PipelineError, name: str, files: Files) -> Refusal:
@@ -219,11 +260,15 @@ def _order(result: Scene | Refusal) -> tuple[bool, str, str, str]:
 
 def _unique(results: Iterable[Scene | Refusal]) -> Iterator[Scene | Refusal]:
     """Ids that are taken get a number; so do those that differ only in case, which some disks do not tell apart."""
-    taken: Counter[str] = Counter()
+    taken: set[str] = set()
+    numbers: Counter[str] = Counter()
     for result in results:
-        key = result.id.lower()
-        taken[key] += 1
-        yield result if taken[key] == 1 else replace(result, id=f"{result.id}-{taken[key]}")
+        name = result.id
+        while name.lower() in taken:
+            numbers[result.id.lower()] += 1
+            name = f"{result.id}-{numbers[result.id.lower()] + 1}"
+        taken.add(name.lower())
+        yield replace(result, id=name)
 
 
 def _side(name: str) -> bool:
@@ -235,5 +280,7 @@ def _parent(name: str) -> str:
     return "" if parent == "." else parent
 
 
-def _inside(name: str, folder: str) -> bool:
-    return not folder or name.startswith(folder + "/")
+def _beside(files: Files, folder: str) -> set[str]:
+    """The names of the files right in a folder."""
+    depth = folder.count("/") + 1 if folder else 0
+    return {name for name in files.names_below(folder) if name.count("/") == depth}

@@ -3,6 +3,7 @@
 import os
 import stat
 import zipfile
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,10 @@ class Files:
     archive: Path | None = None
     strays: tuple[str, ...] = ()
     addresses: Mapping[str, str] = field(default_factory=dict)
+    _ordered: tuple[str, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ordered", tuple(sorted(self.sizes)))
 
     def href(self, name: str) -> str:
         """What GDAL opens."""
@@ -65,9 +70,17 @@ class Files:
     def below(self, folder: str) -> "Files":
         """The part of the files that lies in a folder, by names relative to it."""
         start = folder.rstrip("/") + "/" if folder else ""
-        inside = {name.removeprefix(start): size for name, size in self.sizes.items() if name.startswith(start)}
+        inside = {name.removeprefix(start): self.sizes[name] for name in self.names_below(folder)}
         addresses = {name.removeprefix(start): href for name, href in self.addresses.items() if name.startswith(start)}
         return Files(self.root / folder, inside, self.prefix + start, self.archive, addresses=addresses)
+
+    def names_below(self, folder: str) -> tuple[str, ...]:
+        """The names in a folder and its folders, in order; found without a look at the others."""
+        if not folder:
+            return self._ordered
+        start = folder.rstrip("/") + "/"
+        # "0" follows "/" in every order of names.
+        return self._ordered[bisect_left(self._ordered, start) : bisect_left(self._ordered, start[:-1] + "0")]
 
     def path(self, name: str) -> Path:
         """The file on the disk that holds `name`: itself, or the zip."""

@@ -125,6 +125,12 @@ def platform_name(text: str | None) -> str | None:
 
 
 def safe_id(text: str, limit: int = 60) -> str:
-    """A text as a scene id: letters, digits, dot, hyphen and underscore only."""
-    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "-", text.encode("ascii", "ignore").decode()).strip("-._")
-    return cleaned[:limit].strip("-._") or "scene"
+    """A text as a scene id: letters, digits, dot, hyphen and underscore only, and no two hyphens in a row.
+
+    Of a longer text the end is kept, which tells scenes apart.
+
+    >>> safe_id("Wien / April--2023 (final)")
+    'Wien-April-2023-final'
+    """
+    cleaned = re.sub(r"[^A-Za-z0-9._]+", "-", text.encode("ascii", "ignore").decode()).strip("-._")
+    return cleaned[-limit:].strip("-._") or "scene"

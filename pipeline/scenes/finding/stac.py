@@ -21,6 +21,8 @@ from pipeline.scenes.safety import guard
 from pipeline.scenes.scene import Asset, Level, OffsetEvidence, Pass, Radiometry, ReadOptions, Scene
 
 _OTHER_SATELLITES = re.compile(r"landsat|lc0[89]|l[et]0\d|sentinel-?[13456]|modis|terra|aqua|viirs", re.IGNORECASE)
+# No picture from above is older; dates before it are mistakes.
+_FIRST_YEAR = 1858
 _REMOTE = re.compile(r"[a-z][a-z0-9+.\-]*://|/vsi", re.IGNORECASE)
 
 
@@ -45,6 +47,13 @@ def read_item(data: bytes, label: str) -> Mapping[str, Any] | None:
     ):
         raise CorruptScene(f"{label}: a STAC Item without id, properties or assets; write it again")
     return item
+
+
+def product_names(item: Mapping[str, Any]) -> set[str]:
+    """How an Item may call the product that it describes."""
+    properties = item["properties"]
+    told = (item["id"], *(properties.get(name) for name in ("s2:product_uri", "s2:product_title", "title")))
+    return {name for value in told if (name := text(value))}
 
 
 def item_files(item: Mapping[str, Any], name: str, files: Files) -> dict[str, str]:
@@ -95,7 +104,7 @@ def item_scene(item: Mapping[str, Any], name: str, files: Files, options: ReadOp
     Raises:
         PipelineError: it cannot be read, and why.
     """
-    label, origin = guard.printable(f"{files.root.name}/{name}"), PurePosixPath(name).name
+    label, origin = guard.printable(f"{files.root.name}/{name}"), guard.printable(PurePosixPath(name).name)
     properties, local = item["properties"], item_files(item, name, files)
     baseline = text(properties.get("s2:processing_baseline")) or text(properties.get("processing:version"))
     _check_satellite(properties, label)
@@ -138,7 +147,7 @@ def item_scene(item: Mapping[str, Any], name: str, files: Files, options: ReadOp
             cloud_cover=finite(properties.get("eo:cloud_cover")),
             files=tuple(sorted({*used, files.path(name)})),
             expected={
-                band: PurePosixPath(str(item["assets"][copy.key].get("href")).split("?")[0]).name
+                band: guard.printable(PurePosixPath(str(item["assets"][copy.key].get("href")).split("?")[0]).name)
                 for band, copy in described.items()
             },
             seen=_pass(properties),
@@ -243,11 +252,11 @@ def _level(item: Mapping[str, Any]) -> Level | None:
 
 def _when(properties: Mapping[str, Any]) -> datetime | None:
     for name in ("datetime", "start_datetime"):
-        stated = properties.get(name)
-        if isinstance(stated, str):
-            try:
-                moment = datetime.fromisoformat(stated)
-            except ValueError:
-                continue
-            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        try:
+            moment = datetime.fromisoformat(text(properties.get(name)) or "")
+            moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            continue
+        if moment.year >= _FIRST_YEAR:
+            return moment
     return None
