@@ -1,19 +1,23 @@
 """Loose band files: one raster a band, grouped into scenes by what their names share."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from pipeline.bands import BY_NAME
-from pipeline.errors import PipelineError
+from pipeline.errors import AmbiguousRadiometry, PipelineError
 from pipeline.scenes.finding.build import Found, build_scene, file_asset
 from pipeline.scenes.finding.listing import Files
-from pipeline.scenes.finding.names import facts, split_band
+from pipeline.scenes.finding.names import ID_LENGTH, Named, facts, other_satellite, split_band
 from pipeline.scenes.reading.header import read_header
+from pipeline.scenes.safety import guard
 from pipeline.scenes.scene import Asset, Level, OffsetEvidence, Radiometry, ReadOptions, Scene
 
 # Without an Item the usual scale is Sentinel-2's 10,000 and the pixels must confirm the offset.
 ASSUMED = {"quantification": "assumed (Sentinel-2's usual value)"}
+
+_SHORT_BAND = re.compile(r"(?:^|[_\-. ])(B[1-9])(?=[_\-. ]|$)", re.IGNORECASE)
 
 
 class Group(NamedTuple):
@@ -54,6 +58,12 @@ def bandfiles_scene(folder: str, stem: str, bands: Mapping[str, str], files: Fil
     """
     parts = [stem, *reversed(PurePosixPath(folder).parts)]
     named = [facts(part) for part in parts if part]
+    spelled = [match[1] for name in bands.values() if (match := _SHORT_BAND.search(PurePosixPath(name).stem))]
+    if why := other_satellite(parts, spelled if len(spelled) == len(bands) else ()):
+        raise AmbiguousRadiometry(
+            f"{guard.printable(files.root.name)}/{guard.printable(stem or folder)}: {why}; name the files B01, B02 and "
+            f"so on if they are Sentinel-2's, or remove them"
+        )
     level = next((fact.level for fact in named if fact.level), None)
     baseline = next((fact.baseline for fact in named if fact.baseline), None)
     sources = dict(ASSUMED) | ({"baseline": "name"} if baseline else {})
@@ -71,19 +81,35 @@ def bandfiles_scene(folder: str, stem: str, bands: Mapping[str, str], files: Fil
     )
     return build_scene(
         Found(
-            id=stem or "_".join(PurePosixPath(folder).parts) or "",
+            id=stem or _folder_id(PurePosixPath(folder)),
             where=where,
             layout="bands",
             assets=assets,
             radiometry=Radiometry(baseline, 10_000.0, sources=sources),
             acquired=next((fact.acquired for fact in named if fact.acquired), None),
             level=level,
+            warnings=_mosaic_warning(named),
             platform=next((fact.platform for fact in named if fact.platform), None),
             files=tuple(sorted({files.path(name) for name in bands.values()})),
             evidence=OffsetEvidence(source="the files' offset", stated=stated or None, baseline=baseline),
         ),
         options,
     )
+
+
+def _folder_id(folder: PurePosixPath) -> str:
+    """An id from the innermost folders' names, as many as an id has room for."""
+    kept: list[str] = []
+    for part in reversed(folder.parts):
+        if kept and len("_".join([part, *kept])) > ID_LENGTH:
+            break
+        kept.insert(0, part)
+    return "_".join(kept)
+
+
+def _mosaic_warning(named: Iterable[Named]) -> tuple[str, ...]:
+    quarter = next((fact.quarter for fact in named if fact.quarter), None)
+    return (f"a mosaic of the quarter {quarter}, dated by its first day",) if quarter else ()
 
 
 def _asset(href: str) -> tuple[Asset, float | None]:

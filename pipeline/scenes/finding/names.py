@@ -1,6 +1,7 @@
 """What the names of Sentinel-2 products and files tell."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,8 +17,13 @@ _IMAGE = re.compile(r"(?:^|L2A_)T(\d{2}[C-HJ-NP-X][A-Z]{2})_(\d{8}T\d{6})")
 _LEVEL = re.compile(r"(?:^|[^A-Z0-9])(?:MSI)?(L1C|L2A)(?:[^A-Z0-9]|$)", re.IGNORECASE)
 _TILE = re.compile(r"(?:^|[_\-.])T?(\d{2}[C-HJ-NP-X][A-HJ-NP-Z][A-HJ-NP-V])(?:[_\-.]|$)")
 _DATE = re.compile(r"(?<!\d)(20\d{2})[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?:T?(\d{2})(\d{2})(\d{2}))?(?!\d)")
+# A mosaic of three months, as Copernicus Data Space calls them.
+_QUARTER = re.compile(r"(?<!\d)(20\d{2})[-_]?Q([1-4])(?![0-9A-Za-z])")
 # In the long names the date is of the file's creation, which can be weeks after sensing.
 _CREATION = re.compile(r"_OPER_.*?__(\d{8}T\d{6})")
+# Longest id of a scene, a folder's name in the results.
+ID_LENGTH = 60
+_LANDSAT = re.compile(r"(?:^|[_\-. ])(?:L[COTEM]0[1-9]_L\w\w\w|L[COTEM][1-9]\d{13}\w*|landsat[\w-]*)", re.IGNORECASE)
 _BAND = re.compile(
     r"(?:^|[_\-. ])(B(?:0?[1-9]|1[0-2]|8A|0?8A)|TCI|SCL|visual|true_?color)(?:[_\-. ]?(10|20|60)m)?(?=[_\-. ]|$)",
     re.IGNORECASE,
@@ -44,6 +50,7 @@ class Named:
     baseline: str | None = None
     tile: str | None = None
     orbit: str | None = None
+    quarter: str | None = None
 
 
 def timestamp(text: str) -> datetime:
@@ -59,11 +66,14 @@ def facts(name: str) -> Named:
     if match := _OLD_PRODUCT.search(name):
         return Named(match[1], Level(match[2]), _time(match[3]))
     level = _LEVEL.search(name)
+    quarter = _QUARTER.search(name)
     tile = _TILE.search(name)
     image = _IMAGE.search(name)
     platform = re.search(r"(?:^|[_\-.])(S2[A-D])(?:[_\-.]|$)", name)
     if image:
         acquired = _time(image[2])
+    elif quarter:
+        acquired = datetime(int(quarter[1]), 3 * int(quarter[2]) - 2, 1, tzinfo=UTC)
     elif _CREATION.search(name):
         acquired = None
     else:
@@ -74,6 +84,7 @@ def facts(name: str) -> Named:
         acquired,
         None,
         tile[1] if tile else None,
+        quarter=f"{quarter[1]} Q{quarter[2]}" if quarter and not image else None,
     )
 
 
@@ -107,6 +118,19 @@ def band_name(text: str) -> str | None:
     return _COMMON.get(re.sub(r"[ _-]", "", text.lower()))
 
 
+def other_satellite(texts: Iterable[str], bands: Iterable[str] = ()) -> str | None:
+    """Why files of such names and bands are not Sentinel-2's, None where nothing says so.
+
+    Landsat numbers its bands B1, B2 and so on as well, but its B4 is near infrared up to Landsat 7.
+    """
+    for text in texts:
+        if match := _LANDSAT.search(text):
+            return f"{match[0].strip('_-. ')} is Landsat's"
+    spelled = {text.upper() for text in bands}
+    few = spelled and spelled <= {f"B{number}" for number in range(1, 8)}
+    return "bands B1 to B4 alone may be Landsat's, whose B4 is near infrared" if few and "B1" in spelled else None
+
+
 def split_band(stem: str) -> tuple[str, str | None, int | None]:
     """A file's stem without its band part, the band (or TCI, SCL) and the pixel size in its name."""
     matches = list(_BAND.finditer(stem))
@@ -124,7 +148,7 @@ def platform_name(text: str | None) -> str | None:
     return f"S2{match[1].upper()}" if match else None
 
 
-def safe_id(text: str, limit: int = 60) -> str:
+def safe_id(text: str, limit: int = ID_LENGTH) -> str:
     """A text as a scene id: letters, digits, dot, hyphen and underscore only, and no two hyphens in a row.
 
     Of a longer text the end is kept, which tells scenes apart.

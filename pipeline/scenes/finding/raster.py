@@ -9,7 +9,7 @@ from pipeline.errors import AmbiguousRadiometry, NotAScene
 from pipeline.scenes.finding.bandfiles import ASSUMED
 from pipeline.scenes.finding.build import Found, build_scene, file_asset
 from pipeline.scenes.finding.listing import Files
-from pipeline.scenes.finding.names import band_name, facts
+from pipeline.scenes.finding.names import band_name, facts, other_satellite
 from pipeline.scenes.reading.header import Header, read_header
 from pipeline.scenes.safety import guard
 from pipeline.scenes.scene import Asset, OffsetEvidence, Radiometry, ReadOptions, Scene
@@ -25,6 +25,9 @@ def raster_scene(name: str, files: Files, options: ReadOptions) -> Scene:
     path = PurePosixPath(name)
     where = guard.printable(f"{files.root.name}/{name}" if files.root.name != name else name)
     header = read_header(files.href(name))
+    told = [text.split(",")[0].split(" (")[0].strip() for text in header.descriptions if text]
+    if not options.bands and (why := other_satellite([path.stem], told)):
+        raise AmbiguousRadiometry(f"{where}: {why}; say which Sentinel-2 bands its own are with --bands, or remove it")
     bands = _bands(header, options, where)
     named = [facts(part) for part in (path.stem, *reversed(path.parent.parts))]
     baseline = next((fact.baseline for fact in named if fact.baseline), None)

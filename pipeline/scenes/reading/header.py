@@ -1,6 +1,7 @@
 """What a raster's header says, and where on Earth and on the tile grid that puts it."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, cos, hypot, radians
 
 import numpy as np
@@ -149,33 +150,45 @@ def locate(
     Raises:
         GeoreferenceError: there is no usable place on Earth.
     """
-    name = guard.display_name(header.href)
-    crs = crs if crs is not None else header.crs
-    transform = transform if transform is not None else header.transform
+    try:
+        return _place(
+            crs if crs is not None else header.crs,
+            transform if transform is not None else header.transform,
+            (header.width, header.height),
+            gsd,
+        )
+    except GeoreferenceError as error:
+        raise GeoreferenceError(f"{guard.display_name(header.href)}: {error}") from error
+
+
+# A scene's files share few places, and finding one asks PROJ for its coordinates several times.
+@lru_cache(maxsize=256)
+def _place(crs: int | str | None, transform: Affine, shape: tuple[int, int], gsd: float) -> Place:
+    """Where `shape` (columns, rows) pixels lie."""
     if crs is None:
         raise GeoreferenceError(
-            f"{name}: has no coordinate reference system of its own (side files are not trusted); assign one with "
-            f"gdal_translate -a_srs, or --assume-crs"
+            "has no coordinate reference system of its own (side files are not trusted); assign one with "
+            "gdal_translate -a_srs, or --assume-crs"
         )
     if transform == Affine.identity() or not abs(transform.determinant) > 0 or not np.isfinite(tuple(transform)).all():
         raise GeoreferenceError(
-            f"{name}: has no position on the ground (identity or degenerate transform); georeference it first"
+            "has no position on the ground (identity or degenerate transform); georeference it first"
         )
     if max(abs(transform.b), abs(transform.d)) > 1e-9 * max(abs(transform.a), abs(transform.e)):
-        raise GeoreferenceError(f"{name}: its pixels are rotated against the map; warp it north-up first (gdalwarp)")
+        raise GeoreferenceError("its pixels are rotated against the map; warp it north-up first (gdalwarp)")
     left, top = corner(transform, 0, 0)
-    right, bottom = corner(transform, header.width, header.height)
+    right, bottom = corner(transform, shape[0], shape[1])
     ring = _ring(min(left, right), min(bottom, top), max(left, right), max(bottom, top))
-    longitude, latitude = _degrees(crs, ring[:, 0], ring[:, 1], name)
-    middle_x, middle_y = _degrees(crs, np.array([(left + right) / 2]), np.array([(bottom + top) / 2]), name)
+    longitude, latitude = _degrees(crs, ring[:, 0], ring[:, 1])
+    middle_x, middle_y = _degrees(crs, np.array([(left + right) / 2]), np.array([(bottom + top) / 2]))
     try:
         epsg = int(crs) if is_utm(crs) else utm_epsg(float(middle_x[0]), float(middle_y[0]))
     except ValueError as error:
-        raise GeoreferenceError(f"{name}: {error}; polar areas outside UTM are not mapped") from error
-    on_grid = aligned(crs, transform, header.width, header.height, epsg, gsd)
+        raise GeoreferenceError(f"{error}; polar areas outside UTM are not mapped") from error
+    on_grid = aligned(crs, transform, shape[0], shape[1], epsg, gsd)
     if on_grid:
         west, north = snap(left, gsd), snap(top, gsd)
-        bounds = (west, north - header.height * gsd, west + header.width * gsd, north)
+        bounds = (west, north - shape[1] * gsd, west + shape[0] * gsd, north)
     else:
         x, y = Transformer.from_crs(_WGS84, epsg, always_xy=True).transform(longitude, latitude)
         bounds = (
@@ -189,7 +202,7 @@ def locate(
     except GEOSException:
         outline = None
     if outline is None or outline.is_empty or not outline.is_valid:
-        raise GeoreferenceError(f"{name}: its outline is no area on Earth; correct its georeferencing")
+        raise GeoreferenceError("its outline is no area on Earth; correct its georeferencing")
     return Place(epsg, bounds, outline, _ground_gsd(crs, transform, float(middle_y[0])), on_grid)
 
 
@@ -209,7 +222,7 @@ def _ring(left: float, bottom: float, right: float, top: float, points: int = 21
     return np.concatenate([*sides, corners[:1]])
 
 
-def _degrees(crs: int | str, x: Floats, y: Floats, name: str) -> tuple[Floats, Floats]:
+def _degrees(crs: int | str, x: Floats, y: Floats) -> tuple[Floats, Floats]:
     try:
         system = CRS.from_user_input(crs)
         there = Transformer.from_crs(system, _WGS84, always_xy=True)
@@ -221,12 +234,12 @@ def _degrees(crs: int | str, x: Floats, y: Floats, name: str) -> tuple[Floats, F
         )
     except ProjError as error:
         raise GeoreferenceError(
-            f"{name}: its coordinate system leads to no place on Earth ({guard.one_line(error)}); assign the right one"
+            f"its coordinate system leads to no place on Earth ({guard.one_line(error)}); assign the right one"
         ) from error
     # Far outside its area a projection still gives degrees, but they do not lead back.
     strayed = max(np.abs(again[0] - x).max(), np.abs(again[1] - y).max())
     if not (np.isfinite(longitude).all() and np.abs(latitude).max() <= 90 and strayed <= _ROUND_TRIP):
-        raise GeoreferenceError(f"{name}: its coordinates lie outside its coordinate system; assign the right one")
+        raise GeoreferenceError("its coordinates lie outside its coordinate system; assign the right one")
     return longitude, latitude
 
 

@@ -36,6 +36,8 @@ _WIDTH, _HEIGHT, _SAMPLES, _PLANES, _TILE_WIDTH, _TILE_HEIGHT, _OFFSETS, _COUNTS
     324,
     325,
 )
+# The field that tells an overview (1) or a mask (4) from the image.
+_KIND, _MASK = 254, 4
 _MAX_DIRECTORIES = 64
 # Holes up to this size are fetched along, and no request asks for more than that.
 _SMALL_GAP = 64 << 10
@@ -73,6 +75,8 @@ def _blocks(head: bytes) -> _Blocks | None:
         if order is None or not (directories := _directories(head, order)):
             return None
         first = directories[0]
+        if any(int(fields[_KIND][0]) & _MASK for fields in directories if _KIND in fields):
+            return None  # the blocks of its mask are not followed
         shape = [int(first[tag][0]) for tag in (_HEIGHT, _WIDTH, _TILE_HEIGHT, _TILE_WIDTH)]
         planes = int(first[_SAMPLES][0]) if _PLANES in first and first[_PLANES][0] == 2 else 1
         grid = planes, -(-shape[0] // shape[2]), -(-shape[1] // shape[3])

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from affine import Affine
-from rasterio.enums import Resampling
+from rasterio.enums import MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
@@ -24,6 +24,11 @@ from pipeline.scenes.safety.address import is_remote
 from pipeline.scenes.safety.integrity import check_structure
 from pipeline.scenes.scene import Asset, Level, Scene
 
+# Layouts whose pixels are as ESA delivered them.
+_UNTOUCHED = ("SAFE", "granule")
+# No reflectance is below; such numbers in floats or signed integers are someone's mark of no data, such as -9999.
+_LOWEST = -1.0
+
 Pixels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
@@ -32,7 +37,7 @@ Mask = npt.NDArray[np.bool_]
 class _Layer:
     """A raster file on the grid: the file itself, or its warped view. `left`, `top` and `gsd` in metres.
 
-    Each stored pixel stands for `zoom` x `zoom` pixels of the grid.
+    Each stored pixel stands for `zoom` x `zoom` pixels of the grid. `masked` files say themselves which they mean.
     """
 
     dataset: rasterio.DatasetReader | RangedRaster
@@ -40,6 +45,7 @@ class _Layer:
     top: float
     gsd: float
     zoom: int = 1
+    masked: bool = False
 
     def read(self, indexes: list[int], bounds: Bounds, fill: float) -> tuple[Pixels, Mask]:
         """Bands (band, y, x) of a window of the grid, `fill` outside the file, and which pixels (y, x) are inside."""
@@ -54,13 +60,25 @@ class _Layer:
             place = slice(rows.start - row, rows.stop - row), slice(cols.start - col, cols.stop - col)
             pixels[(slice(None), *place)] = self._stored(indexes, rows, cols)
             inside[place] = True
+            if self.masked and not isinstance(self.dataset, RangedRaster):
+                inside[place] = (
+                    self._repeated(self.dataset.read_masks([1], window=self._window(rows, cols)), rows, cols) > 0
+                )
+                pixels[:, ~inside] = fill
         return pixels, inside
 
     def _stored(self, indexes: list[int], rows: slice, cols: slice) -> Pixels:
         """Bands (band, y, x) of a window in grid pixels that lies within the file."""
+        return self._repeated(self.dataset.read(indexes, window=self._window(rows, cols)), rows, cols)
+
+    def _window(self, rows: slice, cols: slice) -> Window:
+        """The file's pixels that hold a window in grid pixels."""
         zoom, top, left = self.zoom, rows.start // self.zoom, cols.start // self.zoom
-        window = Window(left, top, -(-cols.stop // zoom) - left, -(-rows.stop // zoom) - top)
-        found: Pixels = self.dataset.read(indexes, window=window)
+        return Window(left, top, -(-cols.stop // zoom) - left, -(-rows.stop // zoom) - top)
+
+    def _repeated(self, found: Pixels, rows: slice, cols: slice) -> Pixels:
+        """Stored pixels as those of the grid that they stand for."""
+        zoom, top, left = self.zoom, rows.start // self.zoom, cols.start // self.zoom
         if zoom == 1:
             return found
         repeated = found.repeat(zoom, axis=2).repeat(zoom, axis=1)
@@ -133,11 +151,14 @@ class SceneReader:
     def _mend_saturated(self, pixels: Pixels, valid: Mask, bounds: Bounds) -> None:
         """Gives bright targets that a clipping defect of L2A stored as DN 0 the sensor's ceiling; they are no gaps.
 
-        The scene classification tells them from the outside of the swath.
+        The scene classification tells them from the outside of the swath. In files that went through other hands,
+        pixels without any number may have been masked on purpose, such as those outside an area of interest.
         """
         classes = self._classes(bounds)
         if classes is not None and pixels.dtype.kind in "iu":
             bright = ~valid & np.isin(classes, SENTINEL_2.bright)
+            if self.scene.layout not in _UNTOUCHED:
+                bright &= (pixels != 0).any(axis=0)
             pixels[:, bright] = np.where(pixels[:, bright] == 0, SENTINEL_2.ceiling[Level.L2A], pixels[:, bright])
             valid |= bright
 
@@ -217,10 +238,11 @@ class SceneReader:
             gsd, epsg = self._gsd, self.scene.epsg
             left, top, zoom = snap(transform.c, gsd), snap(transform.f, gsd), max(round(transform.a / gsd), 1)
             finer = transform @ Affine.scale(1 / zoom), dataset.width * zoom, dataset.height * zoom
+            masked = _has_mask(dataset)
             if aligned(crs, transform, dataset.width, dataset.height, epsg, gsd):
-                self._layers[key] = _Layer(dataset, left, top, gsd)
+                self._layers[key] = _Layer(dataset, left, top, gsd, masked=masked)
             elif nearest and aligned(crs, *finer, epsg, gsd):
-                self._layers[key] = _Layer(dataset, left, top, gsd, zoom)
+                self._layers[key] = _Layer(dataset, left, top, gsd, zoom, masked)
             else:
                 self._layers[key] = self._warped(dataset, asset, crs, transform, nearest)
         return self._layers[key]
@@ -236,9 +258,9 @@ class SceneReader:
         left, bottom, right, top = self.scene.bounds
         if isinstance(dataset, RangedRaster):
             dataset = dataset.whole()
-        nodata = asset.nodata if asset.nodata is not None else 0.0
-        if nodata != 0 and not dataset.dtypes[asset.index - 1].startswith("float"):
-            dataset, nodata = self._one_nodata(dataset, nodata), 0.0
+        nodata, kind = asset.nodata if asset.nodata is not None else 0.0, np.dtype(dataset.dtypes[asset.index - 1]).kind
+        if _has_mask(dataset) or (nodata != 0 and kind != "f") or (nodata == 0 and kind in "fi" and not nearest):
+            dataset, nodata = self._one_nodata(dataset, asset), 0.0
         view = WarpedVRT(
             dataset,
             src_crs=rasterio.CRS.from_user_input(crs),
@@ -254,10 +276,10 @@ class SceneReader:
         )
         return _Layer(self._stack.enter_context(view), left, top, self._gsd)
 
-    def _one_nodata(self, dataset: rasterio.DatasetReader, nodata: float) -> rasterio.DatasetReader:
+    def _one_nodata(self, dataset: rasterio.DatasetReader, asset: Asset) -> rasterio.DatasetReader:
         """A copy in memory whose only nodata is 0.
 
-        Files with another tag hold 0 as well, and either would bleed when resampled.
+        Files with another tag, a mask or marks of their own hold 0 as well, and any of them would bleed when resampled.
         """
         profile = {
             "driver": "GTiff",
@@ -271,8 +293,16 @@ class SceneReader:
         with memory.open(**profile, **place, tiled=True, compress="deflate", zlevel=1) as copy:
             for _, window in copy.block_windows(1):
                 pixels = dataset.read(window=window)
-                copy.write(np.where(pixels == nodata, 0, pixels).astype(pixels.dtype), window=window)
+                good = _measured(pixels, replace(asset, picture=False))
+                if _has_mask(dataset):
+                    good = good & (dataset.read_masks([1], window=window) > 0)
+                copy.write(np.where(good, pixels, 0).astype(pixels.dtype), window=window)
         return self._stack.enter_context(memory.open())
+
+
+def _has_mask(dataset: rasterio.DatasetReader | RangedRaster) -> bool:
+    """Whether a file holds a mask of its own beside its bands; one at an address never does (`ranged`)."""
+    return not isinstance(dataset, RangedRaster) and dataset.mask_flag_enums[0] == [MaskFlags.per_dataset]
 
 
 def _restated(stored: Pixels, asset: Asset, target: Asset, dtype: np.dtype[Any]) -> Pixels:
@@ -291,6 +321,8 @@ def _measured(pixels: Pixels, asset: Asset) -> Mask:
     if asset.picture:
         return np.broadcast_to((pixels != 0).any(axis=0), pixels.shape)
     good = np.isfinite(pixels) if pixels.dtype.kind == "f" else pixels != 0
+    if pixels.dtype.kind in "fi":
+        good &= pixels >= (_LOWEST - asset.offset) / asset.scale
     if asset.nodata is not None and not np.isnan(asset.nodata):
         good &= pixels != asset.nodata
     return np.asarray(good)

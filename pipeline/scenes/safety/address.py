@@ -8,11 +8,11 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPMessage, HTTPResponse
+from http.client import HTTPException, HTTPMessage, HTTPResponse, InvalidURL
 from pathlib import PurePosixPath
 from typing import IO
 from urllib.error import HTTPError
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from urllib.request import (
     HTTPDefaultErrorHandler,
     HTTPErrorProcessor,
@@ -29,6 +29,14 @@ from pipeline import __version__
 SCHEMES = ("http", "https", "s3")
 _TIMEOUT = 60.0
 _TRIES = 4
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+# Where machines of Amazon (by IPv6), Alibaba and Oracle ask for their own passwords; others use link-local addresses.
+_CLOUD_SECRETS = {ipaddress.ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200", "192.0.0.192")}
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# Buckets of other clouds than Amazon's, by whose names anyone could open one there.
+_ELSEWHERE = {"eodata": "Copernicus Data Space, which wants an account: download from dataspace.copernicus.eu"}
+# What an address may hold besides letters and digits (RFC 3986); the rest is escaped before it is asked for.
+_ADDRESS_MARKS = "%/:=&?~#+!$,;'@()*[]-._"
 # The first piece of a file: holds the directories of any cloud-optimised granule.
 _HEAD = 128 << 10
 
@@ -87,11 +95,21 @@ class _Redirects(HTTPRedirectHandler):
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _addresses(host: str | None) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+def _addresses(host: str | None) -> list[Address]:
     try:
-        return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in socket.getaddrinfo(host, None)]
+        entries = socket.getaddrinfo(host, None)
+        return [_inner(ipaddress.ip_address(str(entry[4][0]).partition("%")[0])) for entry in entries]
     except (OSError, UnicodeError, ValueError):  # unknown here; a proxy may know it
         return []
+
+
+def _inner(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one stands for (mapped, NAT64, 6to4), else the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def _private(host: str | None) -> bool:
@@ -100,7 +118,7 @@ def _private(host: str | None) -> bool:
 
 def _refuse_link_local(host: str | None) -> None:
     """Machines of a cloud give their own passwords at such addresses."""
-    if any(address.is_link_local for address in _addresses(host)):
+    if any(address.is_link_local or address in _CLOUD_SECRETS for address in _addresses(host)):
         raise RemoteError("an address of the machine's own surroundings (link-local) is not fetched")
 
 
@@ -109,13 +127,17 @@ def ask(href: str, headers: Mapping[str, str], data: bytes | None = None) -> HTT
 
     Raises:
         ValueError: the address is of another kind.
+        RemoteError: it leads where nothing must be asked, or is of a cloud that wants an account.
         OSError, HTTPException: there is no answer, or one that says no.
     """
     parts = urlsplit(href)
     if parts.scheme not in SCHEMES:
         raise ValueError("only http, https and s3 addresses are fetched")
+    if parts.scheme == "s3" and parts.netloc in _ELSEWHERE:
+        raise RemoteError(f"the bucket {parts.netloc} is of {_ELSEWHERE[parts.netloc]}")
     # Public buckets; those that want credentials are not read.
     url = f"https://{parts.netloc}.s3.amazonaws.com{parts.path}" if parts.scheme == "s3" else href
+    url = quote(url, safe=_ADDRESS_MARKS)
     _refuse_link_local(urlsplit(url).hostname)
     opener = OpenerDirector()
     for handler in (
@@ -174,6 +196,8 @@ def explained(error: BaseException) -> str:
     if isinstance(error, HTTPError):
         hint = "; a signed address expires: search again" if error.code in (401, 403) else ""
         return f"the server answers {error.code} {' '.join(str(error.reason).split())[:60]}{hint}"
+    if isinstance(error, InvalidURL):  # its text holds the address, and with it a signature
+        return "the address is none that can be asked for"
     reason = getattr(error, "reason", None)
     return " ".join(str(reason if reason is not None else error).split())[:120] or type(error).__name__
 
