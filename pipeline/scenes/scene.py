@@ -162,7 +162,7 @@ class ReadOptions:
     `offset` is what to add to DN of products of unknown radiometry (0 or -1000). `tci_max` is the DN that a
     picture's 255 stands for. `assume_crs` is the EPSG code of rasters without one. `remote` are files that are read
     at their address, by the place that they would have on the disk: the user allowed it. `sensor` and `gsd` (metres
-    per pixel) are the model's: whose pictures, on which grid.
+    per pixel) are the model's: whose pictures (None: anyone's), on which grid.
     """
 
     bands: tuple[str, ...] = ()
@@ -171,5 +171,5 @@ class ReadOptions:
     tci_max: float | None = None
     assume_crs: int | None = None
     remote: Mapping[Path, Remote] = field(default_factory=dict)
-    sensor: str = "sentinel-2"
+    sensor: str | None = "sentinel-2"
     gsd: float = 10.0

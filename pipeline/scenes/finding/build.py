@@ -7,8 +7,15 @@ from pathlib import Path
 
 from affine import Affine
 
-from pipeline.bands import BY_NAME, RGB, SENTINEL_2
-from pipeline.errors import AmbiguousRadiometry, CorruptScene, GeoreferenceError, IncompleteScene, PipelineError
+from pipeline.bands import AERIAL, BY_NAME, RGB, SENTINEL_2
+from pipeline.errors import (
+    AmbiguousRadiometry,
+    CorruptScene,
+    GeoreferenceError,
+    IncompleteScene,
+    PipelineError,
+    UnfitScene,
+)
 from pipeline.grid import Bounds
 from pipeline.scenes.finding.names import safe_id
 from pipeline.scenes.offsets import Offsets, decide, in_dn, shifted
@@ -65,10 +72,13 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
     """Opens the headers of a scene's files and puts it on the grid.
 
     Raises:
+        UnfitScene: the model was trained on another sensor's pixels.
         IncompleteScene, GeoreferenceError, ResolutionError, AmbiguousRadiometry, CorruptScene, UnsafeInput: it cannot
         be read.
     """
     sensor = found.sensor
+    if options.sensor not in (None, sensor):
+        raise UnfitScene(_unfit(found, options))
     assets, radiometry, notes = _chosen(found, options)
     warnings = [*found.warnings, *notes]
     level = found.level
@@ -119,6 +129,14 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
     )
 
 
+def _unfit(found: Found, options: ReadOptions) -> str:
+    what = "a picture with finer pixels than Sentinel-2's" if found.sensor == AERIAL.name else "a scene of Sentinel-2"
+    return (
+        f"{found.where}: {what}; the model was trained on {options.sensor} pixels of {options.gsd:g} m; choose a model "
+        f"for it"
+    )
+
+
 def _chosen(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radiometry, list[str]]:
     """The bands to read: the scene's own, or those of its true-colour picture as the last resort.
 
@@ -126,6 +144,8 @@ def _chosen(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radio
 
     A product that has some of the bands is incomplete; only loose files are completed by their picture.
     """
+    if found.sensor == AERIAL.name:
+        return *_codes_of_picture(found), []
     if _has_picture_bands(found) and set(options.required) <= set(RGB):
         return *_picture_bands(found, options), [_APPROXIMATE]
     missing = [band for band in options.required if band not in found.assets]
@@ -163,6 +183,14 @@ def _picture_bands(found: Found, options: ReadOptions) -> tuple[dict[str, Asset]
     )
     sources = {**found.radiometry.sources, "scale": source}
     return assets, replace(found.radiometry, approximate=True, sources=sources, quantification=None, offsets={})
+
+
+def _codes_of_picture(found: Found) -> tuple[dict[str, Asset], Radiometry]:
+    """Red, green and blue of a picture from the air, whose codes stand for no reflectance: 255 is taken as 1."""
+    chosen = found.assets if _has_picture_bands(found) else _true_colour(found)
+    assets = {band: replace(chosen[band], scale=1.0 / 255.0, nodata=None) for band in RGB}
+    sources = {**found.radiometry.sources, "scale": "8-bit codes"}
+    return assets, replace(found.radiometry, approximate=True, sources=sources, quantification=None)
 
 
 def _usable_picture(found: Found, options: ReadOptions) -> bool:

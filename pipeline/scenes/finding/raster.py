@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from pipeline.bands import BY_NAME, NAMES
-from pipeline.errors import AmbiguousRadiometry, NotAScene
+from pipeline.bands import AERIAL, BY_NAME, NAMES, SENTINEL_2
+from pipeline.errors import AmbiguousRadiometry, GeoreferenceError, NotAScene
 from pipeline.scenes.finding.bandfiles import ASSUMED
 from pipeline.scenes.finding.build import Found, build_scene, file_asset
 from pipeline.scenes.finding.listing import Files
 from pipeline.scenes.finding.names import band_name, facts, other_satellite
-from pipeline.scenes.reading.header import Header, read_header
+from pipeline.scenes.reading.header import FINEST, GRID_GSD, Header, locate, read_header
 from pipeline.scenes.safety import guard
 from pipeline.scenes.scene import Asset, OffsetEvidence, Radiometry, ReadOptions, Scene
 
@@ -50,6 +50,9 @@ def raster_scene(name: str, files: Files, options: ReadOptions) -> Scene:
         if stated:
             sources["quantification"] = "the file's scale"
     scales = {asset.scale for band, asset in assets.items() if band in BY_NAME}
+    aerial = header.dtypes[0] == "uint8" and _fine(header, options)
+    if aerial and options.sensor is None:
+        options = replace(options, gsd=round(locate(header, options.assume_crs if header.crs is None else None).gsd, 2))
     return build_scene(
         Found(
             id=path.stem,
@@ -63,10 +66,19 @@ def raster_scene(name: str, files: Files, options: ReadOptions) -> Scene:
             level=level,
             platform=next((fact.platform for fact in named if fact.platform), None),
             files=(files.path(name),),
+            sensor=AERIAL.name if aerial else SENTINEL_2.name,
             evidence=OffsetEvidence(source="the file's offset", stated=stated or None, baseline=baseline),
         ),
         options,
     )
+
+
+def _fine(header: Header, options: ReadOptions) -> bool:
+    """Whether pixels are too small to be Sentinel-2's, even after someone's resampling."""
+    try:
+        return locate(header, options.assume_crs if header.crs is None else None).gsd < FINEST * GRID_GSD
+    except GeoreferenceError:
+        return False  # `build_scene` meets the same error and tells it
 
 
 def _bands(header: Header, options: ReadOptions, where: str) -> dict[str, int] | None:
@@ -74,7 +86,7 @@ def _bands(header: Header, options: ReadOptions, where: str) -> dict[str, int] |
     named = {
         band: at + 1
         for at, text in reversed(list(enumerate(header.descriptions)))
-        if text and (band := band_name(text.split(",")[0].split(" (")[0]))
+        if text and (band := _named_band(text.split(",")[0].split(" (")[0]))
     }
     if set(named) & set(BY_NAME):
         return named
@@ -95,6 +107,10 @@ def _bands(header: Header, options: ReadOptions, where: str) -> dict[str, int] |
         f"{where}: its {header.count} bands have no names; name them in order, as in --bands "
         f"{','.join(_guess(header.count))}"
     )
+
+
+def _named_band(text: str) -> str | None:
+    return {"R": "B04", "G": "B03", "B": "B02"}.get(text.strip().upper()) or band_name(text)
 
 
 def _guess(count: int) -> Sequence[str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.bands import RGB, SENTINEL_2
+from pipeline.bands import RGB, SENSORS, SENTINEL_2
 from pipeline.scenes.offsets import Darkness, dn_scale, judge, shifted
 from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.safety.integrity import check_sum
@@ -111,19 +111,20 @@ def _scaled(scene: Scene, bands: list[str], stored: npt.NDArray[np.float64]) -> 
 
 def sample(scene: Scene, bands: list[str]) -> npt.NDArray[np.float64]:
     """Measured pixels (band, n) of a few windows spread over the scene."""
+    gsd = SENSORS[scene.sensor].gsd or min(asset.gsd for asset in scene.assets.values())
     left, bottom, right, top = scene.bounds
-    columns, rows = round((right - left) / 10.0), round((top - bottom) / 10.0)
+    columns, rows = round((right - left) / gsd), round((top - bottom) / gsd)
     width, height = min(_SIDE, columns), min(_SIDE, rows)
     certain = scene.layout == "SAFE"
     found: list[npt.NDArray[np.float64]] = []
-    with SceneReader(scene) as reader:
+    with SceneReader(scene, gsd) as reader:
         for at, (across, down) in enumerate((*_ANCHORS, *_LATTICE)):
             enough = sum(part.shape[1] for part in found) >= _ENOUGH
             if (enough or certain) if at >= len(_ANCHORS) else (enough and certain):
                 break
-            west = left + 10.0 * (int((columns - width) * across) // _SIDE * _SIDE)
-            north = top - 10.0 * (int((rows - height) * down) // _SIDE * _SIDE)
-            pixels, valid = reader.read((west, north - 10.0 * height, west + 10.0 * width, north), bands)
+            west = left + gsd * (int((columns - width) * across) // _SIDE * _SIDE)
+            north = top - gsd * (int((rows - height) * down) // _SIDE * _SIDE)
+            pixels, valid = reader.read((west, north - gsd * height, west + gsd * width, north), bands)
             found.append(pixels[:, valid].astype(np.float64))
     return np.concatenate(found, axis=1)
 

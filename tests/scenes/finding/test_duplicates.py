@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.reading.reader import SceneReader
-from pipeline.scenes.scene import Level, Refusal, Scene
+from pipeline.scenes.scene import UNMASKED, Level, Refusal, Scene
 from tests.builders import Safe, band_folder, stored, surface, write_item, write_safe, zipped
 from tests.scenes.helpers import BANDS, codes, scenes, truth
 
@@ -162,3 +162,33 @@ def test_answer_does_not_depend_on_the_folder_name(tmp_path):
         ]
 
     assert answer("one") == answer("zwei drei") and len(answer("one")) == 4
+
+
+def test_crops_of_one_granule_that_lie_apart_are_two_scenes(tmp_path):
+    facts = {
+        "s2:datatake_id": "GS2A_20220612T101559_036398_N04.00",
+        "grid:code": "MGRS-32TPR",
+        "s2:datastrip_id": "S2A_OPER_MSI_L2A_DS_X_20220612T162700_S20220612T101602_N04.00",
+    }
+    for name, west in (("town", 600_000), ("lake", 634_000), ("again", 600_000)):
+        band_folder(tmp_path / name, west=west)
+        assets = {b: (f"{b}.tif", [{"name": b, "raster:scale": 1e-4, "raster:offset": 0}]) for b in BANDS}
+        write_item(tmp_path / name / "item.json", assets, id=name, **facts)
+    found = list(find_scenes(tmp_path))
+    assert sorted(entry.bounds[0] for entry in found if isinstance(entry, Scene)) == [600_000, 634_000]
+    assert [entry.error for entry in found if isinstance(entry, Refusal)] == ["SupersededScene"]
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_l1c_beside_l2a_keeps_its_cloud_mask_or_says_that_there_is_none(tmp_path, masked):
+    classes = np.full((100, 165), 9, np.uint8)
+    write_safe(tmp_path, Safe(level="L1C"))
+    write_safe(tmp_path, Safe(level="L2A"), scl=classes if masked else None)
+    (scene,) = (entry for entry in find_scenes(tmp_path) if isinstance(entry, Scene))
+    assert scene.level is Level.L1C
+    with SceneReader(scene) as reader:
+        quality = reader.read_quality(scene.bounds)
+    if masked:
+        assert (quality == 9).all() and any("cloud mask is that of the L2A" in text for text in scene.warnings)
+        assert any("SCL" in path.name for path in scene.files)
+    assert (quality is None) == (UNMASKED in scene.warnings) == (not masked)

@@ -7,6 +7,7 @@ import json
 import logging
 import shutil
 from dataclasses import replace
+from http.client import InvalidURL
 
 import numpy as np
 import pytest
@@ -268,3 +269,28 @@ def test_search_downloads_signed_files_and_forgets_the_signature(stocked, tmp_pa
     with pytest.raises(NotAScene, match="403") as told:
         download_item(stocked.items[0], tmp_path, BANDS)
     assert "verysecret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::]", "[fd00:ec2::254]", "100.100.100.200"],
+)
+def test_a_clouds_own_passwords_are_asked_for_in_no_spelling(host):
+    with pytest.raises(RemoteError, match="not fetched"):
+        ask(f"http://{host}/latest/meta-data", {})
+
+
+def test_buckets_of_another_cloud_are_not_asked_for_at_amazon(monkeypatch):
+    monkeypatch.setattr(address.OpenerDirector, "open", lambda *_, **__: pytest.fail("a request was made"))
+    with pytest.raises(RemoteError, match=r"dataspace\.copernicus\.eu"):
+        ask("s3://eodata/Sentinel-2/MSI/x.jp2", {})
+
+
+def test_a_space_in_a_signed_address_shows_no_signature(stocked):
+    stocked.files["/a%20b.tif?sig=very%20secret"] = b"II*\0"
+    with ask(f"{stocked.url}/a b.tif?sig=very secret", {}) as answer:
+        assert answer.read() == b"II*\0"
+    with pytest.raises(RemoteError) as caught:
+        address.begin(f"{stocked.url}/x\ny.tif?sig=very\nsecret")
+    assert "secret" not in str(caught.value)
+    assert "secret" not in address.explained(InvalidURL("URL can't contain '/x?sig=secret'"))
