@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -220,6 +221,12 @@ def _refusals(report: "RunReport") -> str:
     return "\n".join(["refused:", *lines]) if lines else ""
 
 
+def _day(acquired: str | None) -> str:
+    from pipeline.scenes.scene import day
+
+    return day(datetime.fromisoformat(acquired) if acquired else None)
+
+
 def summary(report: "RunReport") -> str:
     """What a person wants to know at the end: scenes, dates, hectares by class, what was refused, where the map is."""
     from pipeline.grid import TileGrid
@@ -229,7 +236,7 @@ def summary(report: "RunReport") -> str:
     hectares = TileGrid(32632).hectares
     for record in done:
         total = sum(record.counts.values())
-        lines.append(f"\n{record.id}  {(record.acquired or '')[:10]}  {record.level}  {total:,} tiles")
+        lines.append(f"\n{record.id}  {_day(record.acquired)}  {record.level}  {total:,} tiles")
         ordered = sorted(record.counts.items(), key=lambda entry: (entry[0] in _STATES, -entry[1]))
         lines += [f"  {label:<22}{count * hectares:>12,.0f} ha {count / total:>7.1%}" for label, count in ordered]
     if refusals := _refusals(report):

@@ -19,6 +19,15 @@ UNKNOWN_DATE = datetime(1970, 1, 1, tzinfo=UTC)
 UNMASKED = "no cloud mask: clouds are not masked and get the class that they look like"
 
 
+def day(acquired: datetime | None) -> str:
+    """An acquisition time for people.
+
+    >>> day(datetime(2023, 6, 14, 10, tzinfo=UTC)), day(UNKNOWN_DATE)
+    ('2023-06-14', 'date unknown')
+    """
+    return f"{acquired:%Y-%m-%d}" if acquired not in (None, UNKNOWN_DATE) else "date unknown"
+
+
 class Level(StrEnum):
     """Processing level: top of atmosphere, surface, or a picture whose reflectance is only approximate."""
 

@@ -9,8 +9,8 @@ import pytest
 from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.scene import UNMASKED, Level, Refusal, Scene
-from tests.builders import Safe, band_folder, stored, surface, write_item, write_safe, zipped
-from tests.scenes.helpers import BANDS, codes, scenes, truth
+from tests.builders import Safe, band_folder, surface, write_item, write_safe, zipped
+from tests.scenes.helpers import BANDS, codes, halves, scenes, truth
 
 
 def parted(folder):
@@ -27,26 +27,6 @@ def test_date_is_that_of_sensing_not_of_the_datatake(tmp_path):
     )
     (scene,) = scenes(tmp_path)
     assert scene.acquired.date().isoformat() == "2023-06-15" and "20230614T235500" in scene.id
-
-
-def halves(folder, **second):
-    """One picture whose left part is in one product and its right part in the other, of two datastrips."""
-    numbers = {band: stored(value, -1000) for band, value in surface().items()}
-    column = np.arange(330)
-    left = {band: np.where(column < 180, value, 0).astype(np.uint16) for band, value in numbers.items()}
-    right = {band: np.where(column >= 150, value, 0).astype(np.uint16) for band, value in numbers.items()}
-    scl = np.full((100, 165), 4, np.uint8)
-    scl_left, scl_right = scl.copy(), np.full((100, 165), 6, np.uint8)
-    scl_left[:, 90:], scl_right[:, :75] = 0, 0
-    first = Safe(generated=datetime(2023, 6, 14, 12, 0, tzinfo=UTC), strip=datetime(2023, 6, 14, 10, 6, 12, tzinfo=UTC))
-    other = Safe(
-        **{
-            "generated": datetime(2023, 6, 14, 13, 30, tzinfo=UTC),
-            "strip": datetime(2023, 6, 14, 10, 9, 40, tzinfo=UTC),
-        }
-        | second
-    )
-    return write_safe(folder, first, dn=left, scl=scl_left), write_safe(folder, other, dn=right, scl=scl_right)
 
 
 def test_complementary_halves_are_merged(tmp_path):

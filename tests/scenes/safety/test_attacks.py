@@ -3,10 +3,8 @@
 import json
 import os
 import struct
-import threading
 import zipfile
 import zlib
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
@@ -19,37 +17,7 @@ from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.safety import guard
 from pipeline.scenes.scene import Refusal, Scene
 from tests.builders import Safe, band_folder, stored, surface, write_item, write_jp2, write_safe, write_tif, zipped
-from tests.scenes.helpers import BANDS, codes, refusal, scenes, truth
-
-SECRET = 31_337
-
-
-@pytest.fixture
-def server():
-    """A local web server that counts what is asked of it."""
-    asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def _answer(self):
-            asked.append(self.path)
-            self.send_response(404)
-            self.end_headers()
-
-        do_GET = do_HEAD = do_POST = _answer
-
-        def log_message(self, *arguments):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as running:
-        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        running.asked = asked
-        running.url = f"http://127.0.0.1:{running.server_port}"
-        try:
-            yield running
-        finally:
-            running.shutdown()
-            thread.join()
+from tests.scenes.helpers import BANDS, SECRET, codes, refusal, scenes, truth, vrt
 
 
 def everything(folder):
@@ -67,16 +35,6 @@ def everything(folder):
         except PipelineError as error:
             refused.append(Refusal(entry.id, type(error).__name__, str(error)))
     return pixels, refused
-
-
-def vrt(source, relative=0):
-    return (
-        '<VRTDataset rasterXSize="330" '
-        'rasterYSize="200"><SRS>EPSG:32632</SRS><GeoTransform>600000,10,0,5100000,0,-10</GeoTransform>'
-        f'<VRTRasterBand dataType="UInt16" band="1"><SimpleSource><SourceFilename '
-        f'relativeToVRT="{relative}">{source}</SourceFilename>'
-        "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
-    )
 
 
 def raw_vrt(source):

@@ -18,14 +18,7 @@ from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.safety import integrity
 from pipeline.scenes.scene import Refusal, Scene
 from tests.builders import Safe, band_folder, stored, surface, write_jp2, write_safe, write_tif, zipped
-from tests.scenes.helpers import BANDS, codes, refusal, scenes, truth
-
-CUTS = (0.9999, 0.98, 0.5, 0.1, 0.002)
-
-
-def cut(path, share):
-    data = path.read_bytes()
-    path.write_bytes(data[: min(int(len(data) * share), len(data) - 1)])
+from tests.scenes.helpers import BANDS, CUTS, codes, cut, refusal, scenes, truth
 
 
 @pytest.fixture
