@@ -16,7 +16,7 @@ from pipeline.change import changes, evidence, scene_pairs
 from pipeline.errors import PipelineError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
-from pipeline.scenes.inspect import inspect_pixels
+from pipeline.scenes.reading.inspect import inspect_pixels
 from pipeline.scenes.scene import Scene
 from pipeline.tiles import read_table, write_table
 

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.batch.executors import Executor
     from pipeline.batch.run import RunReport
     from pipeline.batch.work import SceneRecord
-    from pipeline.scenes.remote import Remote
+    from pipeline.scenes.safety.address import Remote
     from pipeline.scenes.scene import ReadOptions, Scene
 
 DEMO_SCENES = Path("demo-scenes")
@@ -83,17 +84,19 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     from pipeline.batch.run import run as run_batch
     from pipeline.batch.work import ModelChoice
     from pipeline.classify import ClassifyOptions
-    from pipeline.scenes.find import find_scenes
+    from pipeline.models import store
+    from pipeline.scenes.finding.find import find_scenes
 
     if demo:
         _simulate(folder)
+    card = store.card(options["model"])
 
     class Watcher(SilentWatcher):
         def __init__(self) -> None:
             self.progress = TileProgress()
 
         def begin(self, scenes: "Sequence[Scene]") -> None:
-            self.progress.begin(scenes, [tiles_in(scene) for scene in scenes])
+            self.progress.begin(scenes, [tiles_in(scene, card) for scene in scenes])
 
         def tiles(self, scene: str, count: int) -> None:
             self.progress.advance(scene, count)
@@ -138,10 +141,9 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
 
 def _read_options(options: dict[str, Any], remote: "Mapping[Path, Remote]") -> "ReadOptions":
     from pipeline.models import store
-    from pipeline.scenes.scene import ReadOptions
 
     told = {name: options[name] for name in ("bands", "offset", "tci_max", "assume_crs")}
-    return ReadOptions(required=store.card(options["model"]).bands, remote=remote, **told)
+    return store.card(options["model"]).input.reading(remote=remote, **told)
 
 
 def _simulate(folder: Path) -> None:
@@ -156,7 +158,7 @@ def _reached(scenes: str, allow_remote: bool, model: str) -> "tuple[Path, Mappin
 
     The network is touched only when the user says so.
     """
-    from pipeline.scenes.remote import redacted
+    from pipeline.scenes.safety.address import redacted
 
     far = "://" in scenes
     if far and not allow_remote:
@@ -169,7 +171,7 @@ def _reached(scenes: str, allow_remote: bool, model: str) -> "tuple[Path, Mappin
     from pipeline.cli.search import counted
     from pipeline.models import store
 
-    bands = store.card(model).bands
+    bands = store.card(model).input.bands
     with counted(redacted(scenes)) as progress:
         return (
             reach_address(scenes, REMOTE_SCENES, bands, progress)
@@ -219,6 +221,12 @@ def _refusals(report: "RunReport") -> str:
     return "\n".join(["refused:", *lines]) if lines else ""
 
 
+def _day(acquired: str | None) -> str:
+    from pipeline.scenes.scene import day
+
+    return day(datetime.fromisoformat(acquired) if acquired else None)
+
+
 def summary(report: "RunReport") -> str:
     """What a person wants to know at the end: scenes, dates, hectares by class, what was refused, where the map is."""
     from pipeline.grid import TileGrid
@@ -228,7 +236,7 @@ def summary(report: "RunReport") -> str:
     hectares = TileGrid(32632).hectares
     for record in done:
         total = sum(record.counts.values())
-        lines.append(f"\n{record.id}  {(record.acquired or '')[:10]}  {record.level}  {total:,} tiles")
+        lines.append(f"\n{record.id}  {_day(record.acquired)}  {record.level}  {total:,} tiles")
         ordered = sorted(record.counts.items(), key=lambda entry: (entry[0] in _STATES, -entry[1]))
         lines += [f"  {label:<22}{count * hectares:>12,.0f} ha {count / total:>7.1%}" for label, count in ordered]
     if refusals := _refusals(report):
