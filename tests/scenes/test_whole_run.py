@@ -9,7 +9,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 
-from pipeline.batch.run import RunOptions, run
+from pipeline.batch.main_job import RunOptions, run
 from pipeline.cli.run import summary
 from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.scene import UNMASKED, ReadOptions
