@@ -14,7 +14,7 @@ from pipeline.files import write_text
 
 if TYPE_CHECKING:
     from pipeline.evaluation.metrics import Figures
-    from pipeline.models.store import Engine
+    from pipeline.models.store import LoadedClassifier
 
 MODEL = click.option(
     "--model",
@@ -26,7 +26,7 @@ ENGINE = click.option(
     "--engine",
     default="auto",
     show_default=True,
-    help="auto, openvino, openvino-int8, openvino-bf16, openvino-f32 or keras.",
+    help="What runs the model: auto (the fastest that passed its gate), or an engine that `models` lists.",
 )
 
 
@@ -76,13 +76,13 @@ def evaluate(data: Path, split: str | None, model: str, engine: str, tta: bool, 
     """Measure a model on labelled pictures: accuracy, macro F1, per class, calibration, confusion."""
     from pipeline.evaluation.metrics import evaluate as measure
     from pipeline.models import store
+    from pipeline.models.ensemble import Eightfold
     from pipeline.models.pictures import read_labelled
 
     classifier = store.load(model, engine=engine)
     found = measure(
-        classifier,
+        Eightfold(classifier) if tta else classifier,
         read_labelled(data, classifier.card.legend.labels, _names(split), classifier.card.input.size),
-        eightfold=tta,
     )
     click.echo(
         _table(
@@ -153,7 +153,7 @@ def classify(images: tuple[Path, ...], model: str, engine: str, as_json: bool) -
         sys.exit(1 if bad == len(images) else 3)
 
 
-def _answers(path: Path, classifier: "Engine") -> list[dict[str, Any]]:
+def _answers(path: Path, classifier: "LoadedClassifier") -> list[dict[str, Any]]:
     """One entry a patch of a picture."""
     from pipeline.models.pictures import cut, read_picture
 
