@@ -17,7 +17,6 @@ from rasterio.windows import Window
 from shapely.geometry import mapping
 
 from pipeline import __version__
-from pipeline import bands as band_table
 from pipeline.atlas.imagery import quicklook
 from pipeline.classify import ClassifiedBlock
 from pipeline.errors import OutputError
@@ -25,7 +24,7 @@ from pipeline.files import digest
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.legend import Legend
 from pipeline.models.card import ModelCard
-from pipeline.scenes.radiometry import Stretch
+from pipeline.models.input import true_colour
 from pipeline.scenes.scene import Scene
 from pipeline.tiling import cut
 
@@ -139,7 +138,7 @@ class Pictures:
 
     def _add(self, classified: ClassifiedBlock) -> None:
         block = classified.block
-        rgb = self._true_colour(block.pixels)
+        rgb = true_colour(block.pixels, self._card.input)
         rgb[:, ~block.valid] = 0
         top = (self._north_west.row - block.origin.row) * self._card.input.size
         height, width = block.valid.shape
@@ -159,11 +158,6 @@ class Pictures:
         picture = quicklook(self._small, self._seen, self._transform, self._grid.epsg)
         (self._folder / QUICKLOOK).write_bytes(picture.webp)
         return picture.bounds
-
-    def _true_colour(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        order = [self._card.input.bands.index(band) for band in band_table.RGB]
-        chosen: npt.NDArray[Any] = pixels[order]
-        return chosen if self._card.input.units == "code" else Stretch().codes(chosen)
 
     def _write_chips(self, classified: ClassifiedBlock) -> None:
         folder = self._folder / CHIPS
