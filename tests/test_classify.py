@@ -1,7 +1,5 @@
 import numpy as np
 import pytest
-from pipeline.scenes.find import find_scenes
-from pipeline.scenes.inspect import inspect_pixels
 
 from pipeline.classify import ClassifyOptions, classify_scene
 from pipeline.errors import ModelError, UnfitScene
@@ -10,7 +8,9 @@ from pipeline.legend import EUROSAT, TileState
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
 from pipeline.models.input import ModelInput
+from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.radiometry import Stretch
+from pipeline.scenes.reading.inspect import inspect_pixels
 from pipeline.scenes.scene import Level
 from pipeline.tiling import grid_for, refuse_unfit
 from tests.builders import write_safe, write_tif
