@@ -17,15 +17,15 @@ from rasterio.windows import Window
 from shapely.geometry import mapping
 
 from pipeline import __version__
-from pipeline import bands as band_table
 from pipeline.atlas.imagery import quicklook
+from pipeline.bands import SENTINEL_2
 from pipeline.classify import ClassifiedBlock
 from pipeline.errors import OutputError
 from pipeline.files import digest
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.legend import Legend
 from pipeline.models.card import ModelCard
-from pipeline.scenes.radiometry import Stretch
+from pipeline.models.input import true_colour
 from pipeline.scenes.scene import Scene
 from pipeline.tiling import cut
 
@@ -139,7 +139,7 @@ class Pictures:
 
     def _add(self, classified: ClassifiedBlock) -> None:
         block = classified.block
-        rgb = self._true_colour(block.pixels)
+        rgb = true_colour(block.pixels, self._card.input)
         rgb[:, ~block.valid] = 0
         top = (self._north_west.row - block.origin.row) * self._card.input.size
         height, width = block.valid.shape
@@ -159,11 +159,6 @@ class Pictures:
         picture = quicklook(self._small, self._seen, self._transform, self._grid.epsg)
         (self._folder / QUICKLOOK).write_bytes(picture.webp)
         return picture.bounds
-
-    def _true_colour(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        order = [self._card.input.bands.index(band) for band in band_table.RGB]
-        chosen: npt.NDArray[Any] = pixels[order]
-        return chosen if self._card.input.units == "code" else Stretch().codes(chosen)
 
     def _write_chips(self, classified: ClassifiedBlock) -> None:
         folder = self._folder / CHIPS
@@ -223,7 +218,7 @@ def write_item(
             "processing:software": {"landcover-atlas": __version__},
             "processing:lineage": f"Sentinel-2 {scene.level} tiled into {grid.edge:.0f} m tiles and classified by "
             f"{card.name}",
-            "constellation": band_table.SENTINEL_2.constellation,
+            "constellation": SENTINEL_2.constellation,
             "atlas:radiometry": asdict(scene.radiometry),
             "atlas:level": str(scene.level),
             "atlas:layout": scene.layout,

@@ -30,7 +30,7 @@ from pipeline.batch.work import (
 )
 from pipeline.classify import ClassifiedBlock, ClassifyOptions
 from pipeline.errors import OutputError
-from pipeline.files import digest, write_text
+from pipeline.files import write_text
 from pipeline.models.card import ModelCard
 from pipeline.scenes.scene import Refusal, Scene
 from pipeline.tiling import grid_for
@@ -204,7 +204,7 @@ def _keep_apart(scenes: Sequence[Scene], options: RunOptions) -> None:
 def _write_report(folder: Path, records: Sequence[SceneRecord], options: RunOptions) -> None:
     report: dict[str, Any] = {
         "software": f"landcover-atlas {__version__}",
-        "model": {"name": folder.name, "card_sha256": digest(options.model.card_path)},
+        "model": {"name": folder.name, "card_sha256": options.model.card_digest},
         "options": {**asdict(options.classify), "keep_chips": options.keep_chips, "smooth": options.smooth},
         "scenes": [asdict(record) for record in records],
     }

@@ -27,7 +27,7 @@ from pipeline.grid import TileGrid
 from pipeline.legend import STATE_LABELS
 from pipeline.models import store
 from pipeline.models.card import ModelCard
-from pipeline.models.classifier import Classifier
+from pipeline.models.classifier import TileClassifier
 from pipeline.scenes.reading.inspect import check_files, inspect_pixels
 from pipeline.scenes.safety.address import RemoteError, base_name, is_remote, probe
 from pipeline.scenes.scene import Refusal, Scene
@@ -53,9 +53,9 @@ class ModelChoice:
     threads: int | None = None
 
     @property
-    def card_path(self) -> Path:
-        """The model's `card.json`."""
-        return store.locate(self.name, self.folder) / "card.json"
+    def card_digest(self) -> str:
+        """SHA-256 of the model's card."""
+        return store.card_digest(self.name, self.folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class SceneRecord:
     radiometry: Mapping[str, Any] = field(default_factory=dict)
 
 
-def classifier(choice: ModelChoice) -> Classifier:
+def classifier(choice: ModelChoice) -> TileClassifier:
     """The loaded model; a worker process loads each once."""
     return _loaded(choice)
 
@@ -106,7 +106,7 @@ def let_models_go() -> None:
 
 
 @lru_cache(maxsize=2)
-def _loaded(choice: ModelChoice) -> Classifier:
+def _loaded(choice: ModelChoice) -> TileClassifier:
     return store.load(choice.name, engine=choice.engine, threads=choice.threads, folder=choice.folder)
 
 
@@ -116,9 +116,7 @@ def verified_card(choice: ModelChoice) -> ModelCard:
     Raises:
         ModelError: they are not, or there is no such model.
     """
-    card = ModelCard.read(choice.card_path)
-    card.verify(choice.card_path.parent)
-    return card
+    return store.card(choice.name, choice.folder, verified=True)
 
 
 def fingerprint(task: SceneTask, card: ModelCard, grid: TileGrid) -> str:
@@ -275,7 +273,7 @@ def _process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None) ->
 
 def _write(
     task: SceneTask,
-    model: Classifier,
+    model: TileClassifier,
     grid: TileGrid,
     folder: Path,
     mark: Future[str],
@@ -293,7 +291,7 @@ def _write(
     if task.smooth:
         table = smooth(table, card.legend)
     bounds = pictures.write_quicklook()
-    card_digest = digest(task.model.card_path)
+    card_digest = task.model.card_digest
     metadata = {
         "software": f"landcover-atlas {__version__}",
         "model": {

@@ -166,6 +166,8 @@ class Scene:
     """What tells its offsets."""
     sensor: str = "sentinel-2"
     """Whose pixels: a name of `bands.SENSORS`."""
+    gsd: float = 10.0
+    """Metres per pixel of the grid of which `bounds` are multiples."""
 
     @property
     def dated(self) -> bool:

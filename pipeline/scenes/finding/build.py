@@ -126,6 +126,7 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
         seen=found.seen,
         evidence=evidence,
         sensor=sensor,
+        gsd=options.gsd,
     )
 
 
@@ -140,12 +141,12 @@ def _unfit(found: Found, options: ReadOptions) -> str:
 def _chosen(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radiometry, list[str]]:
     """The bands to read: the scene's own, or those of its true-colour picture as the last resort.
 
-    With what to say of it.
+    With what to say of it. Pictures from planes and drones are taken as they are.
 
     A product that has some of the bands is incomplete; only loose files are completed by their picture.
     """
     if found.sensor == AERIAL.name:
-        return *_codes_of_picture(found), []
+        return _plain_picture(found, options)
     if _has_picture_bands(found) and set(options.required) <= set(RGB):
         return *_picture_bands(found, options), [_APPROXIMATE]
     missing = [band for band in options.required if band not in found.assets]
@@ -185,12 +186,19 @@ def _picture_bands(found: Found, options: ReadOptions) -> tuple[dict[str, Asset]
     return assets, replace(found.radiometry, approximate=True, sources=sources, quantification=None, offsets={})
 
 
-def _codes_of_picture(found: Found) -> tuple[dict[str, Asset], Radiometry]:
-    """Red, green and blue of a picture from the air, whose codes stand for no reflectance: 255 is taken as 1."""
-    chosen = found.assets if _has_picture_bands(found) else _true_colour(found)
-    assets = {band: replace(chosen[band], scale=1.0 / 255.0, nodata=None) for band in RGB}
-    sources = {**found.radiometry.sources, "scale": "8-bit codes"}
-    return assets, replace(found.radiometry, approximate=True, sources=sources, quantification=None)
+def _plain_picture(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radiometry, list[str]]:
+    """Red, green and blue of a picture under the names that the model has for them; its numbers are no reflectance."""
+    chosen = found.assets if _has_picture_bands(found) else _true_colour(found) if "TCI" in found.assets else {}
+    if len(options.required) != len(RGB) or not set(RGB) <= set(chosen):
+        raise IncompleteScene(
+            f"{found.where}: is no 8-bit picture in red, green and blue, which {', '.join(options.required)} ask for; "
+            f"give such pictures or choose another model"
+        )
+    assets = {
+        name: replace(chosen[band], picture=True, nodata=None) for name, band in zip(options.required, RGB, strict=True)
+    }
+    sources = {"scale": "none: the picture's numbers are taken as they are"}
+    return assets, Radiometry(sources=sources, approximate=True), []
 
 
 def _usable_picture(found: Found, options: ReadOptions) -> bool:
