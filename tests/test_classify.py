@@ -188,4 +188,4 @@ def test_a_picture_from_a_plane_is_found_and_mapped_in_its_own_pixels(tmp_path):
 def test_a_satellite_scene_is_no_picture_from_a_plane(tmp_path):
     write_safe(tmp_path)
     (refused,) = find_scenes(tmp_path, ModelInput("aerial", ("red", "green", "blue"), "dn", 64, 10.0).reading())
-    assert refused.error == "IncompleteScene" and "is no 8-bit picture" in refused.reason
+    assert refused.error == "UnfitScene" and "a scene of Sentinel-2" in refused.reason

@@ -167,7 +167,7 @@ class Scene:
     sensor: str = "sentinel-2"
     """Whose pixels: a name of `bands.SENSORS`."""
     gsd: float = 10.0
-    """Metres per pixel of the grid, of which `bounds` are multiples."""
+    """Metres per pixel of the grid of which `bounds` are multiples."""
 
     @property
     def dated(self) -> bool:

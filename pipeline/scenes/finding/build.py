@@ -146,7 +146,7 @@ def _chosen(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radio
     A product that has some of the bands is incomplete; only loose files are completed by their picture.
     """
     if found.sensor == AERIAL.name:
-        return *_codes_of_picture(found, options), []
+        return _plain_picture(found, options)
     if _has_picture_bands(found) and set(options.required) <= set(RGB):
         return *_picture_bands(found, options), [_APPROXIMATE]
     missing = [band for band in options.required if band not in found.assets]
@@ -186,8 +186,8 @@ def _picture_bands(found: Found, options: ReadOptions) -> tuple[dict[str, Asset]
     return assets, replace(found.radiometry, approximate=True, sources=sources, quantification=None, offsets={})
 
 
-def _codes_of_picture(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radiometry]:
-    """Red, green and blue of a picture from the air under the model's names for them; 255 is taken as reflectance 1."""
+def _plain_picture(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radiometry, list[str]]:
+    """Red, green and blue of a picture under the names that the model has for them; its numbers are no reflectance."""
     chosen = found.assets if _has_picture_bands(found) else _true_colour(found) if "TCI" in found.assets else {}
     if len(options.required) != len(RGB) or not set(RGB) <= set(chosen):
         raise IncompleteScene(
@@ -195,11 +195,10 @@ def _codes_of_picture(found: Found, options: ReadOptions) -> tuple[dict[str, Ass
             f"give such pictures or choose another model"
         )
     assets = {
-        name: replace(chosen[band], scale=1.0 / 255.0, picture=True, nodata=None)
-        for name, band in zip(options.required, RGB, strict=True)
+        name: replace(chosen[band], picture=True, nodata=None) for name, band in zip(options.required, RGB, strict=True)
     }
-    sources = {**found.radiometry.sources, "scale": "8-bit codes"}
-    return assets, replace(found.radiometry, approximate=True, sources=sources, quantification=None)
+    sources = {"scale": "none: the picture's numbers are taken as they are"}
+    return assets, Radiometry(sources=sources, approximate=True), []
 
 
 def _usable_picture(found: Found, options: ReadOptions) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.bands import RGB, SENSORS, SENTINEL_2
+from pipeline.bands import RGB, SENTINEL_2
 from pipeline.scenes.offsets import Darkness, dn_scale, judge, shifted
 from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.safety.integrity import check_sum
@@ -111,13 +111,13 @@ def _scaled(scene: Scene, bands: list[str], stored: npt.NDArray[np.float64]) -> 
 
 def sample(scene: Scene, bands: list[str]) -> npt.NDArray[np.float64]:
     """Measured pixels (band, n) of a few windows spread over the scene."""
-    gsd = SENSORS[scene.sensor].gsd or min(asset.gsd for asset in scene.assets.values())
+    gsd = scene.gsd
     left, bottom, right, top = scene.bounds
     columns, rows = round((right - left) / gsd), round((top - bottom) / gsd)
     width, height = min(_SIDE, columns), min(_SIDE, rows)
     certain = scene.layout == "SAFE"
     found: list[npt.NDArray[np.float64]] = []
-    with SceneReader(scene, gsd) as reader:
+    with SceneReader(scene) as reader:
         for at, (across, down) in enumerate((*_ANCHORS, *_LATTICE)):
             enough = sum(part.shape[1] for part in found) >= _ENOUGH
             if (enough or certain) if at >= len(_ANCHORS) else (enough and certain):

@@ -35,8 +35,9 @@ _CLOUD_SECRETS = {ipaddress.ip_address(text) for text in ("fd00:ec2::254", "100.
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 # Buckets of other clouds than Amazon's, by whose names anyone could open one there.
 _ELSEWHERE = {"eodata": "Copernicus Data Space, which wants an account: download from dataspace.copernicus.eu"}
-# What an address may hold besides letters and digits (RFC 3986); the rest is escaped before it is asked for.
-_ADDRESS_MARKS = "%/:=&?~#+!$,;'@()*[]-._"
+# What an address may hold besides letters and digits (RFC 3986), and control characters, for which it is refused as a
+# whole; the rest is escaped before it is asked for.
+_ADDRESS_MARKS = "%/:=&?~#+!$,;'@()*[]-._" + "".join(map(chr, range(32)))
 # The first piece of a file: holds the directories of any cloud-optimised granule.
 _HEAD = 128 << 10
 
