@@ -15,7 +15,7 @@ from pipeline.errors import ModelError
 from pipeline.grid import TileGrid
 from pipeline.legend import TileState
 from pipeline.models.card import ModelCard
-from pipeline.models.classifier import Classifier
+from pipeline.models.classifier import TileClassifier
 from pipeline.models.input import network_input
 from pipeline.results.table import TileAnswers, tile_table
 from pipeline.scenes.scene import Scene
@@ -76,7 +76,7 @@ def _prepare(block: Block, size: int) -> _Prepared:
     return _Prepared(block, tiles, cloud, snow)
 
 
-def _answer(prepared: _Prepared, classifier: Classifier, options: ClassifyOptions) -> TileAnswers:
+def _answer(prepared: _Prepared, classifier: TileClassifier, options: ClassifyOptions) -> TileAnswers:
     tiles, cloud, snow = prepared.tiles, prepared.cloud, prepared.snow
     codes = np.full(len(tiles.index), TileState.NO_DATA, np.int8)
     enough = tiles.valid_fraction >= max(options.min_valid, 1e-9)
@@ -92,7 +92,7 @@ def _answer(prepared: _Prepared, classifier: Classifier, options: ClassifyOption
     return TileAnswers(tiles.index, codes, probabilities, tiles.valid_fraction, cloud)
 
 
-def classify_block(block: Block, classifier: Classifier, options: ClassifyOptions) -> TileAnswers:
+def classify_block(block: Block, classifier: TileClassifier, options: ClassifyOptions) -> TileAnswers:
     """States and calibrated probabilities of a block whose pixels are already network input."""
     return _answer(_prepare(block, classifier.card.input.size), classifier, options)
 
@@ -112,7 +112,7 @@ def _prepared_blocks(
 
 
 def classified_blocks(
-    scene: Scene, classifier: Classifier, grid: TileGrid, options: ClassifyOptions, wanted: Sequence[str] = ()
+    scene: Scene, classifier: TileClassifier, grid: TileGrid, options: ClassifyOptions, wanted: Sequence[str] = ()
 ) -> Iterator[ClassifiedBlock]:
     """The scene's blocks as network input with their answers, and the stored numbers of `wanted` bands.
 
@@ -142,7 +142,7 @@ def gather(parts: list[TileAnswers]) -> TileAnswers:
 
 def classify_scene(
     scene: Scene,
-    classifier: Classifier,
+    classifier: TileClassifier,
     grid: TileGrid,
     options: ClassifyOptions = ClassifyOptions(),
     watch: Callable[[ClassifiedBlock], Any] | None = None,

@@ -23,6 +23,7 @@ TCI_MAX = {Level.L1C: 3558.0, Level.L2A: 2500.0}
 # Codes 1..255 span reflectance 0..max; 0 is no data.
 _TCI_STEPS = 254.0
 _USUAL_SCALE = 1e-4
+SENTINEL_2 = "sentinel-2"
 _APPROXIMATE = "reflectance is approximate: it was reconstructed from an 8-bit true-colour picture"
 _SIDE_FILES = (".aux.xml", ".ovr", ".msk", ".tfw", ".j2w", ".wld")
 
@@ -98,16 +99,19 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
         warnings=tuple(warnings),
         seen=found.seen,
         sensor=options.sensor,
+        gsd=options.gsd,
     )
 
 
 def _chosen(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radiometry, list[str]]:
     """The bands to read: the scene's own, or those of its true-colour picture as the last resort.
 
-    With what to say of it.
+    With what to say of it. Pictures from planes and drones are taken as they are.
 
     A product that has some of the bands is incomplete; only loose files are completed by their picture.
     """
+    if options.sensor != SENTINEL_2:
+        return _plain_picture(found, options)
     if _has_picture_bands(found) and set(options.required) <= set(RGB):
         return *_picture_bands(found, options), [_APPROXIMATE]
     missing = [band for band in options.required if band not in found.assets]
@@ -145,6 +149,21 @@ def _picture_bands(found: Found, options: ReadOptions) -> tuple[dict[str, Asset]
     )
     sources = {**found.radiometry.sources, "scale": source}
     return assets, replace(found.radiometry, approximate=True, sources=sources, quantification=None, offsets={})
+
+
+def _plain_picture(found: Found, options: ReadOptions) -> tuple[dict[str, Asset], Radiometry, list[str]]:
+    """Red, green and blue of a picture under the names that the model has for them; its numbers are no reflectance."""
+    chosen = found.assets if _has_picture_bands(found) else _true_colour(found) if "TCI" in found.assets else {}
+    if len(options.required) != len(RGB) or not set(RGB) <= set(chosen):
+        raise IncompleteScene(
+            f"{found.where}: is no 8-bit picture in red, green and blue, which {', '.join(options.required)} ask for; "
+            f"give such pictures or choose another model"
+        )
+    assets = {
+        name: replace(chosen[band], picture=True, nodata=None) for name, band in zip(options.required, RGB, strict=True)
+    }
+    sources = {"scale": "none: the picture's numbers are taken as they are"}
+    return assets, Radiometry(sources=sources, approximate=True), []
 
 
 def _usable_picture(found: Found, options: ReadOptions) -> bool:

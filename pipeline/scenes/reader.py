@@ -17,7 +17,7 @@ from rasterio.windows import Window
 from pipeline.errors import CorruptScene, IncompleteScene
 from pipeline.grid import Bounds
 from pipeline.scenes import guard
-from pipeline.scenes.header import GRID_GSD, aligned, crs_key, snap
+from pipeline.scenes.header import aligned, crs_key, snap
 from pipeline.scenes.integrity import check_structure
 from pipeline.scenes.ranged import RangedRaster
 from pipeline.scenes.remote import is_remote
@@ -74,14 +74,14 @@ class _Layer:
 
 
 class SceneReader:
-    """Reads one scene in pixels of `gsd` metres of its zone's grid.
+    """Reads one scene in pixels of `gsd` metres of its zone's grid, the scene's own without it.
 
     A context manager with datasets of its own, so each thread opens one for itself.
     """
 
-    def __init__(self, scene: Scene, gsd: float = GRID_GSD) -> None:
+    def __init__(self, scene: Scene, gsd: float | None = None) -> None:
         self.scene = scene
-        self._gsd = gsd
+        self._gsd = scene.gsd if gsd is None else gsd
         self._stack = ExitStack()
         self._layers: dict[tuple[str, bool, float | None], _Layer] = {}
         self._overlays: list[SceneReader] = []

@@ -91,7 +91,8 @@ class Scene:
     polygon of valid data in longitude and latitude. `assets` maps band names (B02, ...) to rasters, `quality` is
     the scene classification layer (SCL). `files` are all inputs whose change makes results stale. `warnings` are
     sentences for the user. `overlays` fill holes of this scene with a complementary product of the same pass,
-    which `seen` names. `sensor` took its pixels.
+    which `seen` names. `sensor` took its pixels. `gsd` is the grid's
+    pixel size in metres, of which `bounds` are multiples.
     """
 
     id: str
@@ -111,6 +112,7 @@ class Scene:
     overlays: tuple["Scene", ...] = ()
     seen: Pass | None = None
     sensor: str = "sentinel-2"
+    gsd: float = 10.0
 
     @property
     def dated(self) -> bool:
