@@ -16,7 +16,7 @@ from pipeline.files import digest, write_text
 from pipeline.grid import TileGrid
 from pipeline.models.card import ModelCard
 from pipeline.results.layout import ITEM, digests_file
-from pipeline.scenes.remote import RemoteError, base_name, is_remote, probe
+from pipeline.scenes.safety.address import RemoteError, base_name, is_remote, probe
 from pipeline.scenes.scene import Asset, Scene
 
 # The software's part in what results mean. Raise it with every change of radiometry, of reading or of an output's

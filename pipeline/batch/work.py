@@ -21,15 +21,14 @@ from pipeline.batch.products.scene_item import write_item
 from pipeline.batch.task import SceneTask
 from pipeline.classify import ClassifiedBlock, classify_scene
 from pipeline.errors import CorruptScene, EmptyScene, ModelError, OutputError, PipelineError
-from pipeline.files import digest
 from pipeline.grid import TileGrid
-from pipeline.models.classifier import Classifier
+from pipeline.models.classifier import TileClassifier
 from pipeline.results.layout import ITEM, SceneStatus
 from pipeline.results.record import SceneRecord
 from pipeline.results.staging import staged_folder
 from pipeline.results.table import with_columns
-from pipeline.scenes.guard import one_line, printable
-from pipeline.scenes.inspect import check_files, inspect_pixels
+from pipeline.scenes.reading.inspect import check_files, inspect_pixels
+from pipeline.scenes.safety.guard import one_line, printable
 from pipeline.scenes.scene import Scene
 from pipeline.smoothing import smooth
 from pipeline.tiling import grid_for, refuse_unfit
@@ -79,7 +78,7 @@ def refusal(scene: Scene, error: Exception) -> SceneRecord:
     return replace(SceneRecord.described(scene, SceneStatus.REFUSED), error=name, reason=printable(reason))
 
 
-def _processed(task: SceneTask, model: Classifier, watch: Watch | None) -> SceneRecord:
+def _processed(task: SceneTask, model: TileClassifier, watch: Watch | None) -> SceneRecord:
     grid, products = grid_for(model.card, task.scene.epsg), planned_products(task, model.card)
     final = task.results.scene(task.scene.id)
     # The inputs are hashed and compared with their checksums while they are classified; only where results lie
@@ -112,7 +111,7 @@ def _read_whole(scene: Scene, read: Callable[[], Answer]) -> Answer:
         raise CorruptScene(f"{scene.id}: a file cannot be read to its end ({one_line(error)}); get it again") from error
 
 
-def _write(job: SceneJob, model: Classifier, products: Products, mark: Future[str], watch: Watch | None) -> None:
+def _write(job: SceneJob, model: TileClassifier, products: Products, mark: Future[str], watch: Watch | None) -> None:
     """Classifies a scene and lets every product see every block, then the tiles."""
     with ExitStack() as stack:
         for product in products.values():
@@ -136,7 +135,7 @@ def _write(job: SceneJob, model: Classifier, products: Products, mark: Future[st
     provenance = {
         FINGERPRINT: mark.result(),
         "atlas:model": job.card.name,
-        "atlas:model_card_sha256": digest(job.task.model.card_path),
+        "atlas:model_card_sha256": job.task.model.card_digest,
         "atlas:sources": sources(job.scene, read_bands(job.card, products)),
         _COUNTS: _counts(table),
         _CLASSIFIED: int((table["code"] >= 0).sum()),
