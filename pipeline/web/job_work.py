@@ -23,7 +23,7 @@ from pipeline.files import write_text
 from pipeline.models import store
 from pipeline.models.card import ModelCard
 from pipeline.results.record import SceneRecord
-from pipeline.scenes.find import find_scenes
+from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.scene import Scene
 
 REQUEST, EVENTS, RESULT, LOG = "request.json", "events.jsonl", "result.json", "log.txt"

@@ -18,7 +18,7 @@ from rio_tiler.errors import TileOutsideBounds
 from rio_tiler.io import Reader
 from rio_tiler.models import ImageData
 
-from pipeline.scenes import guard
+from pipeline.scenes.safety import guard
 from pipeline.web.library import RASTERS, ShownScene, classes, item
 from pipeline.web.problems import Problem
 

@@ -13,7 +13,7 @@ from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.areas import read_regions
-from pipeline.scenes.guard import READ_ERRORS, one_line
+from pipeline.scenes.safety.guard import READ_ERRORS, one_line
 from pipeline.web.problems import Problem
 from pipeline.web.uploads import Upload, read_json
 

@@ -11,7 +11,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from pipeline.scenes.guard import printable
+from pipeline.scenes.safety.guard import printable
 from pipeline.web.problems import Problem
 from pipeline.web.settings import Limits
 

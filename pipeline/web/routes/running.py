@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from pipeline.scenes.guard import printable
+from pipeline.scenes.safety.guard import printable
 from pipeline.web.answers import JobAnswer, JobQuestion
 from pipeline.web.house import House, Parts, house_of
 from pipeline.web.job_list import OPEN, Job, JobRequest, JobState
