@@ -16,6 +16,7 @@ from pipeline.change import changes, evidence, scene_pairs
 from pipeline.errors import PipelineError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
+from pipeline.legend import Legend
 from pipeline.scenes.inspect import inspect_pixels
 from pipeline.scenes.scene import Scene
 from pipeline.tiles import read_table, write_table
@@ -29,7 +30,7 @@ _SCHEMA = 1
 _log = logging.getLogger(__name__)
 
 
-def write_changes(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], None]) -> Path | None:
+def write_changes(scenes: Sequence[Scene], folder: Path, legend: Legend, stage: Callable[[str], None]) -> Path | None:
     """Writes `changes.parquet` for all scenes of a run whose date is known.
 
     None, and no file, where no place was seen twice.
@@ -57,7 +58,7 @@ def write_changes(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], 
         if found is not None:
             measured[before, after] = found
     stage("weighing changes")
-    table = changes(tables, measured, {scene.id: str(scene.level) for scene in scenes})
+    table = changes(tables, measured, {scene.id: str(scene.level) for scene in scenes}, legend=legend)
     write_table(table, path, {"software": f"landcover-atlas {__version__}", "scenes": sorted(by_id)})
     return path
 

@@ -151,7 +151,7 @@ def run(
             watcher.scene(record)
         records.sort(key=lambda record: (record.acquired or "", record.id))
         kept = {record.id for record in records if record.status in ("done", "cached")}
-        write_changes([scene for scene in scenes if scene.id in kept], folder, watcher.stage)
+        write_changes([scene for scene in scenes if scene.id in kept], folder, card.legend, watcher.stage)
         _write_report(folder, records, options)
         if remote is not None:
             remote.put(folder / CHANGES)
