@@ -14,8 +14,8 @@ from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from pipeline.errors import CorruptScene, NotAScene, OutputError, UnsafeInput
-from pipeline.scenes.guard import printable
-from pipeline.scenes.remote import SCHEMES, RemoteError, ask, base_name, explained, redacted
+from pipeline.scenes.safety.address import SCHEMES, RemoteError, ask, base_name, explained, redacted
+from pipeline.scenes.safety.guard import printable
 
 _TRIES = 4
 _CHUNK = 1 << 20

@@ -9,11 +9,11 @@ from urllib.parse import urljoin, urlsplit
 
 from pipeline.catalogue.download import MAX_ANSWER, Progress, fetch, file_name, json_at, links_of, shown, unwritable
 from pipeline.errors import NotAScene, OutputError, PipelineError
-from pipeline.scenes.guard import RASTER_SUFFIXES, printable
-from pipeline.scenes.names import band_name, safe_id
-from pipeline.scenes.ranged import ranged
-from pipeline.scenes.remote import Remote, RemoteError, redacted
-from pipeline.scenes.stac import read_item
+from pipeline.scenes.finding.names import band_name, safe_id
+from pipeline.scenes.finding.stac import read_item
+from pipeline.scenes.reading.ranged import ranged
+from pipeline.scenes.safety.address import Remote, RemoteError, redacted
+from pipeline.scenes.safety.guard import RASTER_SUFFIXES, printable
 
 ITEM = "item.json"
 
