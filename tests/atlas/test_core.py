@@ -26,7 +26,7 @@ class Engine:
     def __init__(self) -> None:
         self.context = quickjs.Context()
         for name in ("projection", "grid", "data"):
-            self.context.eval(resources.files("pipeline.atlas").joinpath("static", f"{name}.js").read_text())
+            self.context.eval(resources.files("pipeline.atlas").joinpath("static", "core", f"{name}.js").read_text())
 
     def __call__(self, expression: str):
         return json.loads(self.context.eval(f"JSON.stringify({expression})"))

@@ -19,6 +19,13 @@
   // Kinds of tiles in Change, in the low bits of their codes.
   const KIND = { stable: 0, undecided: 1, changed: 2, aside: 3 };
 
+  const registered = [];
+  /** A part of the page registers itself: make(page) returns {root, draw} or nothing; parts are made in order. */
+  Atlas.part = function (order, make) {
+    registered.push({ order, make });
+    registered.sort((a, b) => a.order - b.order);
+  };
+
   class Page {
     constructor(map, meta) {
       this.map = map;
@@ -71,24 +78,8 @@
         await Atlas.inflate(Atlas.base64(this.text("atlas-core"))),
       );
       this.buildLayers();
-      for (const make of [
-        Atlas.chips,
-        Atlas.tilePanel,
-        Atlas.changePanel,
-        Atlas.classesPanel,
-        Atlas.confidencePanel,
-        Atlas.placesPanel,
-        Atlas.backgroundPanel,
-        Atlas.aboutPanel,
-        Atlas.labelling,
-        Atlas.timeline,
-        Atlas.swipe,
-        Atlas.outlines,
-        Atlas.permalink,
-        Atlas.exporting,
-        Atlas.keyboard,
-      ]) {
-        const part = make && make(this);
+      for (const { make } of registered) {
+        const part = make(this);
         if (!part) continue;
         this.parts.push(part);
         if (part.root) this.body.append(part.root);

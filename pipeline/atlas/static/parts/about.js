@@ -86,7 +86,7 @@
     );
   }
 
-  Atlas.aboutPanel = function (page) {
+  Atlas.part(800, function (page) {
     const { meta } = page,
       { model } = meta,
       part = section("About this map", "about"),
@@ -170,5 +170,5 @@
       ),
     );
     return { root: part.root };
-  };
+  });
 })();

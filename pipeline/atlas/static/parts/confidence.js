@@ -3,7 +3,7 @@
   "use strict";
   const { el, svg, clear, section } = Atlas;
 
-  Atlas.confidencePanel = function (page) {
+  Atlas.part(500, function (page) {
     const { data } = page,
       part = section("Confidence", "confidence"),
       chart = svg("svg", {
@@ -52,5 +52,5 @@
           : "all tiles";
       },
     };
-  };
+  });
 })();

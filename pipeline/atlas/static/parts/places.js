@@ -3,7 +3,7 @@
   "use strict";
   const { el, section, day } = Atlas;
 
-  Atlas.placesPanel = function (page) {
+  Atlas.part(600, function (page) {
     const { meta } = page;
     if (meta.places.length < 2) return null;
     const part = section("Places", "places");
@@ -42,5 +42,5 @@
       ),
     );
     return { root: part.root };
-  };
+  });
 })();

@@ -4,7 +4,7 @@
   const { el, link, section, swatch, number, hectares, share, day } = Atlas;
   const TOP = 6;
 
-  Atlas.changePanel = function (page) {
+  Atlas.part(300, function (page) {
     const { data, classes, meta, map } = page,
       part = section("What changed", "change");
     const same = (a, b) => a && b && a[0] === b[0] && a[1] === b[1];
@@ -223,5 +223,5 @@
       if (page.state.countView) draw();
     });
     return { root: part.root, draw };
-  };
+  });
 })();

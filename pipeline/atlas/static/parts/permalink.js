@@ -4,7 +4,7 @@
   "use strict";
   const MODES = ["map", "swipe", "change"];
 
-  Atlas.permalink = function (page) {
+  Atlas.part(1300, function (page) {
     const { map, meta } = page;
     let written = "",
       timer = 0;
@@ -71,5 +71,5 @@
     map.on("moveend", later);
     apply();
     return { draw: later };
-  };
+  });
 })();

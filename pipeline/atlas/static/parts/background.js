@@ -3,7 +3,7 @@
   "use strict";
   const { el, section } = Atlas;
 
-  Atlas.backgroundPanel = function (page) {
+  Atlas.part(700, function (page) {
     const { map, meta } = page,
       part = section("Background", "background"),
       online = {};
@@ -66,5 +66,5 @@
         if (chosen !== state.base) choose((chosen = state.base));
       },
     };
-  };
+  });
 })();

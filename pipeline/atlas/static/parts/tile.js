@@ -3,7 +3,7 @@
   "use strict";
   const { el, clear, section, swatch, day, degrees, number } = Atlas;
 
-  Atlas.tilePanel = function (page) {
+  Atlas.part(200, function (page) {
     const { data, classes, meta, map, grid, container } = page,
       part = section("Tile", "card");
     const tip = el("div", { class: "tip", "aria-hidden": "true" });
@@ -246,5 +246,5 @@
         else card(tile, data.exists(date, tile) ? date : meta.dates.findIndex((_, d) => data.exists(d, tile)));
       },
     };
-  };
+  });
 })();

@@ -17,7 +17,7 @@
     );
   }
 
-  Atlas.classesPanel = function (page) {
+  Atlas.part(400, function (page) {
     const { data, classes, meta, map } = page,
       part = section("Classes", "classes");
     const states = [
@@ -213,5 +213,5 @@
       if (page.state.countView) drawTable();
     });
     return { root: part.root, draw: drawTable };
-  };
+  });
 })();

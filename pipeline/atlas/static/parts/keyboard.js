@@ -14,7 +14,7 @@
     ["?", "This list"],
   ];
 
-  Atlas.keyboard = function (page) {
+  Atlas.part(1500, function (page) {
     const { map, meta, data, grid, container } = page;
     const close = el("button", { type: "button", onclick: () => help.close() }, "Close");
     const help = el(
@@ -88,5 +88,5 @@
       true,
     );
     return {};
-  };
+  });
 })();

@@ -27,7 +27,7 @@
   }
   Atlas.parseCsv = parseCsv;
 
-  Atlas.labelling = function (page) {
+  Atlas.part(900, function (page) {
     const { map, grid, data, classes, meta } = page,
       part = section("Check this map", "labelling");
     let sample = [],
@@ -176,5 +176,5 @@
         if (state.labelling && data.dates.length) page.outlineTile(current().tile);
       },
     };
-  };
+  });
 })();

@@ -3,7 +3,7 @@
   "use strict";
   const { el } = Atlas;
 
-  Atlas.chips = function (page) {
+  Atlas.part(100, function (page) {
     const { chips } = page.meta;
     if (!chips.sheets.length) return null;
     const sheets = [],
@@ -48,5 +48,5 @@
       },
     };
     return {};
-  };
+  });
 })();

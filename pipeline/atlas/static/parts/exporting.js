@@ -5,7 +5,7 @@
   const LEGEND_WIDTH = 250,
     FONT = "system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
 
-  Atlas.exporting = function (page) {
+  Atlas.part(1400, function (page) {
     const { map, container, meta, classes, data } = page;
     const tool = (icon, name, onclick) => page.tools.append(Atlas.toolButton(icon, name, onclick));
 
@@ -158,5 +158,5 @@
     addEventListener("beforeprint", () => map.invalidateSize({ animate: false, pan: false }));
     addEventListener("afterprint", () => map.invalidateSize({ animate: false, pan: false }));
     return {};
-  };
+  });
 })();

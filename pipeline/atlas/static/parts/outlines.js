@@ -3,7 +3,7 @@
   "use strict";
   const COARSE_BELOW = 8; // zoom from which 1:110 m lines would only mislead
 
-  Atlas.outlines = function (page) {
+  Atlas.part(1200, function (page) {
     const { map, container } = page,
       stored = JSON.parse(page.text("atlas-outlines"));
     /** Lines are stored as differences in steps of a fraction of a degree. */
@@ -45,5 +45,5 @@
     map.on("zoomend", show);
     page.outlines = { rings, borders };
     return { draw: show };
-  };
+  });
 })();

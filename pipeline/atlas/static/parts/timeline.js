@@ -6,7 +6,7 @@
     PLAY_MS = 900,
     BLINK_MS = 700;
 
-  Atlas.timeline = function (page) {
+  Atlas.part(1000, function (page) {
     const { meta, map, container } = page,
       dates = meta.dates,
       root = el("div", { class: "timeline", role: "group", "aria-label": "Dates" });
@@ -156,5 +156,5 @@
     map.on("resize", () => draw(page.state));
     if (meta.planes.length > 1) map.on("moveend", () => draw(page.state));
     return { draw };
-  };
+  });
 })();

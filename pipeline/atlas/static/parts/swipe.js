@@ -3,7 +3,7 @@
   "use strict";
   const { el, day } = Atlas;
 
-  Atlas.swipe = function (page) {
+  Atlas.part(1100, function (page) {
     const { map, container, meta } = page;
     const bar = el("div", {
       class: "swipe-bar",
@@ -81,5 +81,5 @@
     };
     map.on("move zoomend resize viewreset", clip);
     return { draw: clip };
-  };
+  });
 })();
