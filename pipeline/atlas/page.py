@@ -13,13 +13,14 @@ from branca.element import Element, MacroElement
 from folium.template import Template
 
 from pipeline.atlas.collect import AtlasInput
-from pipeline.atlas.part import AtlasOptions, World, contributions, part_scripts, static
+from pipeline.atlas.part import AtlasOptions, World, contributions, part_files, static
 from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Payload, build_payload
 from pipeline.atlas.places import describe_places, union_bounds
+from pipeline.atlas.readable import ink_on
 from pipeline.errors import OutputError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
-from pipeline.legend import LandCoverClass, Legend
+from pipeline.legend import Legend
 from pipeline.scenes.scene import UNKNOWN_DATE
 
 __all__ = ["AtlasOptions", "render_atlas"]
@@ -27,8 +28,8 @@ __all__ = ["AtlasOptions", "render_atlas"]
 log = logging.getLogger(__name__)
 
 # In the order in which they run: what needs no document, then the frame; parts follow (`pipeline.atlas.part`).
-FRAME = ("core/projection", "core/grid", "core/data", "canvas", "dom", "sankey", "page")
-MIN_CONTRAST = 4.5
+CORE = tuple(f"core/{name}" for name in ("projection", "grid", "data", "change", "coverage", "painter"))
+FRAME = (*CORE, "canvas", "dom", "sankey", "painting", "sheet", "page")
 ATTRIBUTION = "Contains modified Copernicus Sentinel data"
 # Asked only after the reader chooses one; the page's security policy names no other host.
 BASEMAPS: tuple[dict[str, Any], ...] = (
@@ -78,9 +79,9 @@ class LandCoverAtlas(MacroElement):
     def render(self, **kwargs: Any) -> str:  # noqa: ANN401  (branca's signature)
         """Adds the inlined assets and the data blobs, then the call."""
         figure: Any = self.get_root()
-        for name in ("vendor/leaflet.css", "atlas.css"):
+        for name in ("vendor/leaflet.css", "atlas.css", *part_files(".css")):
             figure.header.add_child(_Inline("style", _static(name)), name=name)
-        for name in ("vendor/leaflet.js", *(f"{script}.js" for script in FRAME), *part_scripts()):
+        for name in ("vendor/leaflet.js", *(f"{script}.js" for script in FRAME), *part_files(".js")):
             figure.header.add_child(_Inline("script", _static(name)), name=name)
         for name, text in self.texts.items():
             figure.html.add_child(_Inline(f'script type="text/plain" id="{name}"', text), name=name)
@@ -89,8 +90,8 @@ class LandCoverAtlas(MacroElement):
 
 
 def _static(name: str) -> str:
-    # Only developer tools would ask for a source map; offline there is none.
-    return re.sub(r"\n//# sourceMappingURL=\S*", "", static(name))
+    # Only developer tools would ask for a source map; offline there is none. Nobody reads indentation in the page.
+    return re.sub(r"\n[ \t]+", "\n", re.sub(r"\n//# sourceMappingURL=\S*", "", static(name)))
 
 
 def render_atlas(collected: AtlasInput, legend: Legend, out: Path, options: AtlasOptions | None = None) -> Path:
@@ -172,7 +173,7 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
                 "short": c.short,
                 "letters": c.letters,
                 "colour": c.colour,
-                "ink": _ink(c),
+                "ink": ink_on(c.colour, c.ink),
             }
             for c in legend.classes
         ],
@@ -194,25 +195,6 @@ def _places_seen(payload: Payload) -> int:
     for layer in payload.layers:
         seen[layer.plane] |= (layer.classes < MAX_CLASSES) & (layer.confidence < COUNTED_ELSEWHERE)
     return sum(int(plane.sum()) for plane in seen)
-
-
-def _ink(entry: LandCoverClass) -> str:
-    """The legend's ink, or black or white where its contrast on the class colour is below WCAG 2's 4.5."""
-    if _contrast(entry.ink, entry.colour) >= MIN_CONTRAST + 0.5:  # a little more, because tiles are translucent
-        return entry.ink
-    return max(("#000000", "#ffffff"), key=lambda ink: _contrast(ink, entry.colour))
-
-
-def _contrast(one: str, two: str) -> float:
-    """WCAG 2's contrast ratio of two #rrggbb colours."""
-    dark, light = sorted(_luminance(colour) + 0.05 for colour in (one, two))
-    return light / dark
-
-
-def _luminance(colour: str) -> float:
-    shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def _title(places: Sequence[Mapping[str, Any]]) -> str:

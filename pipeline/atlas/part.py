@@ -4,7 +4,9 @@ A part is a file in `parts/` whose `contribute(world)` adds to what the page kno
 calls `Atlas.part(order, make)`, or both. Adding one touches no other file.
 """
 
+import base64
 import json
+import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ class AtlasOptions:
     chips: str = "auto"
     chip_budget: int = 8_000_000
     quicklook_budget: int = 3_000_000
+    share_budget: int = 150_000
     change_prior: float = 0.02
     online_basemaps: bool = True
     mode: str = "map"
@@ -74,12 +77,17 @@ def contributions(world: World) -> Contribution:
     return Contribution(json.loads(json.dumps(meta, default=str)), texts)
 
 
+def packed(content: bytes) -> str:
+    """Bytes as base64 of zlib, as the scripts inflate them."""
+    return base64.b64encode(zlib.compress(content, 9)).decode("ascii")
+
+
 def static(name: str) -> str:
     """A file of the page's own, as text."""
     return resources.files("pipeline.atlas").joinpath("static", name).read_text(encoding="utf-8")
 
 
-def part_scripts() -> list[str]:
-    """Names of the parts' scripts."""
+def part_files(suffix: str) -> list[str]:
+    """Names of the parts' scripts (".js") or styles (".css")."""
     folder = resources.files("pipeline.atlas").joinpath("static", "parts")
-    return sorted(f"parts/{entry.name}" for entry in folder.iterdir() if entry.name.endswith(".js"))
+    return sorted(f"parts/{entry.name}" for entry in folder.iterdir() if entry.name.endswith(suffix))

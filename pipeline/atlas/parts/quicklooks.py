@@ -8,19 +8,28 @@ from pipeline.grid import TileGrid
 
 
 def contribute(world: World) -> Contribution:
-    """`quicklooks`: element, bounds and date of every picture.
+    """`quicklooks`: element, bounds, date and planes of every picture.
 
     Raises:
         TileTableError: a scene's true-colour raster is damaged.
     """
     budget = world.options.quicklook_budget
-    shown = [scene for scene in world.collected.scenes if scene.quicklook is not None]
+    numbered = [(at, scene) for at, scene in enumerate(world.collected.scenes) if scene.quicklook is not None]
+    shown = [scene for _, scene in numbered]
     gsd = affordable_gsd([scene.codes.size * TileGrid(scene.epsg).edge ** 2 for scene in shown], budget)
     pictures = [sharper(scene.truecolour, gsd) if scene.truecolour and gsd else scene.quicklook for scene in shown]
     fitted = within_budget([picture for picture in pictures if picture is not None], budget)
     described, texts = [], {}
-    for number, (scene, picture) in enumerate(zip(shown, fitted, strict=True)):
+    for number, ((at, scene), picture) in enumerate(zip(numbered, fitted, strict=True)):
         element = f"atlas-quicklook-{number}"
         texts[element] = base64.b64encode(picture.webp).decode("ascii")
-        described.append({"element": element, "bounds": picture.bounds, "date": world.payload.dates.index(scene.day)})
+        planes = [layer.plane for layer in world.payload.layers if at in layer.scenes]
+        described.append(
+            {
+                "element": element,
+                "bounds": picture.bounds,
+                "date": world.payload.dates.index(scene.day),
+                "planes": planes,
+            }
+        )
     return Contribution({"quicklooks": described}, texts)

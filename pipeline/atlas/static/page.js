@@ -1,23 +1,12 @@
-/* The page: state, the two map layers, and the parts that draw from them. Atlas.start() is called by the folium
-   map's script. */
+/* The page: what is looked at, the two map layers, and the parts that draw from them. Atlas.start() is called by the
+   folium map's script. */
 (function () {
   "use strict";
   const { el, clear } = Atlas;
-  const SHIFT_CLASS = 7,
-    SHIFT_NONE = 0;
-
-  const rgb = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
-  /** A canvas pixel as one number (little-endian RGBA). */
-  const pixel = ([red, green, blue], alpha) =>
-    ((Math.round(alpha * 255) << 24) | (blue << 16) | (green << 8) | red) >>> 0;
-  const WHITE = [255, 255, 255],
-    SLATE = [62, 68, 74],
-    GREY = [125, 134, 142],
-    UNDECIDED_VEIL = [205, 200, 190],
-    UNDECIDED_DARK = [104, 106, 108],
-    STABLE_VEIL = 0.62;
-  // Kinds of tiles in Change, in the low bits of their codes.
-  const KIND = { stable: 0, undecided: 1, changed: 2, aside: 3 };
+  const SHEET = "(max-width: 760px)";
+  const ZOOMS = [2, 17];
+  // Below this many pixels a place is a pin, not a map.
+  const PIN_BELOW = 40;
 
   const registered = [];
   /** A part of the page registers itself: make(page) returns {root, draw} or nothing; parts are made in order. */
@@ -30,14 +19,17 @@
     constructor(map, meta) {
       this.map = map;
       this.meta = meta;
-      this.classes = meta.classes;
-      this.colours = meta.classes.map((entry) => rgb(entry.colour));
+      this.classes = meta.classes.map((entry) => Object.assign({}, entry));
+      this.places = meta.places;
       this.grid = new Atlas.Grid(meta.planes, meta.tile);
-      const last = meta.dates.length - 1;
+      this.placeOf = [];
+      this.places.forEach((place, number) => place.planes.forEach((plane) => (this.placeOf[plane] = number)));
+      this.layersAt = new Set(meta.layers.map((layer) => layer.date + " " + layer.plane));
       this.state = {
-        mode: meta.mode,
-        before: 0,
-        after: last,
+        mode: "map",
+        place: -1,
+        before: -1,
+        after: meta.dates.length - 1,
         threshold: 0,
         fade: false,
         opacity: 0.86,
@@ -45,14 +37,14 @@
         states: true,
         pair: null,
         base: "scene",
-        countView: false,
+        where: "place",
         split: 0.5,
         blink: false,
         pinned: -1,
         theme: "auto",
+        palette: "usual",
         labelling: false,
       };
-      this.state.before = this.previousDate(last);
       this.parts = [];
       this.stats = {};
     }
@@ -61,29 +53,19 @@
       return document.getElementById(id).textContent;
     }
 
-    /** The latest earlier date that shares a place with a date. */
-    previousDate(date) {
-      const planes = new Set(this.meta.layers.filter((layer) => layer.date === date).map((layer) => layer.plane));
-      const earlier = this.meta.layers
-        .filter((layer) => layer.date < date && planes.has(layer.plane))
-        .map((layer) => layer.date);
-      return earlier.length ? Math.max(...earlier) : Math.max(0, date - 1);
-    }
-
     async load() {
-      this.data = new Atlas.TileData(
-        this.meta,
-        this.grid,
-        this.classes.length,
-        await Atlas.inflate(Atlas.base64(this.text("atlas-core"))),
-      );
+      const bytes = await Atlas.inflate(Atlas.base64(this.text("atlas-core")));
+      this.data = new Atlas.TileData(this.meta, this.grid, this.classes.length, bytes);
       this.buildLayers();
+      this.open();
       for (const { make } of registered) {
         const part = make(this);
         if (!part) continue;
         this.parts.push(part);
         if (part.root) this.body.append(part.root);
       }
+      this.map.on("moveend", () => this.lookAround());
+      this.lookAround();
       this.draw();
       performance.mark("atlas-ready");
       window.atlasReady = true;
@@ -97,10 +79,20 @@
       window.atlasComplete = true;
     }
 
+    /** The first view: one place, or all of them; parts may change it to what an address asks for. */
+    open() {
+      // Set as options: setMinZoom would start an animation that ends after the first view is set.
+      [this.map.options.minZoom, this.map.options.maxZoom] = ZOOMS;
+      this.map.invalidateSize({ pan: false, animate: false });
+      if (this.places.length === 1) this.visit(0, true);
+      else this.fit(this.meta.bounds, true);
+      if (this.meta.mode !== "map" && this.places.length === 1) this.setMode(this.meta.mode);
+    }
+
     buildShell() {
       const { meta } = this;
       this.tabs = el("div", { class: "tabs", role: "group", "aria-label": "Mode" });
-      const modes =
+      this.modes =
         meta.dates.length > 1
           ? [
               ["map", "Map"],
@@ -108,14 +100,16 @@
               ["change", "Change"],
             ]
           : [];
-      for (const [mode, name] of modes)
+      for (const [mode, name] of this.modes)
         this.tabs.append(
           el("button", { type: "button", "data-mode": mode, onclick: () => this.setMode(mode) }, name),
         );
       this.tools = el("div", { class: "tools", role: "toolbar", "aria-label": "Tools" });
-      this.body = el("div", { class: "panel-body" });
+      this.body = el("div", { class: "panel-body", tabindex: 0, role: "group", "aria-label": "About what is in view" });
+      this.heading = el("h1", {}, meta.title);
+      this.subtitle = el("p", {}, meta.subtitle);
       this.panel = el(
-        "aside",
+        "main",
         { class: "panel", id: "atlas-panel", "aria-label": "Land cover atlas" },
         el("button", {
           class: "grab",
@@ -123,7 +117,7 @@
           "aria-label": "Resize the panel",
           onclick: () => this.resizeSheet(),
         }),
-        el("header", {}, el("h1", {}, meta.title), el("p", {}, meta.subtitle), modes.length ? this.tabs : null),
+        el("header", {}, this.heading, this.subtitle, this.modes.length ? this.tabs : null),
         this.body,
       );
       document.body.append(this.panel, el("div", { id: "atlas-live", class: "unseen", "aria-live": "polite" }));
@@ -137,6 +131,15 @@
       );
       this.container.setAttribute("role", "application");
       this.addTheme();
+      this.addHome();
+      L.control.scale({ imperial: false }).addTo(this.map);
+      this.map.attributionControl.setPrefix(
+        '<a href="https://leafletjs.com" title="A JavaScript library for interactive maps">Leaflet</a>',
+      );
+      this.map.attributionControl.addAttribution(el("span", {}, meta.attribution).innerHTML);
+    }
+
+    addHome() {
       const home = L.control({ position: "topleft" });
       home.onAdd = () => {
         const box = el(
@@ -151,7 +154,7 @@
               "aria-label": "Show everything",
               onclick: (event) => {
                 event.preventDefault();
-                this.fit(meta.bounds);
+                this.fit(this.meta.bounds);
               },
             },
             Atlas.icon("all"),
@@ -161,31 +164,20 @@
         return box;
       };
       home.addTo(this.map);
-      L.control.scale({ imperial: false }).addTo(this.map);
-      this.map.attributionControl.setPrefix(
-        '<a href="https://leafletjs.com" title="A JavaScript library for interactive maps">Leaflet</a>',
-      );
-      this.map.attributionControl.addAttribution(el("span", {}, meta.attribution).innerHTML);
-      this.map.invalidateSize({ pan: false });
-      const start = meta.dates.length - 1,
-        first = meta.layers.filter((layer) => layer.date === start).map((layer) => meta.planes[layer.plane].bounds);
-      this.fit(L.latLngBounds(first.flat()), true);
     }
 
-    /** Fits bounds into what panel and timeline leave free. */
+    /** Fits bounds into what panel and timeline leave free; what would not fit loses the margins. */
     fit(bounds, still) {
-      const sheet = matchMedia("(max-width: 760px)").matches,
-        timeline = this.meta.dates.length > 1;
-      const padding = sheet
-        ? [
-            [16, timeline ? 96 : 16],
-            [16, this.panel.offsetHeight + 24],
-          ]
-        : [
-            [24, 24],
-            [24, timeline ? 110 : 32],
-          ];
-      this.map.fitBounds(bounds, { paddingTopLeft: padding[0], paddingBottomRight: padding[1], animate: !still });
+      const size = this.map.getSize(),
+        below = matchMedia(SHEET).matches ? Math.min(this.panel.offsetHeight + 24, size.y - 120) : 110,
+        above = matchMedia(SHEET).matches ? 96 : 24,
+        free = size.y - above - below > 60;
+      this.map.fitBounds(bounds, {
+        paddingTopLeft: free ? [16, above] : [0, 0],
+        paddingBottomRight: free ? [16, below] : [0, 0],
+        animate: !still,
+        maxZoom: 15,
+      });
     }
 
     resizeSheet() {
@@ -197,22 +189,22 @@
     }
 
     addTheme() {
-      const dark = matchMedia("(prefers-color-scheme: dark)"),
+      const system = matchMedia("(prefers-color-scheme: dark)"),
         root = document.documentElement;
       const button = Atlas.toolButton("moon", "", () => {
-        this.state.theme = root.dataset.theme === "dark" ? "light" : "dark";
+        this.state.theme = this.dark ? "light" : "dark";
         apply();
         this.update({});
       });
       const apply = () => {
-        root.dataset.theme = this.state.theme === "auto" ? (dark.matches ? "dark" : "light") : this.state.theme;
-        const isDark = root.dataset.theme === "dark";
-        clear(button, Atlas.icon(isDark ? "sun" : "moon"));
-        button.title = isDark ? "Light colours" : "Dark colours";
+        this.dark = this.state.theme === "auto" ? system.matches : this.state.theme === "dark";
+        root.dataset.theme = this.dark ? "dark" : "light";
+        clear(button, Atlas.icon(this.dark ? "sun" : "moon"));
+        button.title = this.dark ? "Light colours" : "Dark colours";
         button.setAttribute("aria-label", button.title);
       };
       this.tools.append(button);
-      dark.addEventListener("change", apply);
+      system.addEventListener("change", apply);
       apply();
     }
 
@@ -226,10 +218,7 @@
         pane.style.zIndex = z;
         const source = {
           codes: null,
-          shift: SHIFT_CLASS,
-          lut: null,
-          hatch: null,
-          label: (tile, named) => this.label(side, tile, named),
+          label: (tile, named) => Atlas.painting.label(this, side, tile, named),
         };
         this.layers[side] = {
           source,
@@ -248,218 +237,174 @@
         });
     }
 
-    /** Changes the mode; where two dates are needed, picks two that the view has, the latest ones unless it has
-     * those shown. */
+    // --- What is looked at -----------------------------------------------------------------------------------------
+
+    /** Planes of the place in view, or all. */
+    planesHere(place = this.state.place) {
+      return place < 0 ? this.grid.planes : this.places[place].planes.map((number) => this.grid.planes[number]);
+    }
+
+    /** Dates of the place in view, first to last. */
+    datesHere() {
+      return this.state.place < 0 ? [] : this.places[this.state.place].dates;
+    }
+
+    latest(place) {
+      const { dates } = this.places[place];
+      return dates[dates.length - 1];
+    }
+
+    comparable(before, after) {
+      return this.state.place >= 0 && this.data.comparable(before, after, this.planesHere());
+    }
+
+    /** All pairs of dates of the place that can be compared, or as many as are asked for. */
+    pairsHere() {
+      const dates = this.datesHere();
+      return dates.flatMap((after) =>
+        dates.filter((before) => before < after && this.comparable(before, after)).map((before) => [before, after]),
+      );
+    }
+
+    /** The latest earlier date that can be compared with a date, or -1. */
+    previousDate(date) {
+      const earlier = this.datesHere().filter((other) => other < date && this.comparable(other, date));
+      return earlier.length ? earlier[earlier.length - 1] : -1;
+    }
+
+    /** Goes to a place: its latest date, compared with the one before. */
+    visit(place, still) {
+      this.focus(place);
+      this.fit(this.places[place].bounds, still);
+    }
+
+    focus(place) {
+      const { state } = this;
+      state.place = place;
+      state.pair = null;
+      if (place >= 0) {
+        if (!this.datesHere().includes(state.after)) state.after = this.latest(place);
+        if (!this.datesHere().includes(state.before) || state.before >= state.after)
+          state.before = this.previousDate(state.after);
+      }
+      if (state.mode !== "map" && !this.comparable(state.before, state.after)) {
+        Object.assign(state, { mode: "map", blink: false });
+        this.notice(this.whyNot());
+      }
+      this.update({});
+    }
+
+    /** Finds the place in view after the map moved; -1 when several are so small that they are pins. */
+    lookAround() {
+      const view = this.map.getBounds(),
+        centre = this.map.getCenter(),
+        seen = this.places.map((_, number) => number).filter((n) => view.intersects(this.places[n].bounds)),
+        large = seen.filter((n) => this.sizeOnScreen(n) >= PIN_BELOW),
+        { place } = this.state;
+      let next = place;
+      if (this.places.length === 1) next = 0;
+      else if (!large.length && (seen.length || place < 0 || this.sizeOnScreen(place) < PIN_BELOW)) next = -1;
+      else if (large.length) {
+        const middle = large.filter((n) => L.latLngBounds(this.places[n].bounds).contains(centre));
+        if (middle.length ? !middle.includes(place) : !large.includes(place)) next = (middle.length ? middle : large)[0];
+      }
+      if (next !== place && !this.state.labelling) this.focus(next);
+    }
+
+    /** Longer side of a place in pixels. */
+    sizeOnScreen(place) {
+      const [low, high] = this.places[place].bounds.map((corner) => this.map.latLngToContainerPoint(corner));
+      return Math.max(Math.abs(high.x - low.x), Math.abs(high.y - low.y));
+    }
+
+    /** Why two dates cannot be compared here. */
+    whyNot() {
+      if (this.state.place < 0) return "Choose a place first: dates of different places are not compared.";
+      if (this.datesHere().length < 2) return "This place was seen at one date only.";
+      return "No two dates of this place show the same ground.";
+    }
+
+    /** Changes the mode; Change opens on the first and last dates that can be compared, Swipe on neighbours. */
     setMode(mode) {
       const { state } = this,
-        here = this.datesInView(),
         changes = { mode, pair: null, blink: false };
       if (state.labelling && mode !== "map") {
         this.notice("Leave the labelling first.");
         return;
       }
-      if (
-        mode !== "map" &&
-        !(here.includes(state.before) && here.includes(state.after) && state.before < state.after)
-      ) {
-        const after = here.includes(state.after) && state.after > here[0] ? state.after : here[here.length - 1];
-        const earlier = here.filter((date) => date < after);
-        if (earlier.length) Object.assign(changes, { after, before: earlier[earlier.length - 1] });
-        else this.notice("The places in view were seen at one date only.");
+      if (mode !== "map") {
+        const pairs = this.pairsHere();
+        if (!pairs.length) {
+          this.notice(this.whyNot());
+          return;
+        }
+        const own = pairs.find(([before, after]) => before === state.before && after === state.after);
+        if (state.mode === "map" && mode === "change") {
+          const span = ([a, b]) => Date.parse(this.meta.dates[b]) - Date.parse(this.meta.dates[a]);
+          [changes.before, changes.after] = pairs.reduce((best, pair) => (span(pair) > span(best) ? pair : best));
+        } else if (!own) [changes.before, changes.after] = pairs[pairs.length - 1];
       }
       this.body.scrollTop = 0;
       this.update(changes);
     }
 
-    /** Dates that have tiles in the view, first to last. */
-    datesInView() {
-      const view = this.map.getBounds(),
-        found = this.meta.layers
-          .filter((layer) => view.intersects(this.meta.planes[layer.plane].bounds))
-          .map((layer) => layer.date);
-      return [...new Set(found)].sort((a, b) => a - b);
+    /** Shows a date of the place; in Swipe and Change as the nearer of the two, where it can be compared. */
+    showDate(date) {
+      let { before, after } = this.state;
+      if (this.state.mode === "map") {
+        this.update({ after: date });
+        return;
+      }
+      if (date < before || (date < after && date - before <= after - date)) before = date;
+      else after = date;
+      if (before === after) return;
+      if (this.comparable(before, after)) this.update({ before, after });
+      else this.notice("These two dates do not show the same ground, so they are not compared.");
     }
 
-    /** The date that a side shows; Map and Change show only `after`, blink alternates it. */
+    /** The date that a side shows at the place in view; blink alternates it. */
     dateOf(side) {
       return side === "before" || (this.state.blink && this.blinkPhase) ? this.state.before : this.state.after;
     }
 
-    draw() {
-      const began = performance.now(),
-        { state } = this;
-      for (const button of this.tabs.children)
-        button.setAttribute("aria-pressed", button.dataset.mode === state.mode);
-      document.body.dataset.mode = state.mode;
-      if (state.mode === "change") this.drawChange();
-      else this.drawClasses();
-      this.drawPictures();
-      this.showLayer("after", true);
-      this.showLayer("before", state.mode === "swipe" && !state.blink);
-      for (const part of this.parts) if (part.draw) part.draw(state);
-      this.stats.draw = performance.now() - began;
+    /** The date that every plane shows, -1 for none: other places show their latest. */
+    datesOf(side) {
+      const date = this.dateOf(side);
+      return this.grid.planes.map((plane) => {
+        const place = this.placeOf[plane.number],
+          own = place === this.state.place ? date : this.latest(place);
+        return this.layersAt.has(own + " " + plane.number) ? own : -1;
+      });
     }
 
-    showLayer(side, wanted) {
-      const { canvas } = this.layers[side];
-      if (!wanted) canvas.remove();
-      else if (this.map.hasLayer(canvas)) canvas.repaint();
-      else canvas.addTo(this.map);
+    /** The date at which a tile is shown, -1 for none. */
+    dateAt(side, tile) {
+      return this.datesOf(side)[this.grid.where(tile).plane.number];
     }
 
-    drawClasses() {
-      const { state } = this,
-        lut = new Uint32Array(Atlas.CODES),
-        hatch = new Uint32Array(Atlas.CODES);
-      for (let c = 0; c < this.classes.length; c++) {
-        if (!state.shown[c] || state.labelling) continue;
-        for (let p = state.threshold; p <= 100; p++)
-          lut[(c << 7) | p] = pixel(
-            this.colours[c],
-            state.opacity * (state.fade ? 0.2 + 0.8 * Math.min(1, p / 100) ** 1.5 : 1),
-          );
+    /** What the figures count: {key, planes, weight, name}. */
+    scope() {
+      const planes = this.planesHere();
+      if (this.state.where === "area" && this.area)
+        return { key: "area " + this.area.key + " " + this.state.place, planes, weight: this.area.shares, name: this.area.name };
+      if (this.state.where === "view") {
+        const weight = this.inView();
+        return { key: "view " + this.map.getBounds().toBBoxString() + this.state.place, planes, weight, name: "this view" };
       }
-      this.paintStates(lut, hatch);
-      for (const side of ["before", "after"])
-        Object.assign(this.layers[side].source, {
-          lut,
-          hatch,
-          codes: this.data.codes(this.dateOf(side)),
-          shift: SHIFT_CLASS,
-        });
+      return { key: "place " + this.state.place, planes, weight: null, name: "whole place" };
     }
 
-    /** Tiles without a class: cloud and unclassified are hatched veils, no data only hatched. */
-    paintStates(lut, hatch) {
-      if (!this.state.states || this.state.labelling) return;
-      const { opacity } = this.state;
-      lut[Atlas.CLOUD << 7] = pixel(WHITE, 0.75 * opacity);
-      hatch[Atlas.CLOUD << 7] = pixel([150, 160, 170], opacity);
-      lut[Atlas.UNCLASSIFIED << 7] = pixel(SLATE, 0.5 * opacity);
-      hatch[Atlas.UNCLASSIFIED << 7] = pixel(WHITE, 0.6 * opacity);
-      lut[Atlas.NO_DATA << 7] = pixel(GREY, 0.12 * opacity);
-      hatch[Atlas.NO_DATA << 7] = pixel(GREY, 0.7 * opacity);
-    }
-
-    drawChange() {
-      const { state } = this,
-        count = this.classes.length,
-        lut = new Uint32Array(Atlas.CODES),
-        hatch = new Uint32Array(Atlas.CODES);
-      const dark = document.documentElement.dataset.theme === "dark",
-        veil = pixel(dark ? SLATE : WHITE, STABLE_VEIL);
-      for (let c = 0; c < count; c++) {
-        lut[(c << 7) | KIND.stable] = lut[(c << 7) | KIND.aside] = veil;
-        lut[(c << 7) | KIND.undecided] = pixel(dark ? UNDECIDED_DARK : UNDECIDED_VEIL, 0.66);
-        hatch[(c << 7) | KIND.undecided] = pixel(dark ? WHITE : SLATE, 0.42);
-        lut[(c << 7) | KIND.changed] = pixel(this.colours[c], Math.max(state.opacity, 0.85));
-      }
-      this.paintStates(lut, hatch);
-      const key = [
-        state.before,
-        state.after,
-        state.threshold,
-        state.pair,
-        state.shown,
-        Boolean(this.data.details),
-      ].join();
-      if (!this.changeCodes || this.changeKey !== key) {
-        this.changeKey = key;
-        this.changeCodes = this.codesOfChange();
-      }
-      Object.assign(this.layers.after.source, { lut, hatch, codes: this.changeCodes, shift: SHIFT_NONE });
-    }
-
-    /** Class after << 7 | kind of every tile. */
-    codesOfChange() {
-      const { state, data } = this,
-        count = this.classes.length,
-        codes = new Uint16Array(this.grid.size).fill(Atlas.OUTSIDE_CODE);
-      const before = data.classes[state.before],
-        after = data.classes[state.after],
-        pb = data.confidence[state.before],
-        pa = data.confidence[state.after];
-      const change = data.details ? data.change(state.before, state.after) : null;
-      for (let i = 0; i < codes.length; i++) {
-        const to = after[i],
-          from = before[i];
-        if (to === Atlas.OUTSIDE) continue;
-        if (to >= count) {
-          codes[i] = to << 7;
-          continue;
-        }
-        if (from === Atlas.OUTSIDE) continue;
-        if (from >= count) {
-          codes[i] = from << 7;
-          continue;
-        }
-        const doubtful = (pa[i] & Atlas.PERCENT) < state.threshold || (pb[i] & Atlas.PERCENT) < state.threshold;
-        const verdict = !change || doubtful ? Atlas.STABLE : change.state[i];
-        let kind =
-          verdict === Atlas.CHANGED ? KIND.changed : verdict === Atlas.UNDECIDED ? KIND.undecided : KIND.stable;
-        if (kind === KIND.changed && (state.pair ? from !== state.pair[0] || to !== state.pair[1] : !state.shown[to]))
-          kind = KIND.aside;
-        codes[i] = (to << 7) | kind;
-      }
-      return codes;
-    }
-
-    /** Whether a tile shows as changed under the present filters. */
-    isChanged(tile) {
-      return (
-        this.changeCodes &&
-        (this.changeCodes[tile] & 127) === KIND.changed &&
-        this.changeCodes[tile] < Atlas.UNCLASSIFIED << 7
-      );
-    }
-
-    drawPictures() {
-      const { state, meta } = this;
-      for (const side of ["before", "after"]) {
-        const wanted = state.base === "scene" && (side === "after" || (state.mode === "swipe" && !state.blink));
-        const date = this.dateOf(side),
-          key = wanted ? String(date) : "",
-          layer = this.layers[side];
-        if (layer.pictureKey === key) continue;
-        layer.pictureKey = key;
-        for (const picture of layer.pictures) picture.remove();
-        layer.pictures = !wanted
-          ? []
-          : meta.quicklooks
-              .filter((picture) => picture.date === date)
-              .map((picture) =>
-                L.imageOverlay("data:image/webp;base64," + this.text(picture.element), picture.bounds, {
-                  pane: "atlas-" + side,
-                  zIndex: 0,
-                  alt: "",
-                  className: "atlas-picture",
-                }).addTo(this.map),
-              );
-      }
-    }
-
-    /** What stands in a tile: letters, or name and percent; in Change only on changed tiles. */
-    label(side, tile, named) {
-      const { state, data } = this,
-        date = this.dateOf(side),
-        code = data.classes[date][tile];
-      if (code >= this.classes.length) return null;
-      const entry = this.classes[code],
-        percent = data.confidence[date][tile] & Atlas.PERCENT;
-      // On a faint class the picture beneath decides what can be read, so the letters bring their own ground.
-      const faint = state.opacity < 0.6 && state.mode !== "change",
-        ink = faint ? "#ffffff" : entry.ink,
-        halo = faint ? "rgba(0, 0, 0, .75)" : null;
-      if (state.mode !== "change")
-        return { title: named ? entry.short : entry.letters, note: percent + " %", ink, halo };
-      if (!this.isChanged(tile)) return null;
-      const from = this.classes[data.classes[state.before][tile]],
-        chance = data.change(state.before, state.after).percent[tile];
-      return {
-        title: from === entry ? entry.letters : from.letters + " → " + entry.letters,
-        note: chance + " %",
-        ink: entry.ink,
-      };
+    /** Tiles by class byte of a side; in the overview every place at its latest date. */
+    areas(side) {
+      const scope = this.scope(),
+        { threshold } = this.state;
+      if (this.state.place >= 0) return this.data.areas(this.dateOf(side), threshold, scope);
+      const sum = new Float64Array(256);
+      this.places.forEach((_, number) => {
+        const own = { key: scope.key + " of " + number, planes: this.planesHere(number), weight: scope.weight };
+        this.data.areas(this.latest(number), threshold, own).forEach((value, code) => (sum[code] += value));
+      });
+      return sum;
     }
 
     /** 1 for tiles whose centre lies in the view. */
@@ -479,8 +424,77 @@
       return inside;
     }
 
-    countMask() {
-      return this.state.countView ? this.inView() : null;
+    // --- Drawing -----------------------------------------------------------------------------------------------------
+
+    draw() {
+      const began = performance.now(),
+        { state } = this;
+      this.drawHeader();
+      document.body.dataset.mode = state.mode;
+      if (state.mode === "change") Atlas.painting.paintChange(this);
+      else Atlas.painting.paintClasses(this);
+      this.drawPictures();
+      this.showLayer("after", true);
+      this.showLayer("before", state.mode === "swipe" && !state.blink);
+      for (const part of this.parts) if (part.draw) part.draw(state);
+      this.stats.draw = performance.now() - began;
+    }
+
+    drawHeader() {
+      const { state, meta } = this,
+        place = this.places[state.place];
+      this.heading.textContent = place && this.places.length > 1 ? "Land cover " + place.name : meta.title;
+      this.subtitle.textContent =
+        place && this.places.length > 1
+          ? (place.dates.length === 1 ? Atlas.day(meta.dates[place.dates[0]]) : place.dates.length + " dates") +
+            " · " + place.ids.slice(0, 3).join(", ") + (place.ids.length > 3 ? " and " + (place.ids.length - 3) + " more" : "")
+          : meta.subtitle;
+      const possible = this.datesHere().length > 1 && this.pairsHere().length > 0;
+      for (const button of this.tabs.children) {
+        button.setAttribute("aria-pressed", String(button.dataset.mode === state.mode));
+        const off = button.dataset.mode !== "map" && !possible;
+        button.setAttribute("aria-disabled", String(off));
+        button.title = off ? this.whyNot() : "";
+      }
+    }
+
+    showLayer(side, wanted) {
+      const { canvas } = this.layers[side];
+      if (!wanted) canvas.remove();
+      else if (this.map.hasLayer(canvas)) canvas.repaint();
+      else canvas.addTo(this.map);
+    }
+
+    /** Whether a tile shows as changed under the present filters. */
+    isChanged(tile) {
+      return Atlas.painting.isChanged(this, tile);
+    }
+
+    drawPictures() {
+      const { state, meta } = this;
+      for (const side of ["before", "after"]) {
+        const wanted = state.base === "scene" && (side === "after" || (state.mode === "swipe" && !state.blink)),
+          dates = this.datesOf(side),
+          key = wanted ? dates.join() : "",
+          layer = this.layers[side];
+        if (layer.pictureKey === key) continue;
+        layer.pictureKey = key;
+        const shown = wanted ? meta.quicklooks.filter((one) => one.planes.some((plane) => dates[plane] === one.date)) : [],
+          kept = new Map(layer.pictures.map((picture) => [picture.element, picture]));
+        layer.pictures = shown.map((one) => kept.get(one.element) || this.picture(side, one));
+        for (const [element, picture] of kept) if (!shown.some((one) => one.element === element)) picture.remove();
+      }
+    }
+
+    picture(side, { element, bounds }) {
+      const picture = L.imageOverlay("data:image/webp;base64," + this.text(element), bounds, {
+        pane: "atlas-" + side,
+        zIndex: 0,
+        alt: "",
+        className: "atlas-picture",
+      }).addTo(this.map);
+      picture.element = element;
+      return picture;
     }
 
     notice(text) {

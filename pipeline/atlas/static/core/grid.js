@@ -24,11 +24,11 @@
         };
         placed.box = this.mercatorBox(placed);
         offset += plane.rows * plane.cols;
+        placed.end = offset;
         return placed;
       });
       this.size = offset;
-      const epsgs = new Set(planes.map((plane) => plane.epsg));
-      this.zonesMeet = epsgs.size > 1;
+      this.zonesMeet = this.planes.some((a) => this.planes.some((b) => a !== b && meet(a.box, b.box)));
     }
 
     /** The plane's box in the web map's unit square; its sides are curves there, so they are sampled. */
@@ -67,7 +67,7 @@
       return inverse(plane.zone, plane.ulx + col * this.tile, plane.uly - row * this.tile, out);
     }
 
-    /** The tile at a place for which exists(tile) holds, or -1; earlier planes own what planes share. */
+    /** The tile at a place for which exists(tile, plane number) holds, or -1; earlier planes own what planes share. */
     at(latitude, longitude, exists) {
       for (const plane of this.planes) {
         const near = longitude - 360 * Math.round((longitude - plane.zone.meridian) / 360);
@@ -77,14 +77,14 @@
           row = Math.floor((plane.uly - scratch[1]) / this.tile);
         if (col < 0 || row < 0 || col >= plane.cols || row >= plane.rows) continue;
         const tile = plane.offset + row * plane.cols + col;
-        if (!exists || exists(tile)) return tile;
+        if (!exists || exists(tile, plane.number)) return tile;
       }
       return -1;
     }
 
     /** Plane, row and column of a tile. */
     where(tile) {
-      const plane = this.planes.find((p) => tile >= p.offset && tile < p.offset + p.rows * p.cols);
+      const plane = this.planes.find((p) => tile < p.end);
       const k = tile - plane.offset;
       return { plane, row: Math.floor(k / plane.cols), col: k % plane.cols };
     }
@@ -256,6 +256,8 @@
       }
     }
   }
+
+  const meet = (a, b) => a.west < b.east && b.west < a.east && a.north < b.south && b.north < a.south;
 
   /**
    * Codes of a coarser grid: every cell shows one of its tiles' codes.

@@ -28,6 +28,8 @@
       .slice(0, MOST_METRICS);
   }
 
+  Atlas.accuracies = accuracies;
+
   /** A scene's radiometry passport in one line. */
   function passport(scene) {
     const radiometry = scene.radiometry || {},

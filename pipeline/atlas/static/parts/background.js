@@ -42,6 +42,7 @@
       el("div", { class: "segments", role: "group", "aria-label": "Background" }, buttons),
       el("label", { class: "row" }, el("span", { class: "quiet" }, "Class opacity"), opacity),
     );
+    part.body.append(page.paletteRow);
     if (meta.basemaps.length)
       part.body.append(el("p", { class: "note" }, "↗ needs the internet; the rest of this page does not."));
     let current = null;

@@ -73,7 +73,7 @@
       return el(
         "ol",
         { class: "flows" },
-        flows.slice(0, TOP).map(([value, from, to]) =>
+        flows.slice(0, TOP).map(([value, from, to, wrong]) =>
           el(
             "li",
             {},
@@ -88,7 +88,42 @@
               classes[from].short,
               el("span", { class: "quiet" }, from === to ? " inside the class" : " → "),
               from === to ? null : [swatch(classes[to].colour), classes[to].short],
-              el("em", {}, hectares(value)),
+              el("em", {}, hectares(value), el("small", {}, "about " + hectares(wrong) + " false")),
+            ),
+          ),
+        ),
+      );
+    }
+
+    /** What every class lost and gained; moves inside a class are neither. */
+    function balance(sums) {
+      const rows = classes
+        .map((entry, k) => [entry, k])
+        .filter(([, k]) => sums.lost[k] || sums.gained[k])
+        .sort((a, b) => sums.lost[b[1]] - sums.lost[a[1]] || sums.gained[b[1]] - sums.gained[a[1]]);
+      return el(
+        "table",
+        { class: "balance" },
+        el(
+          "thead",
+          {},
+          el(
+            "tr",
+            {},
+            ["Class", "lost ha", "gained ha", "net ha"].map((name) => el("th", { scope: "col" }, name)),
+          ),
+        ),
+        el(
+          "tbody",
+          {},
+          rows.map(([entry, k]) =>
+            el(
+              "tr",
+              {},
+              el("th", { scope: "row" }, swatch(entry.colour), entry.short),
+              el("td", {}, number(sums.lost[k])),
+              el("td", {}, number(sums.gained[k])),
+              el("td", { class: sums.net[k] > 0 ? "more" : sums.net[k] < 0 ? "less" : "" }, Atlas.signed(sums.net[k])),
             ),
           ),
         ),
@@ -145,22 +180,27 @@
       );
     }
 
-    function save(sums) {
-      const count = classes.length,
-        { state } = page,
-        dates = [meta.dates[state.before], meta.dates[state.after]];
-      const rows = [
-        ["changed hectares, rows " + dates[0] + ", columns " + dates[1]].concat(classes.map((c) => c.label)),
-      ];
-      classes.forEach((c, i) =>
-        rows.push([c.label].concat(classes.map((_, j) => sums.matrix[i * count + j].toFixed(2)))),
-      );
-      for (const name of ["changed", "undecided", "stable", "falseChanges", "differ"])
-        rows.push([
-          { falseChanges: "expected false among changed", differ: "labels differ" }[name] || name,
-          sums[name].toFixed(2),
-        ]);
-      Atlas.csv("land-cover-change-" + dates.join("-to-") + ".csv", rows);
+    /** One line a flow, then what classes lost and gained. */
+    function save(sums, flows) {
+      const { state } = page,
+        [from, to] = [state.before, state.after].map((date) => Atlas.isoDay(meta.dates[date])),
+        place = [page.places[state.place].name, page.scope().name, from, to],
+        head = ["place", "counted", "before", "after", "what", "from", "to", "hectares", "expected_false_hectares"],
+        cells = (value) => (value == null ? "" : value.toFixed(2));
+      const line = (what, one, two, value, wrong) => [...place, what, one, two, cells(value), cells(wrong)];
+      Atlas.csv("change-" + Atlas.fileName(place[0]) + "-" + from + "-to-" + to + ".csv", [
+        head,
+        ...flows.map(([value, a, b, wrong]) => line("changed", classes[a].label, classes[b].label, value, wrong)),
+        ...classes.flatMap((entry, k) => [
+          line("lost", entry.label, "", sums.lost[k]),
+          line("gained", "", entry.label, sums.gained[k]),
+          line("net", "", entry.label, sums.net[k]),
+        ]),
+        line("all changed", "", "", sums.changed, sums.falseChanges),
+        ...["undecided", "stable"].map((name) => line(name, "", "", sums[name])),
+        line("labels differ", "", "", sums.differ),
+        line("left out", "", "", sums.left),
+      ]);
     }
 
     function draw() {
@@ -172,13 +212,13 @@
         Atlas.redraw(part.body, el("p", { class: "note" }, "Reading …"));
         return;
       }
-      const sums = data.transitions(state.before, state.after, state.threshold, page.countMask()),
+      const sums = data.transitions(state.before, state.after, state.threshold, page.scope()),
         flows = [];
       let most = 0;
       sums.matrix.forEach((value, at) => {
         if (value) {
           most = Math.max(most, value);
-          flows.push([value, Math.floor(at / count), at % count]);
+          flows.push([value, Math.floor(at / count), at % count, sums.doubt[at]]);
         }
       });
       flows.sort((a, b) => b[0] - a[0] || a[1] - b[1] || a[2] - b[2]);
@@ -194,6 +234,7 @@
             "ones stable. ",
           verdict(sums),
         ),
+        moves.length ? balance(sums) : null,
         moves.length ? Atlas.sankey(moves, classes, state.pair, pick) : null,
         flows.length
           ? [
@@ -211,16 +252,16 @@
                 state.pair ? [link("Clear the selection", () => page.update({ pair: null })), " · "] : null,
               ]
             : null,
-          number(sums.lost) +
+          number(sums.left) +
             " ha left out for want of a class" +
             (state.threshold ? " or confidence" : "") +
             " at one date · ",
-          link("CSV", () => save(sums), "Save the table of changed hectares"),
+          link("CSV", () => save(sums, flows), "Save flows, losses and gains of this place"),
         ),
       );
     }
     map.on("moveend", () => {
-      if (page.state.countView) draw();
+      if (page.state.where === "view") draw();
     });
     return { root: part.root, draw };
   });

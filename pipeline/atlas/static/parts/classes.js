@@ -26,19 +26,10 @@
       [Atlas.NO_DATA, "No data"],
     ];
 
-    /** Dates of the same places as a date; a trend over other places would say nothing. */
-    const placesOf = (date) =>
-      meta.layers
-        .filter((layer) => layer.date === date)
-        .map((layer) => layer.plane)
-        .join();
-    const datesLike = (date) => meta.dates.map((_, d) => d).filter((d) => placesOf(d) === placesOf(date));
-
-    function row(k, areas, before, most, total, series, current) {
+    function row(k, areas, delta, most, total, series, current) {
       const { state } = page,
         entry = classes[k],
-        on = state.shown[k],
-        delta = before ? areas[k] - before[k] : 0;
+        on = state.shown[k];
       const toggle = () => page.update({ shown: state.shown.map((v, i) => (i === k ? !v : v)) });
       const alone = state.shown.every((v, i) => v === (i === k));
       const box = el(
@@ -91,24 +82,52 @@
             )
           : null,
         el("td", { class: "figure" }, number(areas[k] * data.hectares)),
-        before
+        delta
           ? el(
               "td",
-              { class: "figure " + (delta > 0 ? "more" : delta < 0 ? "less" : "") },
-              delta ? (delta > 0 ? "+" : "−") + number(Math.abs(delta) * data.hectares) : "0",
+              { class: "figure " + (delta[k] > 0 ? "more" : delta[k] < 0 ? "less" : "") },
+              Atlas.signed(delta[k] * data.hectares),
             )
           : el("td", { class: "figure quiet" }, share(areas[k], total)),
       );
     }
 
+    /** One line a date and class, for the place and the part of it that is counted. */
     function save() {
-      const all = meta.dates.map((_, d) => data.areas(d, page.state.threshold));
-      const line = (name, code) => [name].concat(all.map((areas) => (areas[code] * data.hectares).toFixed(2)));
-      Atlas.csv("land-cover-areas.csv", [
-        ["class"].concat(meta.dates.map((d) => d + " ha")),
-        ...classes.map((c, k) => line(c.label, k)),
-        ...states.map(([code, name]) => line(name.toLowerCase(), code)),
-      ]);
+      const scope = page.scope(),
+        { place, threshold } = page.state,
+        shown = place < 0 ? page.places.map((_, number) => number) : [place],
+        rows = [["place", "counted", "date", "class", "hectares", "share"]];
+      for (const one of shown) {
+        const planes = page.planesHere(one);
+        for (const date of page.places[one].dates) {
+          const own = { key: scope.key + " of " + one, planes, weight: scope.weight },
+            areas = data.areas(date, threshold, own),
+            total = areas.reduce((sum, value) => sum + value, 0);
+          const line = (name, code) =>
+            rows.push([
+              page.places[one].name,
+              scope.name,
+              Atlas.isoDay(meta.dates[date]),
+              name,
+              (areas[code] * data.hectares).toFixed(2),
+              (areas[code] / (total || 1)).toFixed(4),
+            ]);
+          classes.forEach((entry, k) => line(entry.label, k));
+          states.forEach(([code, name]) => line(name.toLowerCase(), code));
+        }
+      }
+      Atlas.csv("land-cover-" + (place < 0 ? "all-places" : Atlas.fileName(page.places[place].name)) + ".csv", rows);
+    }
+
+    /** In Change what of the class changed for good or ill; in Swipe the difference of what the dates say. */
+    function differences() {
+      const { mode, before, after, threshold } = page.state,
+        scope = page.scope();
+      if (mode === "change" && data.details)
+        return data.transitions(before, after, threshold, scope).net.map((value) => value / data.hectares);
+      const both = data.compared(before, after, threshold, scope);
+      return both.after.map((value, k) => value - both.before[k]);
     }
 
     let drawn = "";
@@ -122,16 +141,19 @@
         state.threshold,
         state.shown,
         state.states,
-        state.countView && map.getBounds().toBBoxString(),
+        state.place,
+        state.palette,
+        Boolean(data.details),
+        page.scope().key,
       ].join();
       if (key === drawn) return; // a control that is rebuilt between press and release loses the click
       drawn = key;
-      const inside = page.countMask(),
-        compare = state.mode !== "map";
-      const areas = data.areas(state.after, state.threshold, inside),
-        before = compare ? data.areas(state.before, state.threshold, inside) : null;
-      const alike = compare ? [] : datesLike(state.after),
-        series = alike.length > 2 ? alike.map((d) => data.areas(d, state.threshold)) : null;
+      const scope = page.scope(),
+        compare = state.mode !== "map",
+        areas = page.areas("after"),
+        delta = compare ? differences() : null,
+        alike = compare ? [] : page.datesHere(),
+        series = alike.length > 2 ? alike.map((d) => data.areas(d, state.threshold, scope)) : null;
       let total = 0,
         most = 0;
       classes.forEach((_, k) => {
@@ -141,7 +163,9 @@
       const order = classes.map((_, k) => k).sort((a, b) => areas[b] - areas[a] || a - b);
       part.remark.textContent = compare
         ? day(meta.dates[state.before]) + " → " + day(meta.dates[state.after])
-        : day(meta.dates[state.after]);
+        : state.place < 0
+          ? "each place at its latest date"
+          : day(meta.dates[state.after]);
       const head = el(
         "tr",
         {},
@@ -154,9 +178,13 @@
           {
             scope: "col",
             class: "figure",
-            title: before ? "Difference of the two counts; Change tells what of it can be believed" : null,
+            title: !delta
+              ? null
+              : state.mode === "change"
+                ? "Gained less lost, of the tiles that changed"
+                : "Of tiles classed at both dates; Change tells what of it can be believed",
           },
-          before ? "difference" : "share",
+          delta ? (state.mode === "change" ? "net" : "difference") : "share",
         ),
       );
       const without = states
@@ -179,7 +207,7 @@
           el(
             "tbody",
             {},
-            order.map((k) => row(k, areas, before, most, total, series, alike.indexOf(state.after))),
+            order.map((k) => row(k, areas, delta, most, total, series, alike.indexOf(state.after))),
           ),
         ),
         without.length
@@ -199,18 +227,20 @@
           { class: "note" },
           number((total * data.hectares) / 100, total * data.hectares < 1000 ? 1 : 0) +
             " km² counted" +
-            (inside ? " in this view" : "") +
+            (scope.name === "whole place" ? "" : " in " + scope.name) +
             " · ",
           link(every ? "hide all" : "show all", () => page.update({ shown: state.shown.map(() => !every) })),
           " · ",
-          link(state.countView ? "whole map" : "count this view", () => page.update({ countView: !state.countView })),
+          state.where === "place"
+            ? link("count this view", () => page.update({ where: "view" }))
+            : link("whole place", () => page.update({ where: "place" })),
           " · ",
-          link("CSV", save, "Save the areas of all dates"),
+          link("CSV", save, "Save the areas of all dates of this place"),
         ),
       );
     };
     map.on("moveend", () => {
-      if (page.state.countView) drawTable();
+      if (page.state.where === "view") drawTable();
     });
     return { root: part.root, draw: drawTable };
   });

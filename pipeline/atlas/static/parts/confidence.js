@@ -24,7 +24,9 @@
     return {
       root: part.root,
       draw: (state) => {
-        const counts = data.histogram(state.after),
+        part.root.hidden = state.labelling || state.place < 0;
+        if (part.root.hidden) return;
+        const counts = data.histogram(state.after, page.scope()),
           most = Math.sqrt(Math.max(...counts, 1));
         let all = 0,
           kept = 0;

@@ -1,151 +1,122 @@
-/* The view as a picture, as paper, as an address. */
+/* The view as a picture, as a report on paper, as an address. */
 (function () {
   "use strict";
-  const { el, day } = Atlas;
-  const LEGEND_WIDTH = 250,
-    FONT = "system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
+  const { el, hectares, share, number } = Atlas;
+  const WIDTH = 1280,
+    HEIGHT = 860;
 
   Atlas.part(1400, function (page) {
-    const { map, container, meta, classes, data } = page;
+    const { map, meta, classes, data } = page;
     const tool = (icon, name, onclick) => page.tools.append(Atlas.toolButton(icon, name, onclick));
+    const paper = el("section", { class: "report", "aria-hidden": "true" });
+    document.body.append(paper);
 
-    /** Draws what the map shows and a legend beside it on a canvas. */
-    function compose() {
-      const { state } = page,
-        size = map.getSize(),
-        ratio = Math.min(2, Math.max(1, window.devicePixelRatio || 1)),
-        css = getComputedStyle(document.documentElement),
-        colour = (name) => css.getPropertyValue(name).trim();
-      const canvas = el("canvas", { width: (size.x + LEGEND_WIDTH) * ratio, height: size.y * ratio }),
-        context = canvas.getContext("2d");
-      context.scale(ratio, ratio);
-      context.fillStyle = getComputedStyle(container).backgroundColor;
-      context.fillRect(0, 0, size.x, size.y);
-      context.save();
-      context.beginPath();
-      context.rect(0, 0, size.x, size.y);
-      context.clip();
-      if (container.classList.contains("zoomed-out")) drawOutlines(context, colour);
-      const box = container.getBoundingClientRect(),
-        draw = (element) => {
-          const r = element.getBoundingClientRect();
-          if (element.width && element.height && r.width)
-            context.drawImage(element, r.left - box.left, r.top - box.top, r.width, r.height);
-        };
-      for (const side of ["after", "before"]) {
-        const layer = page.layers[side],
-          split = state.split * size.x;
-        if (side === "before" && (state.mode !== "swipe" || state.blink)) continue;
-        context.save();
-        if (state.mode === "swipe" && !state.blink) {
-          context.beginPath();
-          context.rect(side === "before" ? 0 : split, 0, side === "before" ? split : size.x - split, size.y);
-          context.clip();
-        }
-        for (const picture of layer.pictures) draw(picture.getElement());
-        context.imageSmoothingEnabled = false;
-        for (const part of layer.canvas.canvases()) draw(part);
-        context.restore();
-      }
-      if (state.mode === "swipe" && !state.blink) {
-        context.fillStyle = "#fff";
-        context.fillRect(state.split * size.x - 2, 0, 4, size.y);
-      }
-      drawScale(context, size, colour);
-      context.restore();
-      drawLegend(context, size, colour);
-      return canvas;
-    }
-
-    function drawOutlines(context, colour) {
-      const trace = (points) =>
-        points.forEach((point, k) => {
-          const p = map.latLngToContainerPoint(point);
-          if (k) context.lineTo(p.x, p.y);
-          else context.moveTo(p.x, p.y);
-        });
-      context.beginPath();
-      page.outlines.rings.forEach(trace);
-      context.fillStyle = colour("--land");
-      context.fill("evenodd");
-      context.strokeStyle = colour("--coast");
-      context.stroke();
-      context.beginPath();
-      page.outlines.borders.forEach(trace);
-      context.stroke();
-    }
-
-    function drawScale(context, size, colour) {
-      const metres = map.distance(
-          map.containerPointToLatLng([0, size.y / 2]),
-          map.containerPointToLatLng([100, size.y / 2]),
+    const table = (head, rows) =>
+      el(
+        "table",
+        {},
+        el(
+          "thead",
+          {},
+          el(
+            "tr",
+            {},
+            head.map((name) => el("th", {}, name)),
+          ),
         ),
-        power = 10 ** Math.floor(Math.log10(metres)),
-        lead = metres / power,
-        round = power * (lead >= 5 ? 5 : lead >= 2 ? 2 : 1),
-        width = (100 * round) / metres;
-      context.fillStyle = colour("--paper");
-      context.fillRect(10, size.y - 36, width + 16, 26);
-      context.fillStyle = colour("--ink");
-      context.fillRect(18, size.y - 18, width, 2);
-      context.font = "11px " + FONT;
-      context.fillText(round >= 1000 ? round / 1000 + " km" : round + " m", 18, size.y - 22);
-    }
-
-    function drawLegend(context, size, colour) {
-      const { state } = page,
-        x = size.x,
-        areas = data.areas(state.after, state.threshold, page.countMask());
-      context.fillStyle = colour("--paper");
-      context.fillRect(x, 0, LEGEND_WIDTH, size.y);
-      const write = (text, at, y, font, tone, room) => {
-        context.font = font + " " + FONT;
-        context.fillStyle = colour(tone || "--ink");
-        context.fillText(text, at, y, room || LEGEND_WIDTH - (at - x) - 12);
-      };
-      write(meta.title, x + 16, 32, "600 15px");
-      const dates =
-        state.mode === "map"
-          ? day(meta.dates[state.after])
-          : day(meta.dates[state.before]) + " → " + day(meta.dates[state.after]);
-      write(
-        { map: "Land cover, ", swipe: "Two dates, ", change: "Change, " }[state.mode] + dates,
-        x + 16,
-        52,
-        "12px",
-        "--quiet",
+        el(
+          "tbody",
+          {},
+          rows.map((row) =>
+            el(
+              "tr",
+              {},
+              row.map((cell) => el("td", {}, cell)),
+            ),
+          ),
+        ),
       );
-      const order = classes
-        .map((_, k) => k)
-        .filter((k) => state.shown[k])
-        .sort((a, b) => areas[b] - areas[a]);
-      order.forEach((k, row) => {
-        const y = 80 + 22 * row;
-        context.fillStyle = classes[k].colour;
-        context.fillRect(x + 16, y - 11, 14, 14);
-        context.strokeStyle = "rgba(0, 0, 0, .35)";
-        context.strokeRect(x + 16.5, y - 10.5, 13, 13);
-        write(classes[k].title + " " + classes[k].letters, x + 38, y, "12px", "--ink", LEGEND_WIDTH - 122);
-        const text = Atlas.number(areas[k] * data.hectares) + " ha";
-        context.textAlign = "right";
-        context.font = "12px " + FONT;
-        context.fillText(text, x + LEGEND_WIDTH - 14, y);
-        context.textAlign = "left";
-      });
-      write(meta.attribution, x + 16, size.y - 30, "10px", "--quiet");
-      write(
-        "Counts of " + Atlas.number(meta.tile) + " m squares, not surveyed areas",
-        x + 16,
-        size.y - 16,
-        "10px",
-        "--quiet",
+
+    function classTable() {
+      const areas = page.areas("after"),
+        order = classes.map((_, k) => k).sort((a, b) => areas[b] - areas[a]),
+        total = order.reduce((sum, k) => sum + areas[k], 0);
+      return [
+        el("h2", {}, "Classes"),
+        table(
+          ["Class", "hectares", "share"],
+          order
+            .filter((k) => areas[k])
+            .map((k) => [classes[k].title, hectares(areas[k] * data.hectares), share(areas[k], total)]),
+        ),
+      ];
+    }
+    function changeTables() {
+      const { state } = page;
+      if (state.mode !== "change" || !data.details) return [];
+      const sums = data.transitions(state.before, state.after, state.threshold, page.scope()),
+        count = classes.length,
+        flows = [...sums.matrix.keys()]
+          .filter((at) => sums.matrix[at] && Math.floor(at / count) !== at % count)
+          .sort((a, b) => sums.matrix[b] - sums.matrix[a]);
+      return [
+        el("h2", {}, "Change"),
+        el(
+          "p",
+          {},
+          hectares(sums.changed) + " changed, of which about " + hectares(sums.falseChanges) + " are expected to be false; " +
+            hectares(sums.undecided) + " are undecided, " + hectares(sums.stable) + " stable.",
+        ),
+        table(
+          ["From", "to", "hectares", "expected false"],
+          flows
+            .slice(0, 20)
+            .map((at) => [
+              classes[Math.floor(at / count)].title,
+              classes[at % count].title,
+              hectares(sums.matrix[at]),
+              hectares(sums.doubt[at]),
+            ]),
+        ),
+        table(
+          ["Class", "lost", "gained", "net"],
+          classes
+            .map((entry, k) => [entry.title, sums.lost[k], sums.gained[k], sums.net[k]])
+            .filter(([, lost, gained]) => lost || gained)
+            .map(([title, lost, gained, net]) => [title, hectares(lost), hectares(gained), Atlas.signed(net) + " ha"]),
+        ),
+      ];
+    }
+    /** Fills the report: sheet, figures, method, accuracy, source. */
+    function fill() {
+      const scope = page.scope(),
+        { model } = meta,
+        found = Atlas.accuracies(model.metrics, []).map(({ name, value }) => name + " " + (100 * value).toFixed(1) + " %");
+      const sheet = Atlas.sheet.draw(page, WIDTH, HEIGHT);
+      sheet.setAttribute("aria-label", "Map with key");
+      Atlas.clear(
+        paper,
+        sheet,
+        classTable(),
+        changeTables(),
+        el("h2", {}, "How to read these figures"),
+        el(
+          "p",
+          {},
+          "Counted: " + scope.name + ". Each square of " + number(meta.tile) + " m carries the one class that the model " +
+            (model.name || "") + " finds likeliest; hectares are counts of squares" +
+            (scope.name === page.scope().name && page.state.where === "area" ? ", those on the outline by their part inside" : "") +
+            ", not surveyed areas. " + (found.length ? "Measured: " + found.join("; ") + ". " : "") +
+            (meta.assessment ? "A labelled random sample was assessed; see About this map." : "No labelled random sample of this area was assessed, so no interval can be given: run sample and assess for one."),
+        ),
+        el("p", {}, meta.attribution + ". Made by landcover-atlas " + (meta.software || "") + ". " + location.href.slice(0, 300)),
       );
     }
-
-    page.exportPicture = () => new Promise((resolve) => compose().toBlob(resolve, "image/png"));
-    tool("print", "Print", () => window.print());
+    page.exportPicture = () =>
+      new Promise((resolve) => Atlas.sheet.draw(page, WIDTH, HEIGHT).toBlob(resolve, "image/png"));
+    tool("print", "Print a report of this view", () => window.print());
     tool("picture", "Save the view as PNG", async () =>
-      Atlas.download("land-cover-" + meta.dates[page.state.after] + ".png", await page.exportPicture()),
+      Atlas.download("land-cover-" + Atlas.fileName(Atlas.sheet.datesOf(page)) + ".png", await page.exportPicture()),
     );
     tool("link", "Copy the address of this view", async () => {
       try {
@@ -155,8 +126,8 @@
         page.notice("Copy the address from the browser's address line.");
       }
     });
-    addEventListener("beforeprint", () => map.invalidateSize({ animate: false, pan: false }));
-    addEventListener("afterprint", () => map.invalidateSize({ animate: false, pan: false }));
+    addEventListener("beforeprint", fill);
+    addEventListener("afterprint", () => Atlas.clear(paper));
     return {};
   });
 })();

@@ -32,19 +32,18 @@
     page.tools.append(Atlas.toolButton("keys", "Keys", () => help.showModal()));
 
     function readMiddle() {
-      const date = page.dateOf("after"),
-        tile = page.findTile(map.getCenter(), date);
-      if (tile >= 0 && tile !== page.state.pinned) page.pin(tile, date);
+      const tile = page.findTile(map.getCenter(), "after");
+      if (tile >= 0 && tile !== page.state.pinned) page.pin(tile);
     }
     function walk(rows, cols) {
       if (page.state.pinned < 0) {
         readMiddle();
         return;
       }
-      const date = page.dateOf("after"),
-        next = grid.neighbour(page.state.pinned, rows, cols);
-      if (next < 0 || !data.exists(date, next)) return;
-      page.pin(next, date);
+      const next = grid.neighbour(page.state.pinned, rows, cols),
+        date = next < 0 ? -1 : page.dateAt("after", next);
+      if (date < 0 || !data.exists(date, next)) return;
+      page.pin(next);
       const centre = grid.centre(next);
       if (!map.getBounds().pad(-0.1).contains(centre)) map.panTo(centre);
     }
@@ -60,7 +59,7 @@
       t: readMiddle,
       "?": () => help.showModal(),
       Escape: () => {
-        if (page.state.pinned >= 0) page.pin(page.state.pinned, page.dateOf("after"));
+        page.release();
       },
     };
     const mode = (name) => {

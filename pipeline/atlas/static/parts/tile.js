@@ -18,11 +18,11 @@
       casing.setLatLngs(corners).setStyle({ weight: kept ? 6 : 4 });
       outline.setLatLngs(corners).setStyle({ weight: kept ? 3 : 2 });
     }
-    /** The date that stands under a point of the map. */
-    const dateAt = (point) =>
+    /** The side that stands under a point of the map. */
+    const sideAt = (point) =>
       page.state.mode === "swipe" && !page.state.blink && point.x < page.state.split * map.getSize().x
-        ? page.state.before
-        : page.dateOf("after");
+        ? "before"
+        : "after";
     const nameOf = (code) =>
       code < classes.length
         ? classes[code].title
@@ -38,7 +38,7 @@
       if (!data.details || meta.dates.length < 2) return null;
       const after = state.mode === "map" ? date : state.after,
         before = state.mode === "map" ? page.previousDate(date) : state.before;
-      if (before >= after) return null;
+      if (before < 0 || before >= after || !page.planesHere().includes(grid.where(tile).plane)) return null;
       const change = data.change(before, after);
       if (change.state[tile] === Atlas.UNKNOWN) return null;
       return {
@@ -56,19 +56,14 @@
         found = [],
         code = data.classes[date][tile];
       const runner = details && details.runnerUp[date][tile];
-      if (details && code < classes.length && runner < classes.length)
+      if (details && code < classes.length && runner < classes.length && !page.shares)
         found.push(["Runner-up", classes[runner].title + ", " + details.runnerUpConfidence[date][tile] + " %"]);
       const change = changeOf(tile, date);
-      if (change) {
-        found.push(["Change since " + day(meta.dates[change.before]), change.verdict + ", " + change.percent + " %"]);
-        const at = change.pair && change.tile - change.pair.plane.offset,
-          kind = (values) => (values && values[at] !== 255 ? values[at] + " %" : null);
-        if (change.pair && kind(change.pair.vector))
-          found.push(["The land looks different", kind(change.pair.vector)]);
-        if (change.pair && kind(change.pair.label)) found.push(["Its class changed", kind(change.pair.label)]);
+      if (change) found.push(["Change since " + day(meta.dates[change.before]), evidence(change)]);
+      if (details) {
+        const known = (value) => (value === 255 ? "unknown" : value + " %");
+        found.push(["Valid pixels", known(details.valid[date][tile])], ["Cloud", known(details.cloud[date][tile])]);
       }
-      if (details)
-        found.push(["Valid, cloud", details.valid[date][tile] + " %, " + details.cloud[date][tile] + " %"]);
       found.push(
         ["Centre", degrees(latitude, longitude)],
         ["Area", number(data.hectares, 2) + " ha"],
@@ -78,8 +73,24 @@
       return el(
         "dl",
         {},
-        found.map(([name, value]) => [el("dt", {}, name), el("dd", { title: value }, value)]),
+        found.map(([name, value]) => [
+          el("dt", {}, name),
+          el("dd", typeof value === "string" ? { title: value } : {}, value),
+        ]),
       );
+    }
+
+    /** The chance of change, and its two kinds of evidence as parts of it. */
+    function evidence(change) {
+      const at = change.pair ? change.tile - change.pair.plane.offset : 0,
+        kinds = [
+          ["the land looks different", change.pair && change.pair.vector],
+          ["its class changed", change.pair && change.pair.label],
+        ].filter(([, values]) => values && values[at] !== 255);
+      return [
+        change.verdict + ", " + change.percent + " %",
+        kinds.map(([name, values]) => el("small", {}, name + ": " + values[at] + " % by itself")),
+      ];
     }
 
     function history(date, tile) {
@@ -96,10 +107,7 @@
               class: d === date ? "now" : "",
               title: text,
               "aria-label": text,
-              onclick: () =>
-                page.update(
-                  page.state.mode === "map" ? { after: d } : d < page.state.after ? { before: d } : { after: d },
-                ),
+              onclick: () => page.showDate(d),
             },
             page.chips ? page.chips.picture(d, tile) : null,
             el(
@@ -143,6 +151,7 @@
           code < classes.length ? el("span", {}, percent(date, tile) + " % confidence") : null,
         ),
         meta.dates.length < 2 && page.chips ? page.chips.picture(date, tile) : null,
+        page.shares ? page.shares.bars(date, tile) : null,
         history(date, tile),
         rows(date, tile),
       );
@@ -171,15 +180,19 @@
       ];
     }
 
-    const find = (latlng, date) => grid.at(latlng.lat, latlng.lng, (tile) => data.exists(date, tile));
+    const find = (latlng, side) => {
+      const dates = page.datesOf(side);
+      return grid.at(latlng.lat, latlng.lng, (tile, plane) => dates[plane] >= 0 && data.exists(dates[plane], tile));
+    };
     const hideTip = () => {
       tip.classList.remove("on");
     };
     function hover(event) {
       if (page.state.labelling) return;
       const began = performance.now(),
-        date = dateAt(event.containerPoint),
-        tile = find(event.latlng, date),
+        side = sideAt(event.containerPoint),
+        tile = find(event.latlng, side),
+        date = tile < 0 ? -1 : page.dateAt(side, tile),
         size = map.getSize(),
         point = event.containerPoint;
       const key = tile + "," + date + "," + page.state.mode;
@@ -210,20 +223,28 @@
       }
       page.stats.hover = performance.now() - began;
     }
-    function pin(tile, date) {
+    function pin(tile, side = "after") {
       const next = tile === page.state.pinned ? -1 : tile;
       page.state.pinned = next;
-      ring(tile, next >= 0);
-      card(tile, date);
-      if (tile >= 0) Atlas.announce(nameOf(data.classes[date][tile]) + ", " + percent(date, tile) + " % confidence");
+      if (next >= 0) {
+        const date = page.dateAt(side, tile),
+          code = date < 0 ? Atlas.OUTSIDE : data.classes[date][tile];
+        Atlas.announce(
+          nameOf(code) + (code < classes.length ? ", " + percent(date, tile) + " % confidence" : ""),
+        );
+      }
       page.update({});
     }
+    page.release = () => {
+      hovered = -1;
+      page.update({ pinned: -1 });
+    };
     map.on("mousemove", hover);
     map.on("mouseout", hideTip);
     map.on("click", (event) => {
-      if (page.state.labelling) return;
-      const date = dateAt(event.containerPoint);
-      pin(find(event.latlng, date), date);
+      if (page.state.labelling || page.isDrawing()) return;
+      const side = sideAt(event.containerPoint);
+      pin(find(event.latlng, side), side);
     });
     page.pin = pin;
     page.outlineTile = (tile) => ring(tile, tile >= 0);
@@ -233,8 +254,7 @@
       root: part.root,
       draw: (state) => {
         const kept = page.state.pinned >= 0,
-          tile = kept ? page.state.pinned : hovered,
-          date = page.dateOf("after");
+          tile = kept ? page.state.pinned : hovered;
         shown = null;
         part.root.hidden = state.labelling;
         if (state.labelling) {
@@ -242,8 +262,9 @@
           return;
         }
         ring(tile, kept);
+        const date = tile < 0 ? -1 : page.dateAt("after", tile);
         if (tile < 0) card(-1);
-        else card(tile, data.exists(date, tile) ? date : meta.dates.findIndex((_, d) => data.exists(d, tile)));
+        else card(tile, date >= 0 && data.exists(date, tile) ? date : meta.dates.findIndex((_, d) => data.exists(d, tile)));
       },
     };
   });

@@ -8,9 +8,8 @@
 
   Atlas.part(1000, function (page) {
     const { meta, map, container } = page,
-      dates = meta.dates,
       root = el("div", { class: "timeline", role: "group", "aria-label": "Dates" });
-    if (dates.length < 2) return null;
+    if (meta.dates.length < 2) return null;
     container.append(root);
     L.DomEvent.disableClickPropagation(root);
     L.DomEvent.disableScrollPropagation(root);
@@ -25,7 +24,11 @@
         page.update({});
         return;
       }
-      playing = setInterval(() => page.update({ after: (page.state.after + 1) % dates.length }), PLAY_MS);
+      playing = setInterval(() => {
+        const dates = page.datesHere(),
+          at = dates.indexOf(page.state.after);
+        page.update({ after: dates[(at + 1) % dates.length] });
+      }, PLAY_MS);
       page.update({});
     };
     const blink = () => page.update({ blink: !page.state.blink });
@@ -36,22 +39,12 @@
       if (page.state.mode === "swipe") blink();
     };
 
-    function choose(date) {
-      let { before, after } = page.state;
-      if (page.state.mode === "map") {
-        page.update({ after: date });
-        return;
-      }
-      // The nearer of the two moves; they never cross.
-      if (date < before || (date < after && date - before <= after - date)) before = date;
-      else after = date;
-      if (before === after) return;
-      page.update({ before, after });
-    }
     page.stepDate = (step) => {
-      const next = page.state.after + step,
-        floor = page.state.mode === "map" ? 0 : page.state.before + 1;
-      if (next >= floor && next < dates.length) page.update({ after: next });
+      const dates = page
+          .datesHere()
+          .filter((date) => page.state.mode === "map" || page.comparable(page.state.before, date)),
+        next = dates[dates.indexOf(page.state.after) + step];
+      if (next != null && (page.state.mode === "map" || next > page.state.before)) page.update({ after: next });
     };
 
     function draw(state) {
@@ -69,14 +62,21 @@
             }, BLINK_MS)
           : 0;
       }
-      const here = new Set(page.datesInView()),
-        key = [state.mode, state.before, state.after, state.blink, playing, root.clientWidth, ...here].join();
+      const here = page.datesHere();
+      root.hidden = here.length < 2 || state.labelling;
+      if (root.hidden) {
+        drawn = "";
+        return;
+      }
+      const key = [state.mode, state.before, state.after, state.blink, playing, root.clientWidth, ...here].join();
       if (key === drawn) return; // a control that is rebuilt between press and release loses the click
       drawn = key;
-      const time = dates.map((iso) => Date.parse(iso));
+      const first = here[0],
+        last = here[here.length - 1],
+        time = meta.dates.map((iso) => Date.parse(iso));
       // A stop without a date stands a little before the first that has one.
-      if (dates[0] === UNDATED) time[0] = time[1] - Math.max(1, 0.15 * (time[time.length - 1] - time[1]));
-      const span = time[time.length - 1] - time[0],
+      if (meta.dates[first] === UNDATED) time[first] = time[here[1]] - Math.max(1, 0.15 * (time[last] - time[here[1]]));
+      const span = time[last] - time[first],
         narrow = root.clientWidth < 450;
       const width = Math.max(150, root.clientWidth - (narrow ? 80 : 100) - (state.mode === "change" ? 0 : 42));
       const two = state.mode !== "map",
@@ -88,18 +88,18 @@
         right = Math.min(lean / 2, narrow ? 6 : 20);
       const shift = (d) => (isBefore(d) ? right - lean : isAfter(d) ? right : 0);
       const taken = [],
-        wanted = dates
-          .map((_, d) => d)
+        wanted = here
+          .slice()
           .sort((a, b) => (isAfter(b) || isBefore(b)) - (isAfter(a) || isBefore(a)) || a - b),
         labelled = new Set();
       for (const d of wanted) {
-        const x = (width * (time[d] - time[0])) / span + shift(d);
+        const x = (width * (time[d] - time[first])) / span + shift(d);
         if (isAfter(d) || isBefore(d) || taken.every((other) => Math.abs(other - x) > LABEL_WIDTH)) {
           labelled.add(d);
           taken.push(x);
         }
       }
-      const stops = dates.map((iso, d) =>
+      const stops = here.map((d) =>
         el(
           "button",
           {
@@ -110,19 +110,21 @@
               (isBefore(d) ? " before" : "") +
               (isAfter(d) ? (two ? " after" : " only") : "") +
               (labelled.has(d) ? " labelled" : "") +
-              (here.has(d) ? "" : " elsewhere"),
-            style: { left: (100 * (time[d] - time[0])) / span + "%" },
-            title: day(iso),
-            "aria-label": day(iso) + (isBefore(d) ? ", before" : isAfter(d) ? (two ? ", after" : ", shown") : ""),
+              (two && !isBefore(d) && !isAfter(d) && !page.comparable(Math.min(d, state.after), Math.max(d, state.after))
+                ? " elsewhere"
+                : ""),
+            style: { left: (100 * (time[d] - time[first])) / span + "%" },
+            title: day(meta.dates[d]),
+            "aria-label": day(meta.dates[d]) + (isBefore(d) ? ", before" : isAfter(d) ? (two ? ", after" : ", shown") : ""),
             "aria-pressed": String(isBefore(d) || isAfter(d)),
-            onclick: () => choose(d),
+            onclick: () => page.showDate(d),
           },
-          el("span", lean && (isBefore(d) || isAfter(d)) ? { style: { left: shift(d) + "px" } } : {}, day(iso)),
+          el("span", lean && (isBefore(d) || isAfter(d)) ? { style: { left: shift(d) + "px" } } : {}, day(meta.dates[d])),
         ),
       );
       const button =
         state.mode === "map"
-          ? dates.length > 2
+          ? here.length > 2
             ? el(
                 "button",
                 {
@@ -154,7 +156,6 @@
       Atlas.redraw(root, button, el("div", { class: "axis" }, stops));
     }
     map.on("resize", () => draw(page.state));
-    if (meta.planes.length > 1) map.on("moveend", () => draw(page.state));
     return { draw };
   });
 })();
