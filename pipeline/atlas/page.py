@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 # In the order in which they run: what needs no document, then the frame; parts follow (`pipeline.atlas.part`).
 CORE = tuple(f"core/{name}" for name in ("projection", "grid", "data", "change", "coverage", "painter"))
-FRAME = (*CORE, "canvas", "dom", "sankey", "painting", "sheet", "page")
+FRAME = (*CORE, "canvas", "dom", "sankey", "painting", "sheet", "looking", "page")
 ATTRIBUTION = "Contains modified Copernicus Sentinel data"
 # Asked only after the reader chooses one; the page's security policy names no other host.
 BASEMAPS: tuple[dict[str, Any], ...] = (

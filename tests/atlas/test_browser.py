@@ -303,8 +303,8 @@ def test_zoomed_out_land_and_borders_are_drawn_and_no_class_vanishes(opened, tab
     opened.centre_on(47.4, 10.4, 4)
     assert opened.count(".outline-land") == 1
     codes = opened.js(
-        "(() => { const p = atlas.layers.after.canvas.painter; return Array.from(new Set(p.level(p.factor).codes)).map((c) "
-        "=> c >> 7); })()"
+        "(() => { const p = atlas.layers.after.canvas.painter, codes = new Set(p.level(p.factor).codes); "
+        "return [...codes].map((c) => c >> 7); })()"
     )
     assert opened.js("atlas.layers.after.canvas.painter.factor") >= 8
     common = tables[2]["code"].value_counts()

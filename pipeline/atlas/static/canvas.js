@@ -126,7 +126,9 @@
         if (!label) continue;
         const at = grid.where(tile);
         grid.corner(at.plane, at.row + 0.5, at.col + 0.5, place);
-        const copy = Math.round((this._view.x + width / 2) / this._view.world - Atlas.projection.mercatorX(place[1]));
+        const copy = Math.round(
+          (this._view.x + width / 2) / this._view.world - Atlas.projection.mercatorX(place[1]),
+        );
         items.push([
           (Atlas.projection.mercatorX(place[1]) + copy) * this._view.world - this._view.x,
           Atlas.projection.mercatorY(place[0]) * this._view.world - this._view.y,

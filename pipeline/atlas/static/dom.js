@@ -83,7 +83,7 @@
     return (p > 0 && p < 0.1 ? "< 0.1" : p.toFixed(1)) + "\u00a0%";
   };
   function day(iso) {
-    if (iso === Atlas.UNDATED) return "date unknown";
+    if (!iso || iso === Atlas.UNDATED) return "date unknown";
     const [year, month, date] = iso.split("-");
     return +date + " " + MONTHS[month - 1] + " " + year;
   }

@@ -28,14 +28,16 @@
       world,
     };
   }
-  const projectOf = (view) => ([latitude, longitude]) => {
-    const x = Atlas.projection.mercatorX(longitude),
-      middle = (view.x + view.width / 2) / view.world;
-    return {
-      x: (x - Math.round(x - middle)) * view.world - view.x,
-      y: Atlas.projection.mercatorY(latitude) * view.world - view.y,
+  const projectOf =
+    (view) =>
+    ([latitude, longitude]) => {
+      const x = Atlas.projection.mercatorX(longitude),
+        middle = (view.x + view.width / 2) / view.world;
+      return {
+        x: (x - Math.round(x - middle)) * view.world - view.x,
+        y: Atlas.projection.mercatorY(latitude) * view.world - view.y,
+      };
     };
-  };
   function boundsOf(view) {
     const latitude = (y) => Atlas.projection.latitudeOf(y / view.world),
       longitude = (x) => (x / view.world) * 360 - 180;
@@ -124,7 +126,9 @@
 
   function drawLines(page, context, view, project) {
     if (page.area) {
-      const lines = page.area.polygons.flatMap((rings) => rings.map((ring) => [...ring, ring[0]].map(([x, y]) => [y, x])));
+      const lines = page.area.polygons.flatMap((rings) =>
+        rings.map((ring) => [...ring, ring[0]].map(([x, y]) => [y, x])),
+      );
       for (const [colour, wide] of [
         ["#ffffff", 5],
         ["#0a5fb4", 2.5],
@@ -206,13 +210,22 @@
   function keyOf(page) {
     const { state, classes, data } = page,
       areas = page.areas("after"),
-      textured = (entry) => (entry.texture ? "#" + Atlas.painting.textureColour(entry.colour).map(hex).join("") : null);
+      textured = (entry) =>
+        entry.texture ? "#" + Atlas.painting.textureColour(entry.colour).map(hex).join("") : null;
     if (state.mode === "change") {
-      const sums = data.details ? data.transitions(state.before, state.after, state.threshold, page.scope()) : null,
-        into = (k) => classes.reduce((sum, _, from) => sum + (sums ? sums.matrix[from * classes.length + k] : 0), 0);
+      const sums = data.details
+          ? data.transitions(state.before, state.after, state.threshold, page.scope())
+          : null,
+        into = (k) =>
+          classes.reduce((sum, _, from) => sum + (sums ? sums.matrix[from * classes.length + k] : 0), 0);
       return [
         ...classes
-          .map((entry, k) => ({ colour: entry.colour, second: textured(entry), name: "became " + entry.short, value: into(k) }))
+          .map((entry, k) => ({
+            colour: entry.colour,
+            second: textured(entry),
+            name: "became " + entry.short,
+            value: into(k),
+          }))
           .filter(({ value }) => value > 0)
           .sort((a, b) => b.value - a.value),
         { colour: "#cdc8be", second: "#3e444a", name: "undecided", value: sums ? sums.undecided : 0 },
@@ -221,7 +234,13 @@
     }
     return [
       ...classes
-        .map((entry, k) => ({ colour: entry.colour, second: textured(entry), name: entry.title, value: areas[k] * data.hectares, k }))
+        .map((entry, k) => ({
+          colour: entry.colour,
+          second: textured(entry),
+          name: entry.title,
+          value: areas[k] * data.hectares,
+          k,
+        }))
         .filter(({ value, k }) => value > 0 && state.shown[k])
         .sort((a, b) => b.value - a.value),
       ...[

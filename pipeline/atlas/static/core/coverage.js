@@ -120,7 +120,8 @@
       const geometry = feature && (feature.type === "Feature" ? feature.geometry : feature),
         polygons = polygonsOf(geometry),
         properties = (feature && feature.properties) || {},
-        field = ["name", "NAME", "Name", "NAME_EN"].find((name) => properties[name]) ||
+        field =
+          ["name", "NAME", "Name", "NAME_EN"].find((name) => properties[name]) ||
           Object.keys(properties).find((name) => typeof properties[name] === "string" && properties[name]);
       return polygons.length ? [{ name: String(field ? properties[field] : "area " + (k + 1)), polygons }] : [];
     });
@@ -129,8 +130,7 @@
   function polygonsOf(geometry) {
     if (!geometry) return [];
     if (geometry.type === "GeometryCollection") return (geometry.geometries || []).flatMap(polygonsOf);
-    const polygons =
-      { Polygon: [geometry.coordinates], MultiPolygon: geometry.coordinates }[geometry.type] || [];
+    const polygons = { Polygon: [geometry.coordinates], MultiPolygon: geometry.coordinates }[geometry.type] || [];
     return polygons
       .map((rings) =>
         rings

@@ -85,7 +85,10 @@
         const plane = this.grid.planes[pair.plane],
           size = plane.rows * plane.cols,
           found = { before: pair.before, after: pair.after, plane };
-        for (const name of ["percent", "state"].concat(pair.vector ? ["vector"] : [], pair.label ? ["label"] : [])) {
+        for (const name of ["percent", "state"].concat(
+          pair.vector ? ["vector"] : [],
+          pair.label ? ["label"] : [],
+        )) {
           found[name] = bytes.subarray(at, at + size);
           at += size;
         }
@@ -134,7 +137,8 @@
         confidence = this.confidence[date];
       for (const plane of planes) {
         for (let i = plane.offset; i < plane.end; i++) {
-          if (!(confidence[i] & COUNTED_ELSEWHERE)) counts[(classes[i] << 7) | confidence[i]] += weight ? weight[i] : 1;
+          if (!(confidence[i] & COUNTED_ELSEWHERE))
+            counts[(classes[i] << 7) | confidence[i]] += weight ? weight[i] : 1;
         }
       }
       if (this.tallies.size >= 32) this.tallies.delete(this.tallies.keys().next().value);
@@ -156,13 +160,15 @@
     histogram(date, scope) {
       const counts = this.tally(date, scope),
         histogram = new Float64Array(101);
-      for (let c = 0; c < this.classCount; c++) for (let p = 0; p <= 100; p++) histogram[p] += counts[(c << 7) | p];
+      for (let c = 0; c < this.classCount; c++)
+        for (let p = 0; p <= 100; p++) histogram[p] += counts[(c << 7) | p];
       return histogram;
     }
 
     /** Whether two dates can be compared: both are known, and some tile of the planes is there at both. */
     comparable(before, after, planes) {
-      if (before === after || this.dates[before] === UNDATED || this.dates[after] === UNDATED) return false;
+      if (before < 0 || after < 0 || before === after) return false;
+      if (this.dates[before] === UNDATED || this.dates[after] === UNDATED) return false;
       const key = before + " " + after + " " + planes.map((plane) => plane.number).join();
       if (!this.sharing.has(key)) {
         const one = this.classes[before],
@@ -170,7 +176,8 @@
         this.sharing.set(
           key,
           planes.some((plane) => {
-            for (let i = plane.offset; i < plane.end; i++) if (one[i] !== OUTSIDE && two[i] !== OUTSIDE) return true;
+            for (let i = plane.offset; i < plane.end; i++)
+              if (one[i] !== OUTSIDE && two[i] !== OUTSIDE) return true;
             return false;
           }),
         );

@@ -73,7 +73,8 @@
           if (under[i] < 0) continue;
           const earlier = Math.min(over[i], under[i]),
             later = Math.max(over[i], under[i]);
-          const shown = codes[earlier] >= Atlas.OUTSIDE_CODE && codes[later] < Atlas.OUTSIDE_CODE ? later : earlier;
+          const shown =
+            codes[earlier] >= Atlas.OUTSIDE_CODE && codes[later] < Atlas.OUTSIDE_CODE ? later : earlier;
           over[i] = shown;
           under[i] = earlier + later - shown;
         }

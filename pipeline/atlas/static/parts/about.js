@@ -10,8 +10,11 @@
   function accuracies(metrics, path) {
     return Object.entries(metrics || {})
       .flatMap(([name, value]) => {
-        if (value && typeof value === "object" && !Array.isArray(value)) return accuracies(value, path.concat(name));
-        const kind = { accuracy: "Accuracy", balanced_accuracy: "Balanced accuracy", ece: "Calibration error" }[name];
+        if (value && typeof value === "object" && !Array.isArray(value))
+          return accuracies(value, path.concat(name));
+        const kind = { accuracy: "Accuracy", balanced_accuracy: "Balanced accuracy", ece: "Calibration error" }[
+          name
+        ];
         if (!kind || typeof value !== "number") return [];
         const spatial = path.some((part) => /spatial/.test(part));
         return [
@@ -81,7 +84,13 @@
         el(
           "thead",
           {},
-          el("tr", {}, el("th"), el("th", { scope: "col" }, "counted ha"), el("th", { scope: "col" }, "adjusted ha")),
+          el(
+            "tr",
+            {},
+            el("th"),
+            el("th", { scope: "col" }, "counted ha"),
+            el("th", { scope: "col" }, "adjusted ha"),
+          ),
         ),
         el("tbody", {}, rows),
       ),

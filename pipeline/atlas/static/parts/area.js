@@ -47,7 +47,10 @@
         read(file.name, await file.text());
       } catch (error) {
         page.notice(
-          file.name + " cannot be used: " + error.message + ". GeoJSON and KML can be dropped here; for GeoPackage and " +
+          file.name +
+            " cannot be used: " +
+            error.message +
+            ". GeoJSON and KML can be dropped here; for GeoPackage and " +
             "shapefile use python -m pipeline areas --regions.",
         );
       }
@@ -63,9 +66,11 @@
       page.area = { name, polygons, shares, at, key: name + " " + inside.toFixed(3) };
       layer.clearLayers();
       for (const [number_, one] of areas.entries())
-        for (const line of lines(one.polygons, { color: "#fff", weight: number_ === at ? 6 : 3 })) layer.addLayer(line);
+        for (const line of lines(one.polygons, { color: "#fff", weight: number_ === at ? 6 : 3 }))
+          layer.addLayer(line);
       for (const [number_, one] of areas.entries())
-        for (const line of lines(one.polygons, { color: "#0a5fb4", weight: number_ === at ? 3 : 1.5 })) layer.addLayer(line);
+        for (const line of lines(one.polygons, { color: "#0a5fb4", weight: number_ === at ? 3 : 1.5 }))
+          layer.addLayer(line);
       const box = L.latLngBounds(polygons.flat(2).map(([x, y]) => [y, x]));
       const held = grid.planes.filter((plane) => shares.subarray(plane.offset, plane.end).some(Boolean));
       if (!held.length) {
@@ -156,24 +161,36 @@
       const text = JSON.stringify({ type: "FeatureCollection", features });
       Atlas.download("area.geojson", new Blob([text], { type: "application/geo+json" }));
     }
-    const button = (text, onclick, main) => el("button", { type: "button", class: main ? "plain main" : "plain", onclick }, text);
+    const button = (text, onclick, main) =>
+      el("button", { type: "button", class: main ? "plain main" : "plain", onclick }, text);
     function drawSection() {
       const { area } = page;
       part.remark.textContent = area ? area.name : "";
       if (drawing) {
         Atlas.redraw(
           part.body,
-          el("p", { class: "note" }, "Click the corners on the map. Double click or Enter closes, Backspace takes one back, Escape gives up."),
-          el("p", { class: "buttons" }, button("Done", () => stopDrawing(true), true), button("Give up", () => stopDrawing(false))),
+          el(
+            "p",
+            { class: "note" },
+            "Click the corners on the map. Double click or Enter closes, Backspace takes one back, Escape gives up.",
+          ),
+          el(
+            "p",
+            { class: "buttons" },
+            button("Done", () => stopDrawing(true), true),
+            button("Give up", () => stopDrawing(false)),
+          ),
           input,
         );
         return;
       }
-      const chosen = areas.length > 1 && el(
-        "select",
-        { "aria-label": "Area", onchange: (event) => choose(Number(event.target.value), true) },
-        areas.map(({ name }, k) => el("option", { value: k, selected: k === area.at }, name)),
-      );
+      const chosen =
+        areas.length > 1 &&
+        el(
+          "select",
+          { "aria-label": "Area", onchange: (event) => choose(Number(event.target.value), true) },
+          areas.map(({ name }, k) => el("option", { value: k, selected: k === area.at }, name)),
+        );
       Atlas.redraw(
         part.body,
         el(
@@ -181,7 +198,8 @@
           { class: "note" },
           area
             ? "All figures, charts and CSVs count what lies inside; tiles on the border count by their part inside: " +
-                number(area.shares.reduce((sum, share) => sum + share, 0) * page.data.hectares) + " ha of tiles."
+                number(area.shares.reduce((sum, share) => sum + share, 0) * page.data.hectares) +
+                " ha of tiles."
             : "Draw an outline, or drop a GeoJSON or KML anywhere on this page: figures then count what lies inside.",
         ),
         chosen || null,

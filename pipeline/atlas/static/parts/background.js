@@ -62,7 +62,8 @@
     return {
       root: part.root,
       draw: (state) => {
-        for (const button of buttons) button.setAttribute("aria-pressed", String(button.dataset.base === state.base));
+        for (const button of buttons)
+          button.setAttribute("aria-pressed", String(button.dataset.base === state.base));
         opacity.value = Math.round(100 * state.opacity);
         if (chosen !== state.base) choose((chosen = state.base));
       },

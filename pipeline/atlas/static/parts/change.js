@@ -65,7 +65,11 @@
           ") are expected to be false. "
         : "No tile changed beyond doubt. ";
       return (
-        sure + "On " + hectares(sums.differ) + " the two labels differ; that alone is not called change. " + sources
+        sure +
+        "On " +
+        hectares(sums.differ) +
+        " the two labels differ; that alone is not called change. " +
+        sources
       );
     }
 
@@ -123,7 +127,11 @@
               el("th", { scope: "row" }, swatch(entry.colour), entry.short),
               el("td", {}, number(sums.lost[k])),
               el("td", {}, number(sums.gained[k])),
-              el("td", { class: sums.net[k] > 0 ? "more" : sums.net[k] < 0 ? "less" : "" }, Atlas.signed(sums.net[k])),
+              el(
+                "td",
+                { class: sums.net[k] > 0 ? "more" : sums.net[k] < 0 ? "less" : "" },
+                Atlas.signed(sums.net[k]),
+              ),
             ),
           ),
         ),
@@ -156,7 +164,9 @@
               "td",
               {
                 class: i === j ? "diagonal" : "",
-                style: { background: "rgba(var(--heat), " + (0.08 + 0.5 * Math.sqrt(value / most)).toFixed(2) + ")" },
+                style: {
+                  background: "rgba(var(--heat), " + (0.08 + 0.5 * Math.sqrt(value / most)).toFixed(2) + ")",
+                },
               },
               el(
                 "button",
@@ -185,7 +195,17 @@
       const { state } = page,
         [from, to] = [state.before, state.after].map((date) => Atlas.isoDay(meta.dates[date])),
         place = [page.places[state.place].name, page.scope().name, from, to],
-        head = ["place", "counted", "before", "after", "what", "from", "to", "hectares", "expected_false_hectares"],
+        head = [
+          "place",
+          "counted",
+          "before",
+          "after",
+          "what",
+          "from",
+          "to",
+          "hectares",
+          "expected_false_hectares",
+        ],
         cells = (value) => (value == null ? "" : value.toFixed(2));
       const line = (what, one, two, value, wrong) => [...place, what, one, two, cells(value), cells(wrong)];
       Atlas.csv("change-" + Atlas.fileName(place[0]) + "-" + from + "-to-" + to + ".csv", [

@@ -117,7 +117,10 @@
           states.forEach(([code, name]) => line(name.toLowerCase(), code));
         }
       }
-      Atlas.csv("land-cover-" + (place < 0 ? "all-places" : Atlas.fileName(page.places[place].name)) + ".csv", rows);
+      Atlas.csv(
+        "land-cover-" + (place < 0 ? "all-places" : Atlas.fileName(page.places[place].name)) + ".csv",
+        rows,
+      );
     }
 
     /** In Change what of the class changed for good or ill; in Swipe the difference of what the dates say. */

@@ -64,8 +64,14 @@
         el(
           "p",
           {},
-          hectares(sums.changed) + " changed, of which about " + hectares(sums.falseChanges) + " are expected to be false; " +
-            hectares(sums.undecided) + " are undecided, " + hectares(sums.stable) + " stable.",
+          hectares(sums.changed) +
+            " changed, of which about " +
+            hectares(sums.falseChanges) +
+            " are expected to be false; " +
+            hectares(sums.undecided) +
+            " are undecided, " +
+            hectares(sums.stable) +
+            " stable.",
         ),
         table(
           ["From", "to", "hectares", "expected false"],
@@ -83,7 +89,12 @@
           classes
             .map((entry, k) => [entry.title, sums.lost[k], sums.gained[k], sums.net[k]])
             .filter(([, lost, gained]) => lost || gained)
-            .map(([title, lost, gained, net]) => [title, hectares(lost), hectares(gained), Atlas.signed(net) + " ha"]),
+            .map(([title, lost, gained, net]) => [
+              title,
+              hectares(lost),
+              hectares(gained),
+              Atlas.signed(net) + " ha",
+            ]),
         ),
       ];
     }
@@ -91,7 +102,9 @@
     function fill() {
       const scope = page.scope(),
         { model } = meta,
-        found = Atlas.accuracies(model.metrics, []).map(({ name, value }) => name + " " + (100 * value).toFixed(1) + " %");
+        found = Atlas.accuracies(model.metrics, []).map(
+          ({ name, value }) => name + " " + (100 * value).toFixed(1) + " %",
+        );
       const sheet = Atlas.sheet.draw(page, WIDTH, HEIGHT);
       sheet.setAttribute("aria-label", "Map with key");
       Atlas.clear(
@@ -103,20 +116,42 @@
         el(
           "p",
           {},
-          "Counted: " + scope.name + ". Each square of " + number(meta.tile) + " m carries the one class that the model " +
-            (model.name || "") + " finds likeliest; hectares are counts of squares" +
-            (scope.name === page.scope().name && page.state.where === "area" ? ", those on the outline by their part inside" : "") +
-            ", not surveyed areas. " + (found.length ? "Measured: " + found.join("; ") + ". " : "") +
-            (meta.assessment ? "A labelled random sample was assessed; see About this map." : "No labelled random sample of this area was assessed, so no interval can be given: run sample and assess for one."),
+          "Counted: " +
+            scope.name +
+            ". Each square of " +
+            number(meta.tile) +
+            " m carries the one class that the model " +
+            (model.name || "") +
+            " finds likeliest; hectares are counts of squares" +
+            (scope.name === page.scope().name && page.state.where === "area"
+              ? ", those on the outline by their part inside"
+              : "") +
+            ", not surveyed areas. " +
+            (found.length ? "Measured: " + found.join("; ") + ". " : "") +
+            (meta.assessment
+              ? "A labelled random sample was assessed; see About this map."
+              : "No labelled random sample was assessed, so no interval can be given: run " +
+                  "sample and assess for one."),
         ),
-        el("p", {}, meta.attribution + ". Made by landcover-atlas " + (meta.software || "") + ". " + location.href.slice(0, 300)),
+        el(
+          "p",
+          {},
+          meta.attribution +
+            ". Made by landcover-atlas " +
+            (meta.software || "") +
+            ". " +
+            location.href.slice(0, 300),
+        ),
       );
     }
     page.exportPicture = () =>
       new Promise((resolve) => Atlas.sheet.draw(page, WIDTH, HEIGHT).toBlob(resolve, "image/png"));
     tool("print", "Print a report of this view", () => window.print());
     tool("picture", "Save the view as PNG", async () =>
-      Atlas.download("land-cover-" + Atlas.fileName(Atlas.sheet.datesOf(page)) + ".png", await page.exportPicture()),
+      Atlas.download(
+        "land-cover-" + Atlas.fileName(Atlas.sheet.datesOf(page)) + ".png",
+        await page.exportPicture(),
+      ),
     );
     tool("link", "Copy the address of this view", async () => {
       try {

@@ -29,7 +29,8 @@
   Atlas.parseCsv = parseCsv;
 
   /** A short number for a text, to tell samples apart in the browser's store. */
-  const hash = (text) => [...text].reduce((sum, c) => (Math.imul(sum, 31) + c.codePointAt(0)) >>> 0, 7).toString(36);
+  const hash = (text) =>
+    [...text].reduce((sum, c) => (Math.imul(sum, 31) + c.codePointAt(0)) >>> 0, 7).toString(36);
 
   Atlas.part(900, function (page) {
     const { map, grid, data, classes, meta } = page,
@@ -182,7 +183,12 @@
         el(
           "p",
           { class: "note" },
-          "Tile " + number(at + 1) + " of " + number(sample.length) + ", " + day(meta.dates[date]) +
+          "Tile " +
+            number(at + 1) +
+            " of " +
+            number(sample.length) +
+            ", " +
+            day(meta.dates[date]) +
             ": what covers most of the outlined square?",
         ),
         el(
@@ -230,7 +236,9 @@
       root: part.root,
       draw: (state) => {
         part.heading.textContent = state.labelling ? "What is it?" : "Check this map";
-        const key = state.labelling ? [at, Boolean(page.chips && page.chips.places), current().row.label, current().row.remark].join() : "start";
+        const key = state.labelling
+          ? [at, Boolean(page.chips && page.chips.places), current().row.label, current().row.remark].join()
+          : "start";
         if (key !== shown) {
           if (state.labelling) drawQuestion();
           else drawStart();

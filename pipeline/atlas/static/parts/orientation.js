@@ -1,4 +1,4 @@
-/* Where one is, without a network: land, borders, lakes and towns (Natural Earth, public domain), degrees, and a search. */
+/* Where one is, without a network: land, borders, lakes and towns (Natural Earth, public domain), degrees, a search. */
 (function () {
   "use strict";
   const { el, section } = Atlas;
@@ -23,7 +23,7 @@
   const unpacked = async (page, id) =>
     JSON.parse(new TextDecoder().decode(await Atlas.inflate(Atlas.base64(page.text(id)))));
 
-  /** Latitude and longitude in a text such as "47.2, -1.55", "47.2 N 1.55 W" or "1.55 W 47.2 N"; null where it is none. */
+  /** Latitude and longitude in a text such as "47.2, -1.55" or "1.55 W 47.2 N"; null where it is none. */
   function coordinates(text) {
     const found = [...text.matchAll(/(-?\d+(?:\.\d+)?)\s*°?\s*([NSEW])?/gi)].map(([, value, side]) => [
       /[SW]/i.test(side || "") ? -Number(value) : Number(value),
@@ -33,11 +33,7 @@
     const [latitude, longitude] = found[0][1] ? [found[1][0], found[0][0]] : [found[0][0], found[1][0]];
     return Math.abs(latitude) <= 85 && Math.abs(longitude) <= 180 ? [latitude, longitude] : null;
   }
-  const plain = (text) =>
-    text
-      .normalize("NFD")
-      .replace(/\p{M}/gu, "")
-      .toLowerCase();
+  const plain = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 
   Atlas.part(1200, function (page) {
     const { map, container, meta } = page,
@@ -108,14 +104,15 @@
     function showTowns() {
       const size = map.getSize();
       labels.replaceChildren(
-        ...(page.state.labelling || !offline() ? [] : page.townsInView((at) => map.latLngToContainerPoint(at), size.x, size.y)).map(
-          ({ town }) => {
-            const { x, y } = map.latLngToLayerPoint(town.at),
-              label = el("span", { class: "town" }, town.name);
-            L.DomUtil.setPosition(label, L.point(Math.round(x), Math.round(y)));
-            return label;
-          },
-        ),
+        ...(page.state.labelling || !offline()
+          ? []
+          : page.townsInView((at) => map.latLngToContainerPoint(at), size.x, size.y)
+        ).map(({ town }) => {
+          const { x, y } = map.latLngToLayerPoint(town.at),
+            label = el("span", { class: "town" }, town.name);
+          L.DomUtil.setPosition(label, L.point(Math.round(x), Math.round(y)));
+          return label;
+        }),
       );
     }
     /** Meridians and parallels of a view, about six each way: [[latitude, longitude], ...] lines with their names. */
@@ -127,13 +124,31 @@
         step = STEPS.find((one) => (east - west) / one >= 4) || STEPS[STEPS.length - 1],
         name = (value, sides) => {
           const wrapped = sides === "EW" ? ((((value + 180) % 360) + 360) % 360) - 180 : value;
-          return Math.abs(Number(wrapped.toFixed(2))) + "°" + (wrapped > 0 ? sides[0] : wrapped < 0 ? sides[1] : "");
+          return (
+            Math.abs(Number(wrapped.toFixed(2))) + "°" + (wrapped > 0 ? sides[0] : wrapped < 0 ? sides[1] : "")
+          );
         },
         found = [];
       for (let x = Math.ceil(west / step) * step; x < east; x += step)
-        found.push({ line: [[south, x], [north, x]], at: [south, x], name: name(x, "EW"), upright: true });
+        found.push({
+          line: [
+            [south, x],
+            [north, x],
+          ],
+          at: [south, x],
+          name: name(x, "EW"),
+          upright: true,
+        });
       for (let y = Math.ceil(south / step) * step; y < north; y += step)
-        found.push({ line: [[y, west], [y, east]], at: [y, west], name: name(y, "NS"), upright: false });
+        found.push({
+          line: [
+            [y, west],
+            [y, east],
+          ],
+          at: [y, west],
+          name: name(y, "NS"),
+          upright: false,
+        });
       return found;
     };
     function showDegrees() {
@@ -168,12 +183,23 @@
         starts = towns.filter((town) => words && plain(town.name).startsWith(words)),
         hits = starts.concat(towns.filter((town) => words.length > 2 && plain(town.name).includes(words, 1)));
       const item = (text, more, at, zoom) =>
-        el("li", {}, el("button", { type: "button", onclick: () => go(at, zoom) }, text, el("span", { class: "quiet" }, more)));
+        el(
+          "li",
+          {},
+          el(
+            "button",
+            { type: "button", onclick: () => go(at, zoom) },
+            text,
+            el("span", { class: "quiet" }, more),
+          ),
+        );
       Atlas.clear(
         results,
         place ? item(Atlas.degrees(...place), "go there", place, 12) : null,
         hits.slice(0, MOST_FOUND).map((town) => item(town.name, town.country, town.at, 10)),
-        words && !place && !hits.length ? el("li", { class: "note" }, "No town of that name is known to this page.") : null,
+        words && !place && !hits.length
+          ? el("li", { class: "note" }, "No town of that name is known to this page.")
+          : null,
       );
     }
     const lines = el("input", {

@@ -44,7 +44,9 @@
             {},
             swatch(classes[patch.from].colour),
             classes[patch.from].short,
-            patch.from === patch.to ? " inside the class" : [" → ", swatch(classes[patch.to].colour), classes[patch.to].short],
+            patch.from === patch.to
+              ? " inside the class"
+              : [" → ", swatch(classes[patch.to].colour), classes[patch.to].short],
             el(
               "small",
               {},
@@ -59,7 +61,9 @@
         ),
       );
     function save() {
-      const rows = [["patch", "from", "to", "tiles", "hectares", "certainty", "latitude", "longitude", "first_tile"]];
+      const rows = [
+        ["patch", "from", "to", "tiles", "hectares", "certainty", "latitude", "longitude", "first_tile"],
+      ];
       found.forEach((patch, at) => {
         const [latitude, longitude] = grid.centre(patch.tiles[0]);
         rows.push([
@@ -83,7 +87,14 @@
         return;
       }
       const scope = page.scope(),
-        key = [page.changeKey, scope.key, state.palette, count, chosen, Boolean(page.chips && page.chips.places)].join();
+        key = [
+          page.changeKey,
+          scope.key,
+          state.palette,
+          count,
+          chosen,
+          Boolean(page.chips && page.chips.places),
+        ].join();
       if (key === drawn) return; // a control that is rebuilt between press and release loses the click
       drawn = key;
       const inside = (tile) => page.isChanged(tile) && (!scope.weight || scope.weight[tile] > 0);
@@ -97,7 +108,9 @@
         el(
           "p",
           { class: "note" },
-          found.length ? "Tiles that meet are one patch; the most hectares that can be believed come first. " : null,
+          found.length
+            ? "Tiles that meet are one patch; the most hectares that can be believed come first. "
+            : null,
           found.length > count ? [link("show more", () => ((count += 3 * PAGE), page.update({}))), " · "] : null,
           found.length ? link("CSV", save, "Save all patches") : null,
         ),

@@ -1,5 +1,5 @@
-/* The view in the address, on file:// too: #mode/before/after/classes/threshold/background/zoom/latitude/longitude, then
-   what differs from the usual as name=value. */
+/* The view in the address, on file:// too: #mode/before/after/classes/threshold/background/zoom/latitude/longitude,
+   then what differs from the usual as name=value. */
 (function () {
   "use strict";
   const MODES = ["map", "swipe", "change"];

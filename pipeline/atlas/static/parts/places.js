@@ -2,8 +2,7 @@
 (function () {
   "use strict";
   const { el, section, day } = Atlas;
-  const PIN_BELOW = 40,
-    LIST_FROM = 12;
+  const LIST_FROM = 12;
 
   Atlas.part(600, function (page) {
     const { meta, map, places } = page;
@@ -33,7 +32,7 @@
     });
     function showPins() {
       pins.forEach((pin, number) => {
-        const wanted = !page.state.labelling && page.sizeOnScreen(number) < PIN_BELOW;
+        const wanted = !page.state.labelling && page.sizeOnScreen(number) < Atlas.PIN_BELOW;
         if (wanted !== map.hasLayer(pin)) wanted ? pin.addTo(map) : pin.remove();
       });
     }

@@ -57,7 +57,12 @@
             el(
               "i",
               {},
-              el("b", { style: { width: Math.min(100, value) + "%", background: k < 0 ? "var(--quiet)" : classes[k].colour } }),
+              el("b", {
+                style: {
+                  width: Math.min(100, value) + "%",
+                  background: k < 0 ? "var(--quiet)" : classes[k].colour,
+                },
+              }),
             ),
             el("em", {}, value + " %"),
           ),

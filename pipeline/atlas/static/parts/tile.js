@@ -45,7 +45,9 @@
         verdict: ["stable", "undecided", "changed"][change.state[tile]],
         percent: change.percent[tile],
         before,
-        pair: change.pairs.find((p) => tile >= p.plane.offset && tile < p.plane.offset + p.plane.rows * p.plane.cols),
+        pair: change.pairs.find(
+          (p) => tile >= p.plane.offset && tile < p.plane.offset + p.plane.rows * p.plane.cols,
+        ),
         tile,
       };
     }
@@ -62,7 +64,10 @@
       if (change) found.push(["Change since " + day(meta.dates[change.before]), evidence(change)]);
       if (details) {
         const known = (value) => (value === 255 ? "unknown" : value + " %");
-        found.push(["Valid pixels", known(details.valid[date][tile])], ["Cloud", known(details.cloud[date][tile])]);
+        found.push(
+          ["Valid pixels", known(details.valid[date][tile])],
+          ["Cloud", known(details.cloud[date][tile])],
+        );
       }
       found.push(
         ["Centre", degrees(latitude, longitude)],
@@ -134,7 +139,8 @@
             { class: "note" },
             (L.Browser.mobile
               ? "Tap a tile to read it."
-              : "Point at the map to read a tile, click to keep it here.") + " Zoom in to see a label on every tile.",
+              : "Point at the map to read a tile, click to keep it here.") +
+              " Zoom in to see a label on every tile.",
           ),
         );
         return;
@@ -182,7 +188,11 @@
 
     const find = (latlng, side) => {
       const dates = page.datesOf(side);
-      return grid.at(latlng.lat, latlng.lng, (tile, plane) => dates[plane] >= 0 && data.exists(dates[plane], tile));
+      return grid.at(
+        latlng.lat,
+        latlng.lng,
+        (tile, plane) => dates[plane] >= 0 && data.exists(dates[plane], tile),
+      );
     };
     const hideTip = () => {
       tip.classList.remove("on");
@@ -229,9 +239,7 @@
       if (next >= 0) {
         const date = page.dateAt(side, tile),
           code = date < 0 ? Atlas.OUTSIDE : data.classes[date][tile];
-        Atlas.announce(
-          nameOf(code) + (code < classes.length ? ", " + percent(date, tile) + " % confidence" : ""),
-        );
+        Atlas.announce(nameOf(code) + (code < classes.length ? ", " + percent(date, tile) + " % confidence" : ""));
       }
       page.update({});
     }
@@ -264,7 +272,11 @@
         ring(tile, kept);
         const date = tile < 0 ? -1 : page.dateAt("after", tile);
         if (tile < 0) card(-1);
-        else card(tile, date >= 0 && data.exists(date, tile) ? date : meta.dates.findIndex((_, d) => data.exists(d, tile)));
+        else
+          card(
+            tile,
+            date >= 0 && data.exists(date, tile) ? date : meta.dates.findIndex((_, d) => data.exists(d, tile)),
+          );
       },
     };
   });

@@ -75,7 +75,8 @@
         last = here[here.length - 1],
         time = meta.dates.map((iso) => Date.parse(iso));
       // A stop without a date stands a little before the first that has one.
-      if (meta.dates[first] === UNDATED) time[first] = time[here[1]] - Math.max(1, 0.15 * (time[last] - time[here[1]]));
+      if (meta.dates[first] === UNDATED)
+        time[first] = time[here[1]] - Math.max(1, 0.15 * (time[last] - time[here[1]]));
       const span = time[last] - time[first],
         narrow = root.clientWidth < 450;
       const width = Math.max(150, root.clientWidth - (narrow ? 80 : 100) - (state.mode === "change" ? 0 : 42));
@@ -88,9 +89,7 @@
         right = Math.min(lean / 2, narrow ? 6 : 20);
       const shift = (d) => (isBefore(d) ? right - lean : isAfter(d) ? right : 0);
       const taken = [],
-        wanted = here
-          .slice()
-          .sort((a, b) => (isAfter(b) || isBefore(b)) - (isAfter(a) || isBefore(a)) || a - b),
+        wanted = here.slice().sort((a, b) => (isAfter(b) || isBefore(b)) - (isAfter(a) || isBefore(a)) || a - b),
         labelled = new Set();
       for (const d of wanted) {
         const x = (width * (time[d] - time[first])) / span + shift(d);
@@ -110,16 +109,24 @@
               (isBefore(d) ? " before" : "") +
               (isAfter(d) ? (two ? " after" : " only") : "") +
               (labelled.has(d) ? " labelled" : "") +
-              (two && !isBefore(d) && !isAfter(d) && !page.comparable(Math.min(d, state.after), Math.max(d, state.after))
+              (two &&
+              !isBefore(d) &&
+              !isAfter(d) &&
+              !page.comparable(Math.min(d, state.after), Math.max(d, state.after))
                 ? " elsewhere"
                 : ""),
             style: { left: (100 * (time[d] - time[first])) / span + "%" },
             title: day(meta.dates[d]),
-            "aria-label": day(meta.dates[d]) + (isBefore(d) ? ", before" : isAfter(d) ? (two ? ", after" : ", shown") : ""),
+            "aria-label":
+              day(meta.dates[d]) + (isBefore(d) ? ", before" : isAfter(d) ? (two ? ", after" : ", shown") : ""),
             "aria-pressed": String(isBefore(d) || isAfter(d)),
             onclick: () => page.showDate(d),
           },
-          el("span", lean && (isBefore(d) || isAfter(d)) ? { style: { left: shift(d) + "px" } } : {}, day(meta.dates[d])),
+          el(
+            "span",
+            lean && (isBefore(d) || isAfter(d)) ? { style: { left: shift(d) + "px" } } : {},
+            day(meta.dates[d]),
+          ),
         ),
       );
       const button =
