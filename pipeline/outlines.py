@@ -72,6 +72,21 @@ def read_outlines(path: Path, name_field: str | None = None) -> tuple[Outline, .
     return tuple(outlines)
 
 
+def one_outline(outlines: tuple[Outline, ...], title: str, name: str | None = None) -> Outline:
+    """The outline of a name, or all of them as one area called `title`.
+
+    Raises:
+        TileTableError: no outline has the name.
+    """
+    if name is None:
+        return outlines[0] if len(outlines) == 1 else Outline(title, shapely.union_all([one.shape for one in outlines]))
+    chosen = [one.shape for one in outlines if one.name == name]
+    if not chosen:
+        known = ", ".join(sorted({one.name for one in outlines})[:20])
+        raise TileTableError(f"{title}: has no area {name!r}; it holds {known}")
+    return Outline(name, shapely.union_all(chosen))
+
+
 def _in_degrees(path: Path, found: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     placed = found.set_crs(4326) if found.crs is None else found.to_crs(4326)
     west, south, east, north = placed.total_bounds
@@ -97,7 +112,9 @@ def _polygons(shape: shapely.Geometry | None) -> shapely.Geometry | None:
 def on_grid(shape: shapely.Geometry, epsg: int) -> shapely.Geometry:
     """A shape in degrees on a zone's plane, in metres; parts farther than a zone's reach are cut off."""
     meridian = epsg % 100 * 6 - 183
-    turned = shapely.union_all([shapely.transform(shape, lambda at, by=by: at + [by, 0]) for by in (-360, 0, 360)])
+    turned = shapely.union_all(
+        [shapely.transform(shape, lambda at, by=by: at + np.array([by, 0.0])) for by in (-360, 0, 360)]
+    )
     near = shapely.intersection(turned, shapely.box(meridian - 30, -89.0, meridian + 30, 89.0))
     to_zone = Transformer.from_crs(4326, epsg, always_xy=True)
     return shapely.transform(
@@ -126,7 +143,7 @@ def shares_of(placed: shapely.Geometry, index: npt.NDArray[np.int64], edge: floa
     shares = shapely.contains(placed, boxes).astype(np.float64)
     border = (shares == 0) & shapely.intersects(placed, boxes)
     shares[border] = shapely.area(shapely.intersection(placed, boxes[border])) / edge**2
-    return shares
+    return np.asarray(shares)
 
 
 def shares_by_id(shape: shapely.Geometry, tile_ids: Iterable[str]) -> npt.NDArray[np.float64]:

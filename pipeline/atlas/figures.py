@@ -69,7 +69,7 @@ class AreaFigures:
 
 def area_weights(payload: Payload, planes: Sequence[int], outline: Outline | None) -> dict[int, Array]:
     """How much of every tile (row, column) of the planes counts: its part inside the outline, all without one."""
-    weights = {}
+    weights: dict[int, Array] = {}
     for number in planes:
         plane = payload.planes[number]
         if outline is None:
@@ -194,5 +194,15 @@ def describe_change(world: World, weights: Mapping[int, Array], before: date, af
         variance += float((_blocks(np.where(changed, weight * np.sqrt(p * (1 - p)), 0.0)) ** 2).sum())
     if not shared:
         raise TileTableError(f"{before} and {after} show no common ground of this area; choose two other dates")
-    scaled = [value * hectares for value in (undecided, stable, differ, sure, Z95 * variance**0.5)]
-    return ChangeFigures(before, after, moves * hectares, doubt * hectares, *scaled, measured=bool(pairs))
+    return ChangeFigures(
+        before,
+        after,
+        moves=moves * hectares,
+        doubt=doubt * hectares,
+        undecided=undecided * hectares,
+        stable=stable * hectares,
+        differ=differ * hectares,
+        sure=sure * hectares,
+        interval=Z95 * variance**0.5 * hectares,
+        measured=bool(pairs),
+    )

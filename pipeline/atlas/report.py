@@ -3,7 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from html import escape
 from importlib import resources
@@ -11,12 +11,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from pipeline.atlas.collect import AtlasInput
 from pipeline.atlas.drawing import draw_chart, draw_map
-from pipeline.atlas.figures import AreaFigures, ChangeFigures, ClassFigures
-from pipeline.atlas.part import World
-from pipeline.errors import OutputError
+from pipeline.atlas.figures import (
+    AreaFigures,
+    ChangeFigures,
+    ClassFigures,
+    area_weights,
+    choose_dates,
+    describe_area,
+    describe_change,
+)
+from pipeline.atlas.part import AtlasOptions, World
+from pipeline.atlas.payload import Payload, build_payload
+from pipeline.atlas.places import describe_places
+from pipeline.errors import OutputError, TileTableError
 from pipeline.files import whole_file
+from pipeline.legend import Legend
 from pipeline.outlines import Outline
 from pipeline.scenes.scene import UNKNOWN_DATE
 
@@ -45,6 +58,53 @@ class Report:
     tables: tuple[Table, ...]
     texts: tuple[tuple[str, str], ...]
     """Headings and paragraphs."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRequest:
+    """What a report is asked to be about."""
+
+    outline: Outline | None = None
+    """The area; a whole place without one."""
+    place: str | None = None
+    """A text in the place's name or its scenes' ids, where the map holds several places."""
+    between: tuple[str, ...] = ()
+    """Two years or days to compare."""
+
+
+def make_report(collected: AtlasInput, legend: Legend, request: ReportRequest, out: Path) -> Path:
+    """Writes a report of an area or a place of a map.
+
+    Raises:
+        TileTableError: the area or the dates are not in this map, or the place is not told.
+        OutputError: the report cannot be written.
+    """
+    payload = build_payload(collected.scenes, collected.changes)
+    world = World(collected, legend, payload, AtlasOptions())
+    name, planes = (
+        (request.outline.name, range(len(payload.planes)))
+        if request.outline is not None
+        else _place(payload, [scene.id for scene in collected.scenes], request.place)
+    )
+    figures = describe_area(name, world, area_weights(payload, planes, request.outline))
+    if request.between:
+        days = choose_dates([one.day for one in figures.dates], request.between)
+        figures = replace(figures, change=describe_change(world, figures.weights, *days))
+    return write_report(build_report(world, figures, request.outline), out)
+
+
+def _place(payload: Payload, scene_ids: list[str], wanted: str | None) -> tuple[str, list[int]]:
+    """Name and planes of the only place, or the one that a text tells."""
+    places = describe_places(payload, scene_ids)
+    chosen = [
+        place
+        for place in places
+        if wanted is None or any(wanted.lower() in text.lower() for text in (place["name"], *place["ids"]))
+    ]
+    if len(chosen) != 1:
+        known = "; ".join(str(place["name"]) for place in chosen or places)
+        raise TileTableError(f"the map holds {len(chosen)} such places ({known}); choose with --area or --place")
+    return chosen[0]["name"], chosen[0]["planes"]
 
 
 def build_report(world: World, figures: AreaFigures, outline: Outline | None) -> Report:
@@ -139,14 +199,14 @@ def _texts(world: World, figures: AreaFigures) -> list[tuple[str, str]]:
         (
             "Method",
             f"{size}Each tile of {edge} m x {edge} m of a Sentinel-2 scene carries the one class that the model "
-            f"{model.get('name', '')} finds likeliest for all of it. Mapped hectares count tiles, those on the outline by "
-            f"their part inside; they are not surveyed areas.",
+            f"{model.get('name', '')} finds likeliest for all of it. Mapped hectares count tiles, those on the outline "
+            f"by their part inside; they are not surveyed areas.",
         ),
         (
             "Uncertainty",
-            "Expected hectares add up the calibrated probabilities of all tiles with a class. Their 95 % interval takes "
-            "errors of tiles within 3 x 3 as one; it knows nothing of errors that go one way, such as those on land "
-            "unlike the training data. Change counts only tiles that the table of changes calls changed; how many of "
+            "Expected hectares add up the calibrated probabilities of all tiles with a class. Their 95 % interval "
+            "takes errors of tiles within 3 x 3 as one; it knows nothing of errors that go one way, such as those on "
+            "land unlike the training data. Change counts only tiles that the table of changes calls changed; how many of "
             "them are expected to be false stands beside them.",
         ),
         ("Accuracy", accuracy or "The model's card tells no accuracy."),
@@ -269,8 +329,8 @@ def _pdf(report: Report) -> bytes:
     paragraph(report.subtitle, 10)
     for caption, png in report.pictures:
         image = io.BytesIO(png)
-        info = pdf.preload_image(image)[2]
-        height = pdf.epw * info.height / info.width
+        with Image.open(image) as opened:
+            height = pdf.epw * opened.height / opened.width
         if pdf.will_page_break(height + 8):
             pdf.add_page()
         pdf.image(image, w=pdf.epw)

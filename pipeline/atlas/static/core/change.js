@@ -84,8 +84,8 @@
 
   /**
    * Sums of a change over a scope, in hectares: by state; by from-to pair (matrix, rows before, changed tiles only),
-   * with the hectares expected to be false in each (doubt); lost, gained and net by class (net leaves moves inside a class
-   * out). Only tiles with both confidences at the threshold or above count.
+   * with the hectares expected to be false in each (doubt); lost, gained and net by class (net leaves moves inside a
+   * class out). Only tiles with both confidences at the threshold or above count.
    */
   function transitions(before, after, threshold, scope) {
     const k = this.classCount,
@@ -146,8 +146,8 @@
 
   /**
    * Joined tiles for which wanted(tile) holds, as patches: {tiles, hectares, sure, from, to}, the most hectares of sure
-   * change first. Tiles that meet at a side or corner join; from and to are the commonest move; sure is hectares x
-   * chance.
+   * change first. Tiles that meet at a side or corner join; from and to are the commonest move; sure is hectares
+   * times chance.
    */
   function patches(before, after, wanted, scope) {
     const { planes, weight } = scope,
