@@ -17,6 +17,7 @@ from pipeline.atlas.part import AtlasOptions, World, contributions, part_files, 
 from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Payload, build_payload
 from pipeline.atlas.places import describe_places, union_bounds
 from pipeline.atlas.readable import ink_on
+from pipeline.bands import SENTINEL_2
 from pipeline.errors import OutputError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 # In the order in which they run: what needs no document, then the frame; parts follow (`pipeline.atlas.part`).
 CORE = tuple(f"core/{name}" for name in ("projection", "grid", "data", "change", "coverage", "painter"))
 FRAME = (*CORE, "canvas", "dom", "sankey", "painting", "sheet", "looking", "page")
-ATTRIBUTION = "Contains modified Copernicus Sentinel data"
 # Asked only after the reader chooses one; the page's security policy names no other host.
 BASEMAPS: tuple[dict[str, Any], ...] = (
     {
@@ -179,7 +179,7 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         ],
         "mode": options.mode if len(dates) > 1 else "map",
         "changePrior": options.change_prior,
-        "attribution": ATTRIBUTION,
+        "attribution": SENTINEL_2.attribution,
         "basemaps": list(BASEMAPS) if options.online_basemaps else [],
         "places": places,
     }

@@ -206,8 +206,8 @@ def _texts(world: World, figures: AreaFigures) -> list[tuple[str, str]]:
             "Uncertainty",
             "Expected hectares add up the calibrated probabilities of all tiles with a class. Their 95 % interval "
             "takes errors of tiles within 3 x 3 as one; it knows nothing of errors that go one way, such as those on "
-            "land unlike the training data. Change counts only tiles that the table of changes calls changed; how many of "
-            "them are expected to be false stands beside them.",
+            "land unlike the training data. Change counts only tiles that the table of changes calls changed; how many "
+            "of them are expected to be false stands beside them.",
         ),
         ("Accuracy", accuracy or "The model's card tells no accuracy."),
     ]

@@ -88,7 +88,7 @@ def search(
     from pipeline.catalogue import search as ask
     from pipeline.errors import PipelineError
     from pipeline.models import store
-    from pipeline.scenes.guard import printable
+    from pipeline.scenes.safety.guard import printable
 
     found, lost = 0, []
     for item in ask(api, Query(bbox, dates, collection, max_cloud, limit)):
@@ -105,7 +105,7 @@ def search(
             continue
         try:
             with counted(str(item.get("id"))) as progress:
-                download_item(item, download, store.card(model).bands, base=_self(item, api), progress=progress)
+                download_item(item, download, store.card(model).input.bands, base=_self(item, api), progress=progress)
         except PipelineError as error:
             lost.append(str(error))
             _log.warning("%s", error)

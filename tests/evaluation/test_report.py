@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.bands import RGB
 from pipeline.errors import ModelError
 from pipeline.evaluation.metrics import evaluate
 from pipeline.evaluation.report import class_table, read_history, write_report
 from pipeline.legend import EUROSAT
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
+from pipeline.models.ensemble import Eightfold
+from pipeline.models.input import ModelInput
 from pipeline.models.pictures import LabelledPatches
 from pipeline.scenes.radiometry import Stretch
 
@@ -19,7 +20,7 @@ from pipeline.scenes.radiometry import Stretch
 class Redness:
     """Names the class whose number is a tenth of the red code; white patches are unfamiliar."""
 
-    card = ModelCard("redness", EUROSAT, RGB, 64, "code", Stretch(), 1.5, {})
+    card = ModelCard("redness", EUROSAT, ModelInput(stretch=Stretch()), temperature=1.5)
 
     def predict(self, patches: np.ndarray) -> np.ndarray:
         return self.judge(patches).probabilities
@@ -52,7 +53,7 @@ def test_eight_flips_and_turns_are_averaged() -> None:
     data = _data(10)
     data.patches[...] = 0
     data.patches[:, 0, 0, 0] = 30  # one corner says Highway; a flip or turn leaves it there in two of eight views
-    alone, mean = evaluate(Redness(), data), evaluate(Redness(), data, eightfold=True)
+    alone, mean = evaluate(Redness(), data), evaluate(Eightfold(Redness()), data)
     assert [row[3] for row in alone.confusion] == [1] * 10
     assert [row[0] for row in mean.confusion] == [1] * 10
 
