@@ -1,7 +1,6 @@
 """Outlines: the polygons that a user cares about, from any common vector file, and the part of a tile inside them."""
 
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +11,14 @@ import shapely
 from pyproj import Transformer
 
 from pipeline.errors import TileTableError
-from pipeline.grid import TileGrid, TileIndex
+from pipeline.grid import Bounds, TileGrid, TileIndex
 
 log = logging.getLogger(__name__)
 
 NAMES = ("name", "NAME", "Name", "NAME_EN", "name_en", "ADMIN", "admin", "title", "id")
 # Sides are straight in degrees; on a zone's grid they bend, so they are cut into pieces of this many degrees.
 PIECE = 0.02
+STRAIGHT_METRES = 500.0
 KINDS = "GeoJSON, KML, GeoPackage (.gpkg) or a zipped shapefile"
 
 
@@ -88,13 +88,27 @@ def one_outline(outlines: tuple[Outline, ...], title: str, name: str | None = No
 
 
 def _in_degrees(path: Path, found: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    placed = found.set_crs(4326) if found.crs is None else found.to_crs(4326)
+    if found.crs is None or found.crs.is_geographic:
+        placed = found.set_crs(4326) if found.crs is None else found.to_crs(4326)
+    else:
+        metre = found.crs.axis_info[0].unit_conversion_factor
+        # Sides are straight where they were drawn.
+        fine = found.set_geometry(found.geometry.force_2d().segmentize(STRAIGHT_METRES / metre))
+        placed = fine.to_crs(4326)
+        placed = placed.set_geometry(placed.geometry.transform(_counted_on))
     west, south, east, north = placed.total_bounds
     if not (-360 <= west <= east <= 360 and -90 <= south <= north <= 90):
         raise TileTableError(
             f"{path}: its coordinates are no longitudes and latitudes; name its coordinate reference system in the file"
         )
     return placed
+
+
+def _counted_on(at: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Longitudes that count on beyond 180 where a shape lies across it."""
+    if np.ptp(at[:, 0]) > 180:
+        return np.column_stack([np.where(at[:, 0] < 0, at[:, 0] + 360.0, at[:, 0]), at[:, 1]])
+    return at
 
 
 def _polygons(shape: shapely.Geometry | None) -> shapely.Geometry | None:
@@ -109,16 +123,20 @@ def _polygons(shape: shapely.Geometry | None) -> shapely.Geometry | None:
     return shapely.union_all(parts) if parts and sum(part.area for part in parts) > 0 else None
 
 
-def on_grid(shape: shapely.Geometry, epsg: int) -> shapely.Geometry:
-    """A shape in degrees on a zone's plane, in metres; parts farther than a zone's reach are cut off."""
+def on_grid(shape: shapely.Geometry, epsg: int, reach: Bounds | None = None) -> shapely.Geometry:
+    """A shape in degrees on a zone's plane, in metres.
+
+    What lies outside `reach` is cut off: west, south, east, north in degrees, longitudes counted on from the zone's
+    meridian; by default 30 degrees to either side.
+    """
     meridian = epsg % 100 * 6 - 183
-    turned = shapely.union_all(
-        [shapely.transform(shape, lambda at, by=by: at + np.array([by, 0.0])) for by in (-360, 0, 360)]
-    )
-    near = shapely.intersection(turned, shapely.box(meridian - 30, -89.0, meridian + 30, 89.0))
+    near = shapely.box(*(reach or (meridian - 30.0, -89.0, meridian + 30.0, 89.0)))
+    # The same ground is also named a turn of 360 degrees away.
+    turned = [shapely.transform(shape, lambda at, by=by: at + np.array([by, 0.0])) for by in (-360, 0, 360)]
+    inside = shapely.union_all([shapely.intersection(one, near) for one in turned])
     to_zone = Transformer.from_crs(4326, epsg, always_xy=True)
     return shapely.transform(
-        shapely.segmentize(near, PIECE), lambda at: np.column_stack(to_zone.transform(at[:, 0], at[:, 1]))
+        shapely.segmentize(inside, PIECE), lambda at: np.column_stack(to_zone.transform(at[:, 0], at[:, 1]))
     )
 
 
@@ -135,6 +153,16 @@ def tile_shares(shape: shapely.Geometry, grid: TileGrid) -> dict[TileIndex, floa
     }
 
 
+def cropped(bounds: Bounds, shape: shapely.Geometry, grid: TileGrid) -> Bounds | None:
+    """The part of a scene's bounds in the whole tiles that a shape touches; None where it touches none."""
+    placed = shapely.intersection(on_grid(shape, grid.epsg), shapely.box(*bounds))
+    if placed.area <= 0:
+        return None
+    cols, rows = grid.covering(placed.bounds)
+    left, bottom, right, top = (at * grid.edge for at in (cols.start, rows.start, cols.stop, rows.stop))
+    return max(bounds[0], left), max(bounds[1], bottom), min(bounds[2], right), min(bounds[3], top)
+
+
 def shares_of(placed: shapely.Geometry, index: npt.NDArray[np.int64], edge: float) -> npt.NDArray[np.float64]:
     """The part (n,) of every tile (n, 2: column, row) that lies inside a shape on the zone's plane."""
     low = index * edge
@@ -144,16 +172,3 @@ def shares_of(placed: shapely.Geometry, index: npt.NDArray[np.int64], edge: floa
     border = (shares == 0) & shapely.intersects(placed, boxes)
     shares[border] = shapely.area(shapely.intersection(placed, boxes[border])) / edge**2
     return np.asarray(shares)
-
-
-def shares_by_id(shape: shapely.Geometry, tile_ids: Iterable[str]) -> npt.NDArray[np.float64]:
-    """The part (n,) of every tile that lies inside a shape in degrees; ids of any zones."""
-    ids = list(tile_ids)
-    parsed = [TileGrid.parse_id(one) for one in ids]
-    zones = np.array([grid.epsg for grid, _ in parsed], dtype=np.int64)
-    index = np.array([tuple(at) for _, at in parsed], dtype=np.int64).reshape(-1, 2)
-    shares = np.zeros(len(ids))
-    for epsg in np.unique(zones):
-        at = np.flatnonzero(zones == epsg)
-        shares[at] = shares_of(on_grid(shape, int(epsg)), index[at], TileGrid(int(epsg)).edge)
-    return shares

@@ -2,13 +2,12 @@ import json
 import shutil
 
 import geopandas as gpd
-import numpy as np
 import pytest
 import shapely
 
 from pipeline.errors import TileTableError
 from pipeline.grid import TileGrid, TileIndex
-from pipeline.outlines import read_outlines, shares_by_id, tile_shares
+from pipeline.outlines import cropped, one_outline, read_outlines, tile_shares
 
 NORTH = shapely.box(9.0, 47.0, 9.3, 47.2)
 SOUTH = shapely.Polygon([(9.0, 46.0), (9.4, 46.0), (9.2, 46.3)])
@@ -34,7 +33,7 @@ def test_any_common_vector_file_is_read(districts, tmp_path, kind):
     found = read_outlines(path, None if kind == "kml" else "district")
     assert [one.name for one in found] == ["North", "South"]
     for one, shape in zip(found, (NORTH, SOUTH), strict=True):
-        assert one.shape.symmetric_difference(shape).area < 1e-6
+        assert one.shape.symmetric_difference(shape).area < 1e-3
 
 
 def test_areas_without_a_name_are_numbered_and_points_left_out(tmp_path, caplog):
@@ -82,11 +81,31 @@ def test_shares_add_up_to_the_area_in_every_zone():
 def test_an_outline_across_longitude_180_is_one_area():
     around = shapely.union_all([shapely.box(179.9, 65, 180, 65.1), shapely.box(-180, 65, -179.9, 65.1)])
     counted_on = shapely.box(179.9, 65, 180.1, 65.1)
-    ids = [TileGrid(32601).tile_id(at) for at in tile_shares(counted_on, TileGrid(32601))]
-    assert np.allclose(shares_by_id(around, ids), shares_by_id(counted_on, ids), atol=1e-3)
-    assert shares_by_id(around, ids).sum() > 200
+    one, two = (tile_shares(shape, TileGrid(32601)) for shape in (around, counted_on))
+    assert sum(two.values()) > 200
+    assert sum(one.values()) == pytest.approx(sum(two.values()), rel=1e-6)
+    assert {at for at, share in one.items() if share > 1e-3} == {at for at, share in two.items() if share > 1e-3}
+
+
+def test_several_areas_are_one_or_one_of_them(districts, tmp_path):
+    districts.to_file(tmp_path / "a.gpkg")
+    found = read_outlines(tmp_path / "a.gpkg", "district")
+    whole = one_outline(found, "canton")
+    assert (whole.name, whole.shape.area) == ("canton", pytest.approx(NORTH.area + SOUTH.area))
+    assert one_outline(found, "canton", "South").shape.equals(SOUTH)
+    with pytest.raises(TileTableError, match="it holds North, South"):
+        one_outline(found, "canton", "East")
 
 
 def test_a_far_area_touches_nothing():
     assert tile_shares(shapely.box(100, 10, 101, 11), TileGrid(32632)) == {}
-    assert shares_by_id(NORTH, ["32701_1_2"]).tolist() == [0.0]
+
+
+def test_a_scene_is_cut_to_the_tiles_that_an_outline_touches():
+    grid = TileGrid(32632)
+    left, bottom, right, top = grid.bounds(TileIndex(800, 8200))
+    zone = shapely.box(left + 10, bottom + 10, right + 700, top - 10)
+    shape = gpd.GeoSeries([zone], crs=32632).to_crs(4326)[0]
+    whole = (left - 6000, bottom - 3210, right + 1000, top + 5000)
+    assert cropped(whole, shape, grid) == (left, bottom, right + 1000, top)
+    assert cropped((left - 9000, bottom, left - 4000, top), shape, grid) is None
