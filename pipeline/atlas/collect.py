@@ -38,7 +38,8 @@ class SceneTiles:
 
     `first_col` is the western column, `top_row` the northern row (rows count northward). `codes` holds class
     indices, tile states and `OUTSIDE` where the table has no row; `runner_up` the second class or -1. Confidences
-    and fractions are whole percent, `PERCENT_UNKNOWN` where the table says nothing.
+    and fractions are whole percent, `PERCENT_UNKNOWN` where the table says nothing. `shares` (class, row, column) are
+    all classes' probabilities in whole percent, where they are kept.
     """
 
     id: str
@@ -56,6 +57,7 @@ class SceneTiles:
     properties: Mapping[str, Any] = field(default_factory=dict)
     quicklook: Quicklook | None = None
     truecolour: Path | None = None
+    shares: Plane | None = None
 
     @property
     def day(self) -> date:
@@ -200,6 +202,8 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
         np.stack([column[name].to_numpy() for name in probability_columns(labels)], axis=1).astype(np.float32)
     )
     codes = column["code"].to_numpy()
+    shares = np.zeros((len(labels), *shape), np.uint8)
+    shares[:, at[0], at[1]] = percent(probabilities).T
     rows = np.arange(len(codes))
     first = np.where(codes >= 0, codes, probabilities.argmax(axis=1))
     confidence = probabilities[rows, first]
@@ -224,6 +228,7 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
         properties=item.get("properties", {}),
         quicklook=_read_quicklook(path.with_name(QUICKLOOK), item),
         truecolour=truecolour if truecolour.is_file() else None,
+        shares=shares,
     )
 
 

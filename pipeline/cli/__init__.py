@@ -24,6 +24,7 @@ _VERBS: Final = {
     "models": "models",
     "bench": "bench",
     "search": "search",
+    "report": "report",
 }
 
 

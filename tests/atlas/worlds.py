@@ -190,9 +190,9 @@ def write_truecolour(path: Path, codes: np.ndarray, epsg: int, west: float, nort
         path.write_bytes(memory.read())
 
 
-def write_changes(folder: Path) -> None:
-    """Changes between consecutive dates of a world of one granule: tiles whose labels differ and are sure changed."""
-    tables = [read_table(path).set_index("tile_id") for path in sorted(folder.glob("*/tiles.parquet"))]
+def write_changes(folder: Path, scenes: str = "*") -> None:
+    """Changes between consecutive scenes of one place, in order of name: tiles whose labels differ and are sure."""
+    tables = [read_table(path).set_index("tile_id") for path in sorted(folder.glob(f"{scenes}/tiles.parquet"))]
     parts = []
     for before, after in pairwise(tables):
         both = before.index.intersection(after.index)
