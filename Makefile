@@ -4,10 +4,14 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 
-.PHONY: atlas test lint clean
+.PHONY: atlas app test lint clean
 
 atlas: $(READY)  ## simulate two dates and map them: maps/atlas.html
 	$(RUN) run_pipeline.py --demo
+
+app: $(READY)  ## the app on what lies in tiles/, on the demo where nothing does
+	@ls tiles/*/run.json >/dev/null 2>&1 || $(RUN) run_pipeline.py --demo
+	$(RUN) -m pipeline serve
 
 test: $(READY)  ## the whole test suite
 	$(RUN) -m pytest

@@ -25,6 +25,7 @@ _VERBS: Final = {
     "bench": "bench",
     "search": "search",
     "report": "report",
+    "serve": "serve",
 }
 
 

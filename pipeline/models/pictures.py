@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 MAX_PIXELS = 200_000_000
+# Pillow also opens formats that run other programs (EPS) or read other files.
+_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def read_labelled(
         _check(source, names, found, wanted, least)
         patches, resampled = np.empty((len(entries), patch_size, patch_size, 3), np.uint8), 0
         for position, (_, _, path) in enumerate(entries):
-            pixels = _picture(files.read(path), f"{source}/{path}")
+            pixels = decode_picture(files.read(path), f"{source}/{path}")
             if pixels.shape != patches.shape[1:]:
                 resampled += 1
                 pixels = np.asarray(
@@ -131,7 +133,39 @@ def read_picture(path: Path) -> npt.NDArray[np.uint8]:
         data = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the picture ({error.strerror}); check the path") from error
-    return _picture(data, str(path))
+    return decode_picture(data, str(path))
+
+
+def decode_picture(data: bytes, where: str) -> npt.NDArray[np.uint8]:
+    """A picture in memory as (y, x, 3) uint8 RGB; `where` is what it is called in a refusal.
+
+    Raises:
+        ModelError: it is no readable picture or is larger than 200 megapixels.
+    """
+    if not data:
+        raise ModelError(f"{where}: the picture is empty; copy it again")
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ModelError(
+                    f"{where}: {image.width}x{image.height} pixels are too many for one picture; use `run` for scenes"
+                )
+            return np.asarray(image.convert("RGB"))
+    except UnidentifiedImageError as error:
+        raise ModelError(f"{where}: no readable picture (of no known format); give a JPEG, PNG or TIFF") from error
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ModelError(f"{where}: no readable picture ({error}); remove it or copy it again") from error
+
+
+def picture_size(data: bytes) -> tuple[int, int]:
+    """Width and height that a picture's header tells; nothing is decoded. (0, 0) where it tells none."""
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return image.width, image.height
+    except Image.DecompressionBombError:
+        return MAX_PIXELS, 2
+    except (OSError, ValueError, SyntaxError):
+        return 0, 0
 
 
 def cut(
@@ -192,22 +226,6 @@ def _check(
             f"{source}: {len(missing)} of {len(wanted or ())} listed pictures are missing ({missing[0]} ...); give "
             f"the data of this list"
         )
-
-
-def _picture(data: bytes, where: str) -> npt.NDArray[np.uint8]:
-    if not data:
-        raise ModelError(f"{where}: the picture is empty; copy it again")
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ModelError(
-                    f"{where}: {image.width}x{image.height} pixels are too many for one picture; use `run` for scenes"
-                )
-            return np.asarray(image.convert("RGB"))
-    except UnidentifiedImageError as error:
-        raise ModelError(f"{where}: no readable picture (of no known format); give a JPEG, PNG or TIFF") from error
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ModelError(f"{where}: no readable picture ({error}); remove it or copy it again") from error
 
 
 class _Source:
