@@ -13,7 +13,9 @@ from pipeline.errors import ModelError
 from pipeline.files import write_text
 
 if TYPE_CHECKING:
+    from pipeline.datasets.labelled import Asked
     from pipeline.evaluation.metrics import Figures
+    from pipeline.models.card import ModelCard
     from pipeline.models.store import Engine
 
 MODEL = click.option(
@@ -53,7 +55,7 @@ def models() -> None:
 
 
 def _names(split: str | None) -> list[str] | None:
-    from pipeline.models.pictures import read_names
+    from pipeline.datasets.labelled import read_names
 
     return None if split is None else [name for path in split.split(",") for name in read_names(Path(path.strip()))]
 
@@ -74,14 +76,14 @@ def _names(split: str | None) -> list[str] | None:
 @explain_errors
 def evaluate(data: Path, split: str | None, model: str, engine: str, tta: bool, out: Path | None) -> None:
     """Measure a model on labelled pictures: accuracy, macro F1, per class, calibration, confusion."""
+    from pipeline.datasets.labelled import read_labelled
     from pipeline.evaluation.metrics import evaluate as measure
     from pipeline.models import store
-    from pipeline.models.pictures import read_labelled
 
     classifier = store.load(model, engine=engine)
     found = measure(
         classifier,
-        read_labelled(data, classifier.card.legend.labels, _names(split), classifier.card.input.size),
+        read_labelled(data, asked_by(classifier.card, _names(split))),
         eightfold=tta,
     )
     click.echo(
@@ -91,6 +93,15 @@ def evaluate(data: Path, split: str | None, model: str, engine: str, tta: bool, 
     )
     if out is not None:
         write_text(out, json.dumps(found.as_json(), indent=1) + "\n")
+
+
+def asked_by(card: "ModelCard", only: list[str] | None = None) -> "Asked":
+    """What a model's card asks of labelled pictures."""
+    from pipeline.datasets.labelled import Asked
+    from pipeline.models.input import REFLECTANCE
+
+    bands = card.input.bands if card.input.units == REFLECTANCE else None
+    return Asked(card.legend.labels, only, card.input.size, bands)
 
 
 def _table(found: "Figures", labels: tuple[str, ...], engine: str) -> str:
@@ -155,7 +166,7 @@ def classify(images: tuple[Path, ...], model: str, engine: str, as_json: bool) -
 
 def _answers(path: Path, classifier: "Engine") -> list[dict[str, Any]]:
     """One entry a patch of a picture."""
-    from pipeline.models.pictures import cut, read_picture
+    from pipeline.datasets.pictures import cut, read_picture
 
     labels = classifier.card.legend.labels
     places, patches = cut(read_picture(path), classifier.card.input.size, str(path))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.datasets.labelled import LabelledPatches
 from pipeline.errors import ModelError
 from pipeline.evaluation.metrics import evaluate
 from pipeline.evaluation.report import class_table, read_history, write_report
@@ -12,7 +13,6 @@ from pipeline.legend import EUROSAT
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
 from pipeline.models.input import ModelInput
-from pipeline.models.pictures import LabelledPatches
 from pipeline.scenes.radiometry import Stretch
 
 

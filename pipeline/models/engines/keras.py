@@ -8,10 +8,10 @@ import numpy.typing as npt
 
 from pipeline.errors import ModelError
 from pipeline.models.abstention import Abstention
-from pipeline.models.architectures import Network
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
 from pipeline.models.engines.checks import check_patches, prediction
+from pipeline.models.networks import Network
 
 BATCH = 64
 
