@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.datasets.labelled import LabelledPatches
-from pipeline.models.engines.checked import lead
+from pipeline.models.stored import lead
 from pipeline.training.augment import side_by_side, varied
 
 Floats = npt.NDArray[np.float32]
