@@ -131,10 +131,13 @@ def train(
         data=data,
         folder=out,
         options=TrainOptions(
-            place, schedule=Schedule(schedule), augmentation=Augmentation() if augment else NONE, **options
+            place,
+            architecture=arch,
+            schedule=Schedule(schedule),
+            augmentation=Augmentation() if augment else NONE,
+            **options,
         ),
         name=name,
-        architecture=arch,
         split=(lists[0], lists[1]) if lists else None,
         patch_size=patch_size,
     )
