@@ -49,7 +49,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="imagenet (downloads), none, or an .npz of converted weights.",
 )
-@click.option("--epochs", type=click.IntRange(1), default=20, show_default=True)
+@click.option(
+    "--epochs", type=click.IntRange(1), default=20, show_default=True, help="Times that all pictures are seen."
+)
 @click.option(
     "--frozen-epochs",
     type=click.IntRange(0),
@@ -57,15 +59,39 @@ if TYPE_CHECKING:
     show_default=True,
     help="Epochs before those, with the pretrained layers frozen.",
 )
-@click.option("--batch", type=click.IntRange(2), default=128, show_default=True)
+@click.option("--batch", type=click.IntRange(2), default=128, show_default=True, help="Pictures a step.")
 @click.option("--rate", type=float, default=6e-4, show_default=True, help="Highest learning rate.")
 @click.option(
     "--pretrained-rate", type=float, default=0.5, show_default=True, help="Factor on the rate of pretrained layers."
 )
-@click.option("--schedule", type=click.Choice(["cosine", "plateau", "none"]), default="cosine", show_default=True)
-@click.option("--weight-decay", type=float, default=0.05, show_default=True)
-@click.option("--label-smoothing", type=float, default=0.1, show_default=True)
-@click.option("--dropout", type=float, default=0.3, show_default=True)
+@click.option(
+    "--schedule",
+    type=click.Choice(["cosine", "plateau", "none"]),
+    default="cosine",
+    show_default=True,
+    help="How the learning rate falls.",
+)
+@click.option(
+    "--weight-decay",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="Pull of the weights towards 0, decoupled (AdamW).",
+)
+@click.option(
+    "--label-smoothing",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Share of the truth that is spread over all classes.",
+)
+@click.option(
+    "--dropout",
+    type=float,
+    default=0.3,
+    show_default=True,
+    help="Share of the features that are left out at random in training.",
+)
 @click.option(
     "--ema", type=float, default=0.9, show_default=True, help="Decay of the averaged weights; 0 switches averaging off."
 )
@@ -86,9 +112,11 @@ if TYPE_CHECKING:
 @click.option(
     "--augment/--no-augment", default=True, show_default=True, help="Flips, shifts, radiometry, mixup and cutmix."
 )
-@click.option("--mixed-precision/--full-precision", default=True, show_default=True)
-@click.option("--tensorboard/--no-tensorboard", default=True, show_default=True)
-@click.option("--seed", type=int, default=20, show_default=True)
+@click.option("--mixed-precision/--full-precision", default=True, show_default=True, help="16-bit arithmetic inside.")
+@click.option("--tensorboard/--no-tensorboard", default=True, show_default=True, help="Logs for TensorBoard.")
+@click.option(
+    "--seed", type=int, default=20, show_default=True, help="What all chance hangs on: split, order, augmentation."
+)
 @click.option(
     "--compare",
     multiple=True,
