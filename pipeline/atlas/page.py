@@ -13,7 +13,7 @@ from branca.element import Element, MacroElement
 from folium.template import Template
 
 from pipeline.atlas.collect import AtlasInput
-from pipeline.atlas.part import AtlasOptions, World, contributions, part_files, static
+from pipeline.atlas.part import AtlasOptions, World, contributions, part_files, slim, static
 from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Payload, build_payload
 from pipeline.atlas.places import describe_places, union_bounds
 from pipeline.atlas.readable import ink_on
@@ -90,8 +90,9 @@ class LandCoverAtlas(MacroElement):
 
 
 def _static(name: str) -> str:
-    # Only developer tools would ask for a source map; offline there is none. Nobody reads indentation in the page.
-    return re.sub(r"\n[ \t]+", "\n", re.sub(r"\n//# sourceMappingURL=\S*", "", static(name)))
+    # Only developer tools would ask for a source map; offline there is none.
+    text = re.sub(r"\n//# sourceMappingURL=\S*", "", static(name))
+    return text if name.startswith("vendor/") else slim(text)
 
 
 def render_atlas(collected: AtlasInput, legend: Legend, out: Path, options: AtlasOptions | None = None) -> Path:

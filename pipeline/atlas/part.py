@@ -6,6 +6,7 @@ calls `Atlas.part(order, make)`, or both. Adding one touches no other file.
 
 import base64
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +29,7 @@ class AtlasOptions:
     chip_budget: int = 8_000_000
     quicklook_budget: int = 3_000_000
     share_budget: int = 150_000
+    cover_budget: int = 3_000_000
     change_prior: float = 0.02
     online_basemaps: bool = True
     mode: str = "map"
@@ -85,6 +87,11 @@ def packed(content: bytes) -> str:
 def static(name: str) -> str:
     """A file of the page's own, as text."""
     return resources.files("pipeline.atlas").joinpath("static", name).read_text(encoding="utf-8")
+
+
+def slim(text: str) -> str:
+    """A script or style without what no browser reads: comments in blocks, indentation, empty lines."""
+    return re.sub(r"\n\s+", "\n", re.sub(r"/\*[\s\S]*?\*/", "", text))
 
 
 def part_files(suffix: str) -> list[str]:

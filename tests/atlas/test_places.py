@@ -450,3 +450,25 @@ def test_nothing_serious_stands_in_anyones_way(map_of):
             ".map((v) => v.id + ': ' + v.nodes.map((n) => n.html.slice(0, 90) + ' ' + (n.any[0]?.message || ''))))"
         )
         assert found == []
+
+
+def test_other_colours_and_textures_are_chosen_in_the_page(map_of):
+    opened = map_of()
+    visit(opened, "nantes_late")
+    opened.update("{base: 'none', opacity: 1}")
+    opened.click(".background label", "colour-blind")
+    opened.frame()
+    safe = opened.js("atlas.meta.safe[1].colour")
+    assert opened.js("getComputedStyle(document.querySelector('[aria-label=\"Show Forest\"]')).backgroundColor") == (
+        "rgb({}, {}, {})".format(*(int(safe[at : at + 2], 16) for at in (1, 3, 5)))
+    )
+    forest = opened.js(
+        "atlas.planesHere()[0].offset + [...atlas.data.classes[atlas.state.after]].slice(atlas.planesHere()[0].offset)"
+        ".indexOf(1)"
+    )
+    opened.js(f"(atlas.map.setView(atlas.grid.centre({forest}), 14, {{animate: false}}), 0)")
+    opened.frame()
+    x, y = opened.point(*opened.js(f"atlas.grid.centre({forest})"))
+    around = opened.pixels()[int(y) + 12 : int(y) + 28, int(x) - 20 : int(x) + 20].reshape(-1, 3)
+    assert len(np.unique(around, axis=0)) >= 2
+    opened.wait("location.hash.includes('palette')")

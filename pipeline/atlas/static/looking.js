@@ -87,6 +87,12 @@
       return Math.max(Math.abs(high.x - low.x), Math.abs(high.y - low.y));
     },
 
+    /** Whether the ground inside the tiles is shown in place of their classes. */
+    showsCover() {
+      const { product, mode, labelling } = this.state;
+      return Boolean(this.meta.cover) && product === "cover" && mode !== "change" && !labelling;
+    },
+
     /** Why two dates cannot be compared here. */
     whyNot() {
       if (this.state.place < 0) return "Choose a place first: dates of different places are not compared.";

@@ -42,6 +42,7 @@
         theme: "auto",
         palette: "usual",
         labelling: false,
+        product: "tiles",
       };
       this.parts = [];
       this.stats = {};

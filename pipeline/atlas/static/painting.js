@@ -33,7 +33,7 @@
   /** Tiles without a class: cloud and unclassified are hatched veils, no data only hatched. */
   function paintStates(page, { lut, hatch, pattern }) {
     const { opacity, states, labelling } = page.state;
-    if (!states || labelling) return;
+    if (!states || labelling || page.showsCover()) return;
     for (const [code, veil, line] of [
       [Atlas.CLOUD, pixel(WHITE, 0.75 * opacity), pixel([150, 160, 170], opacity)],
       [Atlas.UNCLASSIFIED, pixel(SLATE, 0.5 * opacity), pixel(WHITE, 0.6 * opacity)],
@@ -58,7 +58,7 @@
     const { state, classes } = page,
       table = tables();
     classes.forEach((_, c) => {
-      if (!state.shown[c] || state.labelling) return;
+      if (!state.shown[c] || state.labelling || page.showsCover()) return;
       for (let p = state.threshold; p <= 100; p++) {
         const faded = state.fade ? 0.2 + 0.8 * Math.min(1, p / 100) ** 1.5 : 1;
         paintClass(page, table, (c << 7) | p, state.opacity * faded, c);

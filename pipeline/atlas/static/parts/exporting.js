@@ -131,7 +131,7 @@
             (meta.assessment
               ? "A labelled random sample was assessed; see About this map."
               : "No labelled random sample was assessed, so no interval can be given: run " +
-                  "sample and assess for one."),
+                "sample and assess for one."),
         ),
         el(
           "p",

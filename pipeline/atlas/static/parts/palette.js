@@ -3,7 +3,7 @@
   "use strict";
   const { el } = Atlas;
 
-  Atlas.part(690, function (page) {
+  Atlas.part(50, function (page) {
     const { meta, classes } = page;
     let shown = "usual";
     const box = el("input", {

@@ -158,6 +158,7 @@
         ),
         meta.dates.length < 2 && page.chips ? page.chips.picture(date, tile) : null,
         page.shares ? page.shares.bars(date, tile) : null,
+        page.cover ? page.cover.inside(date, tile) : null,
         history(date, tile),
         rows(date, tile),
       );
