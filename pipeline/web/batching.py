@@ -19,10 +19,10 @@ from pipeline.web.settings import Limits
 Patches = npt.NDArray[Any]
 Judge = Callable[[Patches], Prediction]
 
-# Engines take batches of 16; two of them keep two cores busy, and a larger picture lets others in after that.
-BATCH: Final = 32
+# Enough to keep the cores busy between two looks at the line, and few enough that nobody waits long for the others'.
+BATCH: Final = 16
 # Seconds that the first patch of a batch waits for others while the engine has nothing else to do.
-COMPANY: Final = 0.003
+COMPANY: Final = 0.002
 
 
 @dataclass(eq=False, slots=True)

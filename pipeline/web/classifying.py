@@ -14,7 +14,7 @@ from pipeline.datasets.pictures import cut, decode, picture_size
 from pipeline.errors import ModelError
 from pipeline.models import store
 from pipeline.models.answers import picture_answers
-from pipeline.models.card import ModelCard
+from pipeline.models.card import TILE, ModelCard
 from pipeline.web.batching import Batcher
 from pipeline.web.meters import Meters
 from pipeline.web.problems import Problem
@@ -98,8 +98,11 @@ class Desks:
     async def _load(self, name: str) -> None:
         card = store.card(name, self._settings.models)
         if not takes_pictures(card):
-            raise Problem(422, f"{name} takes {' '.join(card.input.bands)}; pictures have red, green and blue only")
-        engine = await asyncio.to_thread(store.load, name, engine=self._settings.engine, folder=self._settings.models)
+            raise Problem(
+                422, f"{name} does not label pictures; it takes {' '.join(card.input.bands)}, answers by {card.kind}"
+            )
+        settings = self._settings
+        engine = await asyncio.to_thread(store.load, name, engine=settings.engine, folder=settings.models, batch=1)
 
         def seen(size: int) -> None:
             self._meters.batches.observe(size)
@@ -113,7 +116,7 @@ class Desks:
 
 def takes_pictures(card: ModelCard) -> bool:
     """Whether a model reads plain colour pictures."""
-    return len(card.input.bands) == 3 and card.input.dtype == np.uint8
+    return card.kind == TILE and len(card.input.bands) == 3 and card.input.dtype == np.uint8
 
 
 async def classify(uploads: Sequence[Upload], desk: Desk, limits: Limits) -> list[dict[str, Any]]:

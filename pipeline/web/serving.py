@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import uvicorn
 from filelock import FileLock, Timeout
+from threadpoolctl import threadpool_limits
 
 from pipeline.errors import OutputError
 from pipeline.web.app import build
@@ -42,7 +43,9 @@ def serve(settings: Settings, ready: Callable[[str], object]) -> None:
     try:
         JobList(settings.own / JOBS).close()  # a broken list is told before anybody can ask
         _quiet()
-        _serve(settings, ready)
+        # Threads of BLAS that wait spinning would take the cores from the engine, which has its own.
+        with threadpool_limits(1, user_api="blas"):
+            _serve(settings, ready)
     finally:
         lock.release()
 
@@ -72,8 +75,9 @@ def _serve(settings: Settings, ready: Callable[[str], object]) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, socket.SOCK_STREAM)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # Without the protocol's number asyncio leaves Nagle's algorithm on, and each answer waits for 40 ms.
+        listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(_BACKLOG)

@@ -32,7 +32,6 @@ KEYS = {
     "Escape": "\ue00c",
     "Enter": "\ue007",
     "Space": " ",
-    "Tab": "\ue004",
     "Backspace": "\ue003",
     "ArrowLeft": "\ue012",
     "ArrowUp": "\ue013",
