@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pipeline.datasets.labelled import Asked, read_labelled, read_names
 
 from pipeline.bands import RGB
+from pipeline.datasets.labelled import Asked, read_labelled, read_names
 from pipeline.errors import ModelError
 from pipeline.legend import EUROSAT
 from pipeline.models import store
