@@ -23,6 +23,7 @@ from pipeline.models.networks import Network, Plan
 from pipeline.training import checkpoint
 from pipeline.training.augment import Augmentation, augment, mix
 from pipeline.training.export import data_digest
+from pipeline.training.head import fit_head, is_whole, pooled_features
 from pipeline.training.layers import fused_normalisation, layered_adamw
 from pipeline.training.options import Schedule, TrainOptions
 
@@ -176,9 +177,20 @@ class _Run:
         """The first round: trains the layers that have no published weights."""
         options = self.options
         held = set(self.pretrained)
+        if options.cached and not is_whole(self.model, self.pretrained):
+            raise ModelError(
+                f"{options.weights}: fills only a part of {options.architecture}, so the first round cannot learn from "
+                f"fixed features; leave --cached out"
+            )
         for layer in self.model.layers:
             layer.trainable = layer.name not in held
         self._compile(options.rate if options.frozen_rate is None else options.frozen_rate, steps=None)
+        if options.cached:
+            started = time.monotonic()
+            features = pooled_features(self.model, self.data.patches, self.progress)
+            losses, accuracy = fit_head(self.model, features, self.data.labels, options)
+            self.averaged, self.epoch = self.model.get_weights(), self.frozen_epochs
+            self._finish_epoch(losses[-1], accuracy, time.monotonic() - started)
         while self.epoch < self.frozen_epochs:
             self._epoch(options.augmentation.without_mixing(), [_guard()])
         for layer in self.model.layers:

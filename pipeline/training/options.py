@@ -29,6 +29,8 @@ class TrainOptions:
     """Epochs before them in which only the layers without published weights train."""
     frozen_rate: float | None = None
     """Learning rate of those; None for `rate`."""
+    cached: bool = False
+    """The first round learns from pooled features, computed once; only where every layer below has weights."""
     calm_epochs: int = 2
     """The last epochs, without mixup and cutmix."""
     batch: int = 128

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pipeline.bands import RGB
 from pipeline.datasets.labelled import Asked, LabelledPatches, read_labelled, read_names
 from pipeline.errors import ModelError
-from pipeline.legend import EUROSAT, LandCoverClass, Legend
+from pipeline.legend import Legend, known_legend, make_legend
 from pipeline.models import networks
 from pipeline.models.card import ModelCard
 from pipeline.models.input import CODE, DN, REFLECTANCE, ModelInput
@@ -24,8 +24,6 @@ from pipeline.training.ship import Shipment, ship
 
 log = logging.getLogger(__name__)
 
-# For classes that are not EuroSAT's; they repeat from the eleventh on.
-COLOURS = tuple(entry.colour for entry in EUROSAT.classes)
 SENTINEL_2, AERIAL = "sentinel-2", "aerial"
 
 
@@ -163,27 +161,14 @@ def read_split(
 
 
 def legend_of(classes: tuple[str, ...]) -> Legend:
-    """EuroSAT's legend, or one made from other classes' names.
+    """The known legend of these classes, or one made from their names.
 
     Raises:
         ModelError: a single class, or names that make no legend.
     """
-    if classes == EUROSAT.labels:
-        return EUROSAT
     if len(classes) < 2:
         raise ModelError(
             f"{', '.join(classes)}: one class cannot be told from others; give a folder with a sub-folder for each "
             f"of at least two"
         )
-    entries = (
-        LandCoverClass(
-            label,
-            label,
-            label[:12],
-            label[:2].upper(),
-            COLOURS[i % len(COLOURS)],
-            EUROSAT.classes[i % len(COLOURS)].ink,
-        )
-        for i, label in enumerate(classes)
-    )
-    return Legend("custom", tuple(entries))
+    return known_legend(classes) or make_legend("custom", classes)

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import cycle
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, Protocol, cast
@@ -18,6 +19,8 @@ from pipeline.errors import ModelError
 
 Network = Any  # a keras.Model; keras ships no types and is imported inside functions only
 Tensor = Any
+# Standard deviation of ImageNet's pictures, in 0..255.
+PICTURES_SPREAD = 58.0
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
@@ -38,7 +41,7 @@ class Plan:
     mean: tuple[float, ...] | None = None
     """By band, what the door subtracts; None for what the published weights expect of 8-bit RGB."""
     spread: tuple[float, ...] | None = None
-    """By band, what the door divides by; None likewise."""
+    """By band, the standard deviation of the numbers; None likewise."""
     norm: type[Any] | None = None
     """A batch normalisation with the same weights as keras', where a network takes one."""
 
@@ -98,11 +101,15 @@ def door(plan: Plan, mean: Sequence[float], spread: Sequence[float]) -> tuple[Te
     import keras
 
     inputs = keras.Input((plan.size, plan.size, plan.bands), name="patches", dtype="float32")
-    mean, spread = plan.mean or mean, plan.spread or spread
-    scale = [1.0 / value for value in spread]
-    shift = [-value * factor for value, factor in zip(mean, scale, strict=True)]
+    if plan.mean and plan.spread:
+        # Spread as the published weights know it from pictures.
+        scale = [PICTURES_SPREAD / known / value for known, value in zip(cycle(spread), plan.spread, strict=False)]
+        mean = plan.mean
+    else:
+        scale = [1.0 / value for value in spread]
     if len(scale) != plan.bands:
         raise ModelError(f"{plan.bands} bands: the network knows the spread of {len(scale)}; give those of the data")
+    shift = [-value * factor for value, factor in zip(mean, scale, strict=True)]
     x = keras.layers.Rescaling(scale, shift, name="centre", dtype="float32")(inputs)
     if plan.upsample != 1:
         side = round(plan.size * plan.upsample)
