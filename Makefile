@@ -4,7 +4,10 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 
-.PHONY: atlas app test lint clean
+.PHONY: help atlas app test lint docs clean
+
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 atlas: $(READY)  ## simulate two dates and map them: maps/atlas.html
 	$(RUN) run_pipeline.py --demo
@@ -19,9 +22,13 @@ test: $(READY)  ## the whole test suite
 lint: $(READY)  ## style, types, floors
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
-	@awk 'length > 120 {print FILENAME ":" FNR ": longer than 120 characters"; long = 1} END {exit long}' pipeline/*/static/*.js
+	@awk 'length > 120 {print FILENAME ":" FNR ": longer than 120 characters"; long = 1} END {exit long}' pipeline/*/static/*.js pipeline/*/static/core/*.js pipeline/*/static/parts/*.js
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
+
+docs: $(READY)  ## docs/ as pages in build/docs; a warning is an error
+	$(RUN) docs/make_reference.py
+	$(RUN) -m mkdocs --quiet build --strict
 
 clean:  ## outputs of the demo, not the environment
 	rm -rf demo-scenes maps/atlas.html tiles/eurosat-resnet50

@@ -10,11 +10,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.datasets.pictures import cut, decode, picture_size
 from pipeline.errors import ModelError
 from pipeline.models import store
 from pipeline.models.answers import picture_answers
 from pipeline.models.card import TILE, ModelCard
-from pipeline.models.pictures import cut, decode_picture, picture_size
 from pipeline.web.batching import Batcher
 from pipeline.web.meters import Meters
 from pipeline.web.problems import Problem
@@ -160,6 +160,6 @@ Cut = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], str | None]
 def _patches(upload: Upload, size: int) -> Cut:
     """Places and patches of a picture, or what is wrong with it."""
     try:
-        return (*cut(decode_picture(upload.data, upload.name), size, upload.name), None)
+        return (*cut(decode(upload.data, upload.name), size, upload.name), None)
     except ModelError as error:
         return np.empty((0, 2), np.int64), np.empty((0, size, size, 3), np.uint8), str(error)

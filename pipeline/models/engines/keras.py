@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import ModelError
-from pipeline.models.architectures import Network
 from pipeline.models.card import ModelCard
 from pipeline.models.engines import Outputs, Patches, padded
+from pipeline.models.networks import Network
 
 PRECISIONS: tuple[str, ...] = ()
 BATCH = 64
