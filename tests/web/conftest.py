@@ -19,7 +19,6 @@ import pytest
 from PIL import Image
 
 from tests import builders
-from tests.atlas.browsers import CHROMIUM, FIREFOX, Chromium, Firefox
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "NO_PROXY": "*"}
@@ -163,12 +162,3 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 def axe() -> str:
     """The text of axe-core."""
     return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="session", params=["chromium", "firefox"])
-def browser(request):
-    if {"chromium": CHROMIUM, "firefox": FIREFOX}[request.param] is None:
-        pytest.skip(f"Debian's {request.param} is not installed")
-    found = {"chromium": Chromium, "firefox": Firefox}[request.param]()
-    yield found
-    found.close()
