@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.datasets.labelled import Asked, read_labelled, read_names
+from pipeline.datasets.pictures import cut, read_picture
 from pipeline.errors import ModelError
-from pipeline.models.pictures import cut, read_labelled, read_names, read_picture
+
+WANTED = Asked(("Wood", "Lake"))
 
 
 def _fill(folder: Path, counts: dict[str, int]) -> Path:
@@ -22,7 +25,7 @@ def test_folder_and_zip_give_the_same_patches_with_labels_in_the_order_asked_for
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         for path in folder.rglob("*.png"):
             archive.write(path, f"Top/{path.relative_to(folder)}")
-    one, two = read_labelled(folder, ("Wood", "Lake")), read_labelled(tmp_path / "data.zip", ("Wood", "Lake"))
+    one, two = read_labelled(folder, WANTED), read_labelled(tmp_path / "data.zip", WANTED)
     assert one.counts.tolist() == [2, 3]
     assert one.names == two.names
     np.testing.assert_array_equal(one.patches, two.patches)
@@ -34,7 +37,7 @@ def test_folder_and_zip_give_the_same_patches_with_labels_in_the_order_asked_for
 def test_only_the_listed_pictures_are_read(tmp_path: Path) -> None:
     folder = _fill(tmp_path / "data", {"Wood": 4, "Lake": 3})
     (tmp_path / "list.txt").write_text("Wood_1.png\nWood_3.png\n\nLake_0.png\nLake_2.png\n")
-    assert read_labelled(folder, only=read_names(tmp_path / "list.txt")).names == (
+    assert read_labelled(folder, Asked(only=read_names(tmp_path / "list.txt"))).names == (
         "Lake_0.png",
         "Lake_2.png",
         "Wood_1.png",
@@ -48,8 +51,8 @@ def test_a_class_of_too_few_pictures_is_refused_by_name_where_it_matters(
 ) -> None:
     folder = _fill(tmp_path / "data", counts)
     with pytest.raises(ModelError, match="class Wood has"):
-        read_labelled(folder, ("Wood", "Lake"), least=2)
-    assert read_labelled(folder, ("Wood", "Lake")).counts.tolist() == [counts.get("Wood", 0), 3]
+        read_labelled(folder, Asked(WANTED.classes, least=2))
+    assert read_labelled(folder, WANTED).counts.tolist() == [counts.get("Wood", 0), 3]
 
 
 def test_folders_that_are_no_class_and_hidden_ones_are_left_out_aloud(
@@ -58,10 +61,10 @@ def test_folders_that_are_no_class_and_hidden_ones_are_left_out_aloud(
     folder = _fill(tmp_path / "data", {"Wood": 2, "Beach": 3, "__MACOSX": 1, ".thumbs": 2})
     assert read_labelled(folder).classes == ("Beach", "Wood")
     assert not caplog.records
-    assert len(read_labelled(folder, ("Wood", "Lake"))) == 2
+    assert len(read_labelled(folder, WANTED)) == 2
     assert "3 pictures in folders that are no class asked for are left out (Beach)" in caplog.text
     with pytest.raises(ModelError, match="no pictures in class folders"):
-        read_labelled(folder, ("Lake", "River"))
+        read_labelled(folder, Asked(("Lake", "River")))
 
 
 def test_lists_may_name_the_folder_of_a_picture(tmp_path: Path) -> None:
@@ -70,7 +73,7 @@ def test_lists_may_name_the_folder_of_a_picture(tmp_path: Path) -> None:
         for i in range(3):
             Image.new("RGB", (64, 64)).save(tmp_path / "data" / label / f"{i}.png")
     (tmp_path / "list.txt").write_text("data/Wood/1.png\nLake/2.png\n")
-    chosen = read_labelled(tmp_path / "data", only=read_names(tmp_path / "list.txt"))
+    chosen = read_labelled(tmp_path / "data", Asked(only=read_names(tmp_path / "list.txt")))
     assert list(zip(chosen.labels.tolist(), chosen.names, strict=True)) == [(0, "2.png"), (1, "1.png")]
 
 
@@ -85,7 +88,7 @@ def test_bad_sources_are_refused(tmp_path: Path) -> None:
 def test_missing_listed_and_unreadable_pictures_are_refused(tmp_path: Path) -> None:
     folder = _fill(tmp_path / "data", {"Wood": 2, "Lake": 3})
     with pytest.raises(ModelError, match=r"1 of 6 listed .*gone"):
-        read_labelled(folder, only=[*read_labelled(folder).names, "gone.png"])
+        read_labelled(folder, Asked(only=[*read_labelled(folder).names, "gone.png"]))
     (folder / "Wood" / "Wood_1.png").write_bytes(b"")
     with pytest.raises(ModelError, match=r"Wood_1.png: the picture is empty"):
         read_labelled(folder)
@@ -99,7 +102,7 @@ def test_pictures_of_other_sizes_are_cut_square_and_resampled(tmp_path: Path, ca
     wide = np.zeros((40, 100, 3), np.uint8)
     wide[:, 30:70] = 200
     Image.fromarray(wide).save(folder / "Wood" / "Wood_1.png")
-    found = read_labelled(folder, patch_size=32)
+    found = read_labelled(folder, Asked(size=32))
     assert found.patches.shape == (5, 32, 32, 3)
     assert "5 of 5 pictures are not 32x32 pixels" in caplog.text
     assert (found.patches[found.names.index("Wood_1.png")] > 190).all()

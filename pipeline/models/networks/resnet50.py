@@ -6,60 +6,32 @@ folded on loading.
 
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ModelError
-from pipeline.models.architectures import Network, Tensor
+from pipeline.models.networks import Network, Plan, Tensor, door, head, normalised
 
+KIND, SIZE = "tile", 64
 # Stage name, filters of the 3x3 convolution, blocks, stride of the first block.
 STAGES = (("conv2", 64, 3, 1), ("conv3", 128, 4, 2), ("conv4", 256, 6, 2), ("conv5", 512, 3, 2))
-PRETRAINED = ("conv1", "conv2", "conv3", "conv4", "conv5")
-# Means of ImageNet's channels in RGB order, which keras.applications subtracts.
-IMAGENET_MEAN = (123.68, 116.779, 103.939)
+# Means of ImageNet's channels in RGB order, which keras.applications subtracts; it does not divide.
+MEAN, SPREAD = (123.68, 116.779, 103.939), (1.0, 1.0, 1.0)
 EPSILON = 1.001e-5
 
 
-def build(
-    classes: int,
-    patch_size: int = 64,
-    bands: int = 3,
-    dropout: float = 0.3,
-    upsample: float = 1.0,
-    norm: type[Any] | None = None,
-) -> Network:
-    """The network: codes 0..255 (n, patch_size, patch_size, bands) in, logits (n, classes) out.
-
-    The layer `features` gives the pooled features (n, 2048). `upsample` enlarges patches inside the graph; `norm`
-    replaces keras' batch normalisation by a layer with the same weights.
-    """
+def build(plan: Plan) -> Network:
+    """The network; the layer `features` gives 2,048 pooled features."""
     import keras
     from keras import layers
 
-    norm = norm or layers.BatchNormalization
-
     def conv(x: Tensor, filters: int, kernel: int, stride: int, name: str, activate: bool = True) -> Tensor:
-        x = layers.Conv2D(
-            filters,
-            kernel,
-            strides=stride,
-            padding="same" if kernel == 3 else "valid",
-            use_bias=False,
-            name=f"{name}_conv",
-        )(x)
-        x = norm(momentum=0.9, epsilon=EPSILON, name=f"{name}_bn")(x)  # 0.99 lags for epochs
-        return layers.ReLU(name=f"{name}_relu")(x) if activate else x
+        padding = "same" if kernel == 3 else "valid"
+        x = layers.Conv2D(filters, kernel, stride, padding=padding, use_bias=False, name=f"{name}_conv")(x)
+        return normalised(x, plan, name, EPSILON, "relu" if activate else None)
 
-    inputs = keras.Input((patch_size, patch_size, bands), name="patches", dtype="float32")
-    # What keras.applications subtracts, inside the graph so that it cannot be forgotten.
-    mean = IMAGENET_MEAN if bands == 3 else (118.0,) * bands
-    x = layers.Rescaling(1.0, [-value for value in mean], name="centre", dtype="float32")(inputs)
-    if upsample > 1:
-        x = layers.Resizing(
-            round(patch_size * upsample), round(patch_size * upsample), interpolation="bilinear", name="upsample"
-        )(x)
+    inputs, x = door(plan, MEAN, SPREAD)
     x = layers.ZeroPadding2D(3, name="conv1_pad")(x)
     x = conv(x, 64, 7, 2, "conv1")
     x = layers.ZeroPadding2D(1, name="pool1_pad")(x)
@@ -72,31 +44,25 @@ def build(
             x = conv(x, filters, 3, 1, f"{name}_2")
             x = conv(x, 4 * filters, 1, 1, f"{name}_3", activate=False)
             x = layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([shortcut, x]))
-    # Pooled and classified in float32 whatever the precision of the convolutions.
-    x = layers.GlobalAveragePooling2D(name="features", dtype="float32")(x)
-    x = layers.Dropout(dropout, name="dropout", dtype="float32")(x)
-    x = layers.Dense(classes, name="logits", dtype="float32")(x)
-    return keras.Model(inputs, x, name="resnet50")
+    return keras.Model(inputs, head(x, plan), name="resnet50")
 
 
-def load_imagenet(model: Network, source: str | Path) -> tuple[str, ...]:
-    """Fills the convolutions with ImageNet's weights and returns the stages ("conv1" ...) that were filled.
+def load(model: Network, source: str) -> tuple[str, ...]:
+    """Fills the convolutions with ImageNet's weights and returns the layers that were filled.
 
     `source` is "imagenet" (downloaded by keras.applications) or an npz with `<layer>_conv/raw_OIHW_then_bias` and
-    `<layer>_bn/{gamma,beta,mean,var}`; a stage that the npz does not hold whole stays as it is.
+    `<layer>_bn/{gamma,beta,mean,var}`; a stage ("conv1" to "conv5") that the npz does not hold whole stays as it is.
 
     Raises:
         ModelError: the file cannot be read or holds another network.
     """
-    published = _from_keras() if str(source) == "imagenet" else _from_npz(Path(source))
+    published = _from_keras() if source == "imagenet" else _from_npz(Path(source))
     names = [layer.name.removesuffix("_conv") for layer in model.layers if layer.name.endswith("_conv")]
-    held = {stage: [name in published for name in names if name.startswith(stage)] for stage in PRETRAINED}
-    stages = tuple(stage for stage, found in held.items() if found and all(found))
-    if not stages:
+    stages = {stage: [name for name in names if name.startswith(stage)] for stage in ("conv1", *(s[0] for s in STAGES))}
+    whole = [name for held in stages.values() if held and all(name in published for name in held) for name in held]
+    if not whole:
         raise ModelError(f"{source}: holds no whole stage of ResNet50; give other weights or --weights none")
-    for name in names:
-        if not name.startswith(stages):
-            continue
+    for name in whole:
         kernel, bias, (gamma, beta, mean, variance) = published[name]
         if name == "conv1":
             kernel = kernel[:, :, ::-1]  # published for BGR, the patches are RGB
@@ -108,7 +74,7 @@ def load_imagenet(model: Network, source: str | Path) -> tuple[str, ...]:
             )
         layer.set_weights([kernel])
         model.get_layer(f"{name}_bn").set_weights([gamma, beta, mean - bias, variance])
-    return stages
+    return tuple(f"{name}_{part}" for name in whole for part in ("conv", "bn"))
 
 
 _Published = dict[str, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], tuple[npt.NDArray[np.float32], ...]]]
