@@ -26,6 +26,8 @@ _VERBS: Final = {
     "models": "models",
     "bench": "bench",
     "search": "search",
+    "report": "report",
+    "serve": "serve",
 }
 
 

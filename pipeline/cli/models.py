@@ -191,24 +191,11 @@ def classify(images: tuple[Path, ...], model: str, engine: str, as_json: bool) -
 def _answers(path: Path, classifier: "LoadedClassifier") -> list[dict[str, Any]]:
     """One entry a patch of a picture."""
     from pipeline.datasets.pictures import read_bytes
+    from pipeline.models.answers import picture_answers
     from pipeline.models.from_pictures import patches_of
 
-    labels = classifier.card.legend.labels
     places, patches = patches_of(read_bytes(path), str(path), classifier.card)
-    found = classifier.judge(patches)
-    return [
-        {
-            "image": str(path),
-            "x": int(x),
-            "y": int(y),
-            "label": "unclassified" if unfamiliar else labels[int(row.argmax())],
-            "best_class": labels[int(row.argmax())],
-            "confidence": round(float(row.max()), 4),
-            "unfamiliar": bool(unfamiliar),
-            "probabilities": {label: round(float(value), 4) for label, value in zip(labels, row, strict=True)},
-        }
-        for (x, y), row, unfamiliar in zip(places, found.probabilities, found.unfamiliar, strict=True)
-    ]
+    return picture_answers(str(path), places, classifier.judge(patches), classifier.card.legend.labels)
 
 
 def _line(answer: Mapping[str, Any], several: bool) -> str:

@@ -12,6 +12,8 @@ from pipeline.errors import ModelError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp")
 MAX_PIXELS = 200_000_000
+# Pillow also opens formats that run other programs (EPS) or read other files.
+_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
 Picture = npt.NDArray[np.uint8]
 
 
@@ -36,7 +38,7 @@ def decode(data: bytes, where: str) -> Picture:
     if not data:
         raise ModelError(f"{where}: the picture is empty; copy it again")
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ModelError(
                     f"{where}: {image.width}x{image.height} pixels are too many for one picture; use `run` for scenes"
@@ -53,6 +55,17 @@ def decode(data: bytes, where: str) -> Picture:
         raise ModelError(f"{where}: no readable picture (of no known format); give a JPEG, PNG or TIFF") from error
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ModelError(f"{where}: no readable picture ({error}); remove it or copy it again") from error
+
+
+def picture_size(data: bytes) -> tuple[int, int]:
+    """Width and height that a picture's header tells; nothing is decoded. (0, 0) where it tells none."""
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            return image.width, image.height
+    except Image.DecompressionBombError:
+        return MAX_PIXELS, 2
+    except (OSError, ValueError, SyntaxError):
+        return 0, 0
 
 
 def fitted(picture: Picture, size: int) -> Picture:

@@ -82,7 +82,8 @@ def test_a_changed_or_missing_file_is_refused_whatever_the_engine(copied: Path, 
 @pytest.mark.parametrize("engine", TWINS)
 def test_a_network_of_another_shape_than_its_card_is_refused(copied: Path, engine: str) -> None:
     card = json.loads((copied / "tiny" / "card.json").read_text())
-    _change(copied, legend={"name": "three", "classes": card["legend"]["classes"] * 2})
+    more = [entry | {"label": f"{entry['label']} again"} for entry in card["legend"]["classes"]]
+    _change(copied, legend={"name": "more", "classes": card["legend"]["classes"] + more})
     with pytest.raises(ModelError, match="the card says"):
         store.load("tiny", engine, folder=copied)
     _change(copied, legend=card["legend"], input=card["input"] | {"bands": ["B04", "B03"]})
