@@ -4,21 +4,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.bands import RGB
 from pipeline.legend import EUROSAT
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
+from pipeline.models.input import ModelInput
 from pipeline.scenes.radiometry import Stretch
 
 CARD = ModelCard(
     name="fake",
     legend=EUROSAT,
-    bands=RGB,
-    patch_size=64,
-    units="code",
-    stretch=Stretch(),
-    temperature=1.0,
-    sha256={},
+    input=ModelInput(stretch=Stretch()),
 )
 
 
@@ -48,12 +43,13 @@ class FakeClassifier:
 
 def fake_model(folder, monkeypatch):
     """A stored model whose runs ask the fake; its card lies in a folder like a real one."""
-    from pipeline.batch import run, work
+    from pipeline.batch import main_job, work
+    from pipeline.batch.task import ModelChoice
 
     models = folder / "models"
     (models / CARD.name).mkdir(parents=True)
     CARD.write(models / CARD.name / "card.json")
     fake = FakeClassifier()
-    for module in (run, work):
+    for module in (main_job, work):
         monkeypatch.setattr(module, "classifier", lambda choice: fake)
-    return work.ModelChoice(CARD.name, models), fake
+    return ModelChoice(CARD.name, models), fake

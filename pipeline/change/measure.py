@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.bands import SENTINEL_2
 from pipeline.change import score
 from pipeline.change.surprise import Expectation, expect, surprise, surroundings
 from pipeline.grid import Bounds, TileGrid, TileIndex
-from pipeline.scenes import guard
 from pipeline.scenes.radiometry import reflectance
+from pipeline.scenes.safety import guard
 from pipeline.scenes.scene import Scene
 from pipeline.tiling import Block, blocks, cut, tile_fraction, tile_indices
 
@@ -22,8 +23,7 @@ Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 COLUMNS = ("magnitude", "surprise", "difference", "compared")
-# Scene classification layer: cloud shadow, medium and high cloud, thin cirrus (ESA's SCL table).
-_IS_CLOUD = np.isin(np.arange(256), (3, 8, 9, 10))
+_IS_CLOUD = np.isin(np.arange(256), SENTINEL_2.cloud)
 # A tile counts as changed from 5 % of its ground on, so the 95th percentile decides; its class changes with most of it.
 _PART, _MOST = 95.0, 50.0
 # Surprise is not damped and so has a longer tail: a little higher tells changes apart better in cities left out.

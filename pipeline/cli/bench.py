@@ -11,7 +11,7 @@ import click
 from pipeline.cli.console import explain_errors, verbosity
 
 if TYPE_CHECKING:
-    from pipeline.batch.bench import Figures, Side
+    from pipeline.batch.measuring import Figures, Side
     from pipeline.scenes.scene import Scene
 
 
@@ -50,8 +50,8 @@ def bench(scene: Path | None, model: str, engine: str, rounds: int, plain: bool,
     """Measure the main job against decoding alone, inference alone and the plain way, all in one run."""
     import logging
 
-    from pipeline.batch.bench import bench as measure
-    from pipeline.batch.work import ModelChoice
+    from pipeline.batch.measuring import bench as measure
+    from pipeline.batch.task import ModelChoice
 
     with tempfile.TemporaryDirectory() as place:
         chosen = _scene(scene or _simulated(Path(place)), model)
@@ -74,11 +74,11 @@ def _simulated(folder: Path) -> Path:
 def _scene(folder: Path, model: str) -> "Scene":
     from pipeline.errors import NotAScene
     from pipeline.models import store
-    from pipeline.scenes.find import find_scenes
-    from pipeline.scenes.inspect import inspect_pixels
-    from pipeline.scenes.scene import ReadOptions, Scene
+    from pipeline.scenes.finding.find import find_scenes
+    from pipeline.scenes.reading.inspect import inspect_pixels
+    from pipeline.scenes.scene import Scene
 
-    for found in find_scenes(folder, ReadOptions(required=store.card(model).bands)):
+    for found in find_scenes(folder, store.card(model).input.reading()):
         if isinstance(found, Scene):
             return inspect_pixels(found)
     raise NotAScene(f"{folder}: no usable scene in it; look with: python -m pipeline scenes {folder}")

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,9 @@ from pipeline.cli.console import CHIPS, TileProgress, explain_errors, reading_op
 
 if TYPE_CHECKING:
     from pipeline.batch.executors import Executor
-    from pipeline.batch.run import RunReport
-    from pipeline.batch.work import SceneRecord
-    from pipeline.scenes.remote import Remote
+    from pipeline.batch.main_job import RunReport
+    from pipeline.results.record import SceneRecord
+    from pipeline.scenes.safety.address import Remote
     from pipeline.scenes.scene import ReadOptions, Scene
 
 DEMO_SCENES = Path("demo-scenes")
@@ -78,30 +79,30 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
         (DEMO_SCENES, {}) if scenes is None else _reached(scenes, options["allow_remote"], options["model"])
     )
     from pipeline.atlas.page import AtlasOptions
-    from pipeline.batch.run import RunOptions, tiles_in
-    from pipeline.batch.run import Watcher as SilentWatcher
-    from pipeline.batch.run import run as run_batch
-    from pipeline.batch.work import ModelChoice
+    from pipeline.batch.main_job import RunOptions, tiles_in
+    from pipeline.batch.main_job import Watcher as SilentWatcher
+    from pipeline.batch.main_job import run as run_batch
+    from pipeline.batch.task import ModelChoice
     from pipeline.classify import ClassifyOptions
-    from pipeline.scenes.find import find_scenes
+    from pipeline.models import store
+    from pipeline.scenes.finding.find import find_scenes
 
     if demo:
         _simulate(folder)
+    card = store.card(options["model"])
 
     class Watcher(SilentWatcher):
         def __init__(self) -> None:
             self.progress = TileProgress()
 
         def begin(self, scenes: "Sequence[Scene]") -> None:
-            self.progress.begin(scenes, [tiles_in(scene) for scene in scenes])
+            self.progress.begin(scenes, [tiles_in(scene, card) for scene in scenes])
 
         def tiles(self, scene: str, count: int) -> None:
             self.progress.advance(scene, count)
 
         def scene(self, record: "SceneRecord") -> None:
-            self.progress.end(
-                record.id, _scene_line(record), logging.WARNING if record.status == "refused" else logging.INFO
-            )
+            self.progress.end(record.id, _scene_line(record), logging.WARNING if not record.mapped else logging.INFO)
             for warning in record.warnings:
                 logging.getLogger("pipeline").warning("%s: %s", record.id, warning)
 
@@ -138,10 +139,9 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
 
 def _read_options(options: dict[str, Any], remote: "Mapping[Path, Remote]") -> "ReadOptions":
     from pipeline.models import store
-    from pipeline.scenes.scene import ReadOptions
 
     told = {name: options[name] for name in ("bands", "offset", "tci_max", "assume_crs")}
-    return ReadOptions(required=store.card(options["model"]).bands, remote=remote, **told)
+    return store.card(options["model"]).input.reading(remote=remote, **told)
 
 
 def _simulate(folder: Path) -> None:
@@ -156,7 +156,7 @@ def _reached(scenes: str, allow_remote: bool, model: str) -> "tuple[Path, Mappin
 
     The network is touched only when the user says so.
     """
-    from pipeline.scenes.remote import redacted
+    from pipeline.scenes.safety.address import redacted
 
     far = "://" in scenes
     if far and not allow_remote:
@@ -169,7 +169,7 @@ def _reached(scenes: str, allow_remote: bool, model: str) -> "tuple[Path, Mappin
     from pipeline.cli.search import counted
     from pipeline.models import store
 
-    bands = store.card(model).bands
+    bands = store.card(model).input.bands
     with counted(redacted(scenes)) as progress:
         return (
             reach_address(scenes, REMOTE_SCENES, bands, progress)
@@ -180,7 +180,7 @@ def _reached(scenes: str, allow_remote: bool, model: str) -> "tuple[Path, Mappin
 
 def _copy_of(tiles: str) -> Path:
     """The folder of --tiles, or the one where results at an address are copied for the page."""
-    from pipeline.batch.remote import mirror
+    from pipeline.results.address import mirror
 
     return mirror(tiles, REMOTE_TILES) if "://" in tiles else Path(tiles)
 
@@ -200,37 +200,41 @@ def _executor(workers: int, scheduler: str | None) -> "Executor | None":
 
 
 def _scene_line(record: "SceneRecord") -> str:
-    if record.status == "refused":
+    from pipeline.results.layout import SceneStatus
+
+    if not record.mapped:
         return f"{record.id}: refused, {record.error}: {record.reason}"
     tiles = sum(record.counts.values())
-    known = sum(count for label, count in record.counts.items() if label not in _STATES)
-    how = "finished before" if record.status == "cached" else f"{record.seconds:.1f} s"
+    how = "finished before" if record.status is SceneStatus.CACHED else f"{record.seconds:.1f} s"
     note = f"; {record.error}: {record.reason}" if record.error else ""
-    return f"{record.id}: {tiles:,} tiles, {known:,} with a class, {how}{note}"
-
-
-_STATES = ("no data", "cloud", "unclassified")
+    return f"{record.id}: {tiles:,} tiles, {record.classified:,} with a class, {how}{note}"
 
 
 def _refusals(report: "RunReport") -> str:
-    lines = [
-        f"  {record.id}: {record.error}: {record.reason}" for record in report.records if record.status == "refused"
-    ]
+    lines = [f"  {record.id}: {record.error}: {record.reason}" for record in report.records if not record.mapped]
     return "\n".join(["refused:", *lines]) if lines else ""
+
+
+def _day(acquired: str | None) -> str:
+    from pipeline.scenes.scene import day
+
+    return day(datetime.fromisoformat(acquired) if acquired else None)
 
 
 def summary(report: "RunReport") -> str:
     """What a person wants to know at the end: scenes, dates, hectares by class, what was refused, where the map is."""
-    from pipeline.grid import TileGrid
+    from pipeline.legend import STATE_LABELS
 
-    done = [record for record in report.records if record.status in ("done", "cached")]
+    done = [record for record in report.records if record.mapped]
     lines = [f"\n{len(done)} of {len(report.records)} scenes mapped in {report.seconds:.1f} s"]
-    hectares = TileGrid(32632).hectares
+    states = set(STATE_LABELS.values())
     for record in done:
         total = sum(record.counts.values())
-        lines.append(f"\n{record.id}  {(record.acquired or '')[:10]}  {record.level}  {total:,} tiles")
-        ordered = sorted(record.counts.items(), key=lambda entry: (entry[0] in _STATES, -entry[1]))
-        lines += [f"  {label:<22}{count * hectares:>12,.0f} ha {count / total:>7.1%}" for label, count in ordered]
+        lines.append(f"\n{record.id}  {_day(record.acquired)}  {record.level}  {total:,} tiles")
+        ordered = sorted(record.counts.items(), key=lambda entry: (entry[0] in states, -entry[1]))
+        lines += [
+            f"  {label:<22}{count * record.tile_hectares:>12,.0f} ha {count / total:>7.1%}" for label, count in ordered
+        ]
     if refusals := _refusals(report):
         lines.append(f"\n{refusals}")
     if report.page is not None:
