@@ -4,7 +4,10 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/ready
 
-.PHONY: atlas test lint clean
+.PHONY: help atlas test lint docs clean
+
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 atlas: $(READY)  ## simulate two dates and map them: maps/atlas.html
 	$(RUN) run_pipeline.py --demo
@@ -18,6 +21,10 @@ lint: $(READY)  ## style, types, floors
 	@awk 'length > 120 {print FILENAME ":" FNR ": longer than 120 characters"; long = 1} END {exit long}' pipeline/*/static/*.js
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
+
+docs: $(READY)  ## docs/ as pages in build/docs; a warning is an error
+	$(RUN) docs/make_reference.py
+	$(RUN) -m mkdocs --quiet build --strict
 
 clean:  ## outputs of the demo, not the environment
 	rm -rf demo-scenes maps/atlas.html tiles/eurosat-resnet50

@@ -15,7 +15,7 @@ from pipeline.cli import main
 from pipeline.errors import CorruptScene, NotAScene, OutputError, UnsafeInput
 from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.scene import Scene
-from tests.test_tiling import scene_on_disk
+from tests.builders import scene_on_disk
 
 
 class Catalogue(ThreadingHTTPServer):

@@ -9,7 +9,8 @@ from urllib.parse import urljoin, urlsplit
 
 from pipeline.catalogue.download import MAX_ANSWER, Progress, fetch, file_name, json_at, links_of, shown, unwritable
 from pipeline.errors import NotAScene, OutputError, PipelineError
-from pipeline.scenes.finding.names import band_name, safe_id
+from pipeline.scenes.finding.assets import bands_of_asset
+from pipeline.scenes.finding.names import safe_id
 from pipeline.scenes.finding.stac import read_item
 from pipeline.scenes.reading.ranged import ranged
 from pipeline.scenes.safety.address import Remote, RemoteError, redacted
@@ -20,40 +21,23 @@ ITEM = "item.json"
 _log = logging.getLogger(__name__)
 
 
-def bands_of(key: str, asset: Mapping[str, Any]) -> set[str]:
-    """The bands that an asset holds, by its key and its `bands` or `eo:bands`."""
-    entries = [entry for field in ("bands", "eo:bands") for entry in asset.get(field) or [] if isinstance(entry, dict)]
-    texts = [
-        key,
-        key.split("-")[0],
-        *(entry.get(field) for entry in entries for field in ("name", "eo:common_name", "common_name")),
-    ]
-    return {band for text in texts if isinstance(text, str) and (band := band_name(text))}
-
-
 def wanted(item: Mapping[str, Any], bands: Sequence[str]) -> dict[str, str]:
-    """Asset keys and addresses of the files that hold the bands and the cloud mask, GeoTIFF before JPEG 2000.
+    """Asset keys and addresses of the files that hold the bands and the cloud mask, the finest, then GeoTIFF.
 
     Raises:
         NotAScene: a band is missing.
+        CorruptScene: an asset tells a number that is none.
     """
-    found: dict[str, tuple[str, str]] = {}
+    found: dict[str, tuple[tuple[float, bool], str, str]] = {}
+    name = printable(str(item.get("id")))
     for key, asset in _assets(item).items():
-        href = asset["href"]
-        roles = asset.get("roles")
-        if isinstance(roles, list) and any(role in roles for role in ("thumbnail", "overview", "metadata")):
-            continue
-        for band in bands_of(key, asset) & {*bands, "SCL"}:
-            if band not in found or (
-                _suffix(href).startswith(".tif") and not _suffix(found[band][1]).startswith(".tif")
-            ):
-                found[band] = key, href
+        for band, copy in bands_of_asset(key, asset, name).items():
+            rank = copy.gsd, not copy.tiff
+            if band in (*bands, "SCL") and (band not in found or rank < found[band][0]):
+                found[band] = rank, key, asset["href"]
     if missing := [band for band in bands if band not in found]:
-        raise NotAScene(
-            f"{printable(str(item.get('id')))}: its Item names no file for {', '.join(missing)}; choose another "
-            f"--collection"
-        )
-    return dict(found.values())
+        raise NotAScene(f"{name}: its Item names no file for {', '.join(missing)}; choose another --collection")
+    return {key: href for _, key, href in found.values()}
 
 
 def _assets(item: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
