@@ -25,6 +25,8 @@ _FEW = 200  # pixels with which no regression is trusted
 # How far a colour may stray from the median's stray, in units of log; what a pixel may surprise at most.
 _STRAY, _LIMIT = 1.5, 8.0
 _RIDGE = 1e-3
+# Pixels whose terms are in memory together.
+_TOGETHER = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +58,13 @@ def expect(before: Floats, after: Floats, bands: Sequence[str]) -> Expectation |
     if before.shape[1] < _FEW:
         return None
     rows = [list(bands).index(band) for band in names]
-    logs = [_log(date[rows]).T for date in (before, after)]
-    centre = np.stack([np.median(date, axis=0) for date in logs])
+    logs = [_log(date[rows]) for date in (before, after)]
+    centre = np.stack([np.median(date, axis=1) for date in logs])
     spread = np.stack(
-        [1.4826 * np.median(np.abs(date - middle), axis=0) + 0.01 for date, middle in zip(logs, centre, strict=True)]
+        [
+            1.4826 * np.median(np.abs(date - middle[:, None]), axis=1) + 0.01
+            for date, middle in zip(logs, centre, strict=True)
+        ]
     )
     colours = [_scaled(date, centre[at], spread[at]) for at, date in enumerate(logs)]
     fitted = [_regress(colours[at], colours[1 - at]) for at in (0, 1)]
@@ -70,18 +75,31 @@ def expect(before: Floats, after: Floats, bands: Sequence[str]) -> Expectation |
 def surprise(before: Floats, after: Floats, bands: Sequence[str], expected: Expectation) -> Floats:
     """How surprising pixels (band, ...) of both dates are to each other: about 0.8 where nothing changed, 8 at most."""
     rows = [list(bands).index(band) for band in expected.bands]
-    shape = before.shape[1:]
-    colours = [
-        _scaled(_log(date[rows]).reshape(len(rows), -1).T, expected.centre[at], expected.spread[at])
-        for at, date in enumerate((before, after))
-    ]
-    total = np.zeros(len(colours[0]), np.float32)
+    dates = before.reshape(len(before), -1), after.reshape(len(after), -1)
+    found = np.empty(dates[0].shape[1], np.float32)
+    for start in range(0, len(found), _TOGETHER):
+        part = slice(start, start + _TOGETHER)
+        found[part] = _surprise([date[rows, part] for date in dates], expected)
+    return found.reshape(before.shape[1:])
+
+
+def _surprise(dates: Sequence[Floats], expected: Expectation) -> Floats:
+    """The surprise (n,) of a few pixels (band, n), whose products fit into a processor's cache."""
+    colours = [_scaled(_log(date), expected.centre[at], expected.spread[at]) for at, date in enumerate(dates)]
+    total = np.zeros(dates[0].shape[1], np.float32)
     for at in (0, 1):
         terms = _terms(colours[at])
-        usual = expected.residual[at] * np.exp(np.clip(terms @ expected.stray[at], -_STRAY, _STRAY))
-        left = np.abs(colours[1 - at] - terms @ expected.colour[at])
-        total += np.minimum(left / usual, _LIMIT).mean(axis=1) / 2
-    return np.asarray(total.reshape(shape), dtype=np.float32)
+        usual = expected.stray[at].T @ terms
+        np.clip(usual, -_STRAY, _STRAY, out=usual)
+        np.exp(usual, out=usual)
+        usual *= expected.residual[at][:, None]
+        left = expected.colour[at].T @ terms
+        left -= colours[1 - at]
+        np.abs(left, out=left)
+        left /= usual
+        np.minimum(left, _LIMIT, out=left)
+        total += left.mean(axis=0)
+    return total / 2
 
 
 def surroundings(plane: Floats) -> Floats:
@@ -94,32 +112,35 @@ def _log(reflectance: Floats) -> Floats:
 
 
 def _scaled(logs: Floats, centre: Floats, spread: Floats) -> Floats:
-    return np.asarray(np.clip((logs - centre) / spread, -_CLEAREST, _CLEAREST), dtype=np.float32)
+    return np.asarray(np.clip((logs - centre[:, None]) / spread[:, None], -_CLEAREST, _CLEAREST), dtype=np.float32)
 
 
 def _terms(colours: Floats) -> Floats:
-    """One, the bands, and their products (n, terms) of colours (n, bands)."""
-    count = colours.shape[1]
-    first, second = np.triu_indices(count)
-    ones = np.ones((len(colours), 1), np.float32)
-    return np.concatenate([ones, colours, colours[:, first] * colours[:, second]], axis=1)
+    """One, the bands, and their products (terms, n) of colours (band, n)."""
+    first, second = np.triu_indices(len(colours))
+    terms = np.empty((1 + len(colours) + len(first), colours.shape[1]), np.float32)
+    terms[0] = 1.0
+    terms[1 : 1 + len(colours)] = colours
+    for at, (one, two) in enumerate(zip(first, second, strict=True), start=1 + len(colours)):
+        np.multiply(colours[one], colours[two], out=terms[at])
+    return terms
 
 
 def _regress(known: Floats, told: Floats) -> tuple[Floats, Floats, Floats]:
-    """`colour`, `residual` and `stray` of an expectation, from colours (n, bands) of two dates."""
+    """`colour`, `residual` and `stray` of an expectation, from colours (band, n) of two dates."""
     terms = _terms(known)
-    weight = np.ones(len(terms), np.float32)
+    weight = np.ones(terms.shape[1], np.float32)
     for _ in range(_ROUNDS):
         colour = _solved(terms, told, weight)
-        left = told - terms @ colour
-        residual = 1.4826 * np.median(np.abs(left), axis=0) + 1e-3
-        weight = 1.0 / (1.0 + ((left / residual) ** 2).mean(axis=1) / 2.0)
-    stray = _solved(terms, np.log(np.abs(left) / residual + 0.1), np.ones(len(terms), np.float32))
-    stray[0] -= np.median(terms @ stray, axis=0)
+        left = told - colour.T @ terms
+        residual = 1.4826 * np.median(np.abs(left), axis=1) + 1e-3
+        weight = 1.0 / (1.0 + ((left / residual[:, None]) ** 2).mean(axis=0) / 2.0)
+    stray = _solved(terms, np.log(np.abs(left) / residual[:, None] + 0.1), np.ones_like(weight))
+    stray[0] -= np.median(stray.T @ terms, axis=1)
     return colour, residual, stray
 
 
 def _solved(terms: Floats, told: Floats, weight: Floats) -> Floats:
-    weighted = (terms * weight[:, None]).T
-    ridge = _RIDGE * weight.sum() * np.eye(terms.shape[1], dtype=np.float32)
-    return np.asarray(np.linalg.solve(weighted @ terms + ridge, weighted @ told), dtype=np.float32)
+    weighted = terms * weight
+    ridge = _RIDGE * weight.sum() * np.eye(len(terms), dtype=np.float32)
+    return np.asarray(np.linalg.solve(weighted @ terms.T + ridge, weighted @ told.T), dtype=np.float32)
