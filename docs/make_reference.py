@@ -1,8 +1,11 @@
-"""Writes docs/reference.md from the code: verbs and options, classes, errors. `make docs` calls it, a test compares.
+"""Writes docs/reference.md from the code: verbs and options, classes, networks, errors.
+
+`make docs` calls it, a test compares.
 
 python docs/make_reference.py
 """
 
+import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +19,7 @@ from pipeline import errors, legend  # noqa: E402 - the checkout must be on the 
 from pipeline.cli import main  # noqa: E402
 
 TARGET = ROOT / "docs" / "reference.md"
+NETWORKS = next((ROOT / "pipeline" / "models").glob("*/resnet50.py")).parent
 
 
 def reference() -> str:
@@ -34,10 +38,19 @@ def reference() -> str:
             for code, entry in enumerate(one.classes)
         ]
         lines.append("")
-    lines += ["## Errors", "", "| error | when |", "|---|---|"]
+    lines += ["## Networks", "", "| `train --arch` | what it is |", "|---|---|"]
+    lines += [f"| `{name}` | {_flat(told)} |" for name, told in networks()]
+    lines += ["", "## Errors", "", "| error | when |", "|---|---|"]
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
     lines += [f"| `{kind.__name__}` | {_flat(kind.__doc__)} |" for kind in kinds]
     return "\n".join(lines) + "\n"
+
+
+def networks() -> list[tuple[str, str]]:
+    """Every network's name and the first line of its module, which is read and not imported."""
+    files = [path for path in sorted(NETWORKS.glob("*.py")) if not path.stem.startswith("_")]
+    told = [(path, ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "") for path in files]
+    return [(path.stem.replace("_", "-"), text.partition("\n")[0]) for path, text in told]
 
 
 def _verb(command: click.Command, parent: click.Context, name: str) -> Iterator[str]:

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline.datasets.labelled import LabelledPatches
 from pipeline.evaluation.metrics import Figures, risk_coverage
 from pipeline.models.calibration import bins
-from pipeline.models.pictures import LabelledPatches
 
 Floats = npt.NDArray[np.floating]
 Axes = Any  # matplotlib ships no types for what subplots returns

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.datasets.labelled import LabelledPatches
 from pipeline.errors import ModelError
 from pipeline.evaluation import report
 from pipeline.evaluation.metrics import evaluate
@@ -15,7 +16,6 @@ from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
 from pipeline.models.ensemble import Eightfold
 from pipeline.models.input import ModelInput
-from pipeline.models.pictures import LabelledPatches
 from pipeline.scenes.radiometry import Stretch
 
 
