@@ -22,9 +22,9 @@ from sklearn.linear_model import LogisticRegression
 
 from pipeline.change import measure
 from pipeline.grid import TileGrid
+from pipeline.models.input import network_input
 from pipeline.models.store import DEFAULT, load
-from pipeline.scenes.radiometry import encode
-from pipeline.tiling import blocks, fill_by_reflection
+from pipeline.tiling import blocks, fill_by_reflection, grid_for
 
 STRIDE, LEAST = 16, 0.05
 BASES = ("magnitude", "plain change vectors")
@@ -32,14 +32,14 @@ BASES = ("magnitude", "plain change vectors")
 
 def picture(scene, bounds, classifier):
     """The scene as the network sees it (y, x, band), holes mirrored over."""
-    grid, card = TileGrid(scene.epsg), classifier.card
-    parts = list(blocks(replace(scene, bounds=bounds), grid, card.bands))
+    card = classifier.card
+    grid = grid_for(card, scene.epsg)
+    parts = list(blocks(replace(scene, bounds=bounds), grid, card.input.bands))
     pixels, valid = (
         np.concatenate([part.pixels for part in parts], axis=1),
         np.concatenate([part.valid for part in parts]),
     )
-    codes = encode(pixels, [scene.assets[band] for band in card.bands], card.stretch, scene.level)
-    return fill_by_reflection(np.moveaxis(codes, 0, -1), valid)
+    return fill_by_reflection(np.moveaxis(network_input(pixels, scene, card.input), 0, -1), valid)
 
 
 def lattice(codes, size, classifier):

@@ -152,7 +152,7 @@ def judge(folder, truth):
             reader.read_quality(scene.bounds)
     except PipelineError:
         return "refused"
-    codes = encode(pixels, [scene.assets[band] for band in BANDS], Stretch(), scene.level)
+    codes = encode(pixels, [scene.assets[band] for band in BANDS], Stretch())
     if codes.shape[1:] != valid.shape or not (0 < scene.assets["B04"].scale < 1e6):
         return "an answer of the wrong shape"
     if pixels.shape == truth.shape and (np.array_equal(pixels, truth) or np.array_equal(pixels, truth + 1000)):

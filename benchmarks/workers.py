@@ -26,7 +26,7 @@ from pipeline.batch.executors import Processes, cores  # noqa: E402 - the checko
 from pipeline.batch.work import ModelChoice, SceneTask, verified_card  # noqa: E402
 from pipeline.cli.bench import processor  # noqa: E402
 from pipeline.scenes.find import find_scenes  # noqa: E402
-from pipeline.scenes.scene import ReadOptions, Scene  # noqa: E402
+from pipeline.scenes.scene import Scene  # noqa: E402
 from tests.test_tiling import scene_on_disk  # noqa: E402
 
 
@@ -34,7 +34,7 @@ def measured(folder: Path, workers: int) -> None:
     """One side: prints the seconds on the clock and of all processes."""
     choice = ModelChoice(threads=1)
     card = verified_card(choice)
-    options = ReadOptions(required=card.bands, bands=("B04", "B03", "B02"), offset=0)
+    options = card.input.reading(bands=("B04", "B03", "B02"), offset=0)
     scenes = [found for found in find_scenes(folder, options) if isinstance(found, Scene)]
     with tempfile.TemporaryDirectory() as place:
         began = time.monotonic()

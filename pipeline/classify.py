@@ -11,14 +11,15 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.errors import ModelError
 from pipeline.grid import TileGrid
 from pipeline.legend import TileState
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Classifier
-from pipeline.scenes.radiometry import encode, reflectance
+from pipeline.models.input import network_input
 from pipeline.scenes.scene import Scene
 from pipeline.tiles import TileAnswers, tile_table
-from pipeline.tiling import Block, Patches, blocks, patches, tile_fraction
+from pipeline.tiling import Block, Patches, blocks, grid_for, patches, tile_fraction
 
 # Scene classification layer: cloud shadow, medium and high cloud, thin cirrus; snow or ice (ESA's SCL table).
 CLOUD_CLASSES = (3, 8, 9, 10)
@@ -91,19 +92,15 @@ def _answer(prepared: _Prepared, classifier: Classifier, options: ClassifyOption
 
 def classify_block(block: Block, classifier: Classifier, options: ClassifyOptions) -> TileAnswers:
     """States and calibrated probabilities of a block whose pixels are already network input."""
-    return _answer(_prepare(block, classifier.card.patch_size), classifier, options)
+    return _answer(_prepare(block, classifier.card.input.size), classifier, options)
 
 
 def _prepared_blocks(scene: Scene, card: ModelCard, grid: TileGrid) -> Generator[_Prepared, None, None]:
-    assets = [scene.assets[band] for band in card.bands]
-    for block in blocks(scene, grid, card.bands):
-        seen = (
-            encode(block.pixels, assets, card.stretch, scene.level)
-            if card.units == "code"
-            else reflectance(block.pixels, assets)
-        )
-        block = replace(block, pixels=seen)  # lets the stored numbers go
-        yield _prepare(block, card.patch_size)
+    if grid != grid_for(card, scene.epsg):
+        raise ModelError(f"{card.name}: its patches are not the tiles of {grid}; use the grid of tiling.grid_for")
+    for block in blocks(scene, grid, card.input.bands):
+        block = replace(block, pixels=network_input(block.pixels, scene, card.input))  # lets the stored numbers go
+        yield _prepare(block, grid.tile_size)
 
 
 def classified_blocks(
@@ -145,6 +142,7 @@ def classify_scene(
     """The tile table of a scene; `watch` sees each block as it passes, for pictures and progress.
 
     Raises:
+        ModelError: `grid` is not the classifier's.
         PipelineError: the scene's files are damaged.
     """
     parts = []

@@ -29,6 +29,10 @@ class ResolutionError(PipelineError):
     """The pixels are not the size that the tile grid needs and may not be resampled to it."""
 
 
+class UnfitScene(PipelineError):
+    """The scene comes from another sensor than the model was trained on."""
+
+
 class AmbiguousRadiometry(PipelineError):
     """Scale, offset or band order cannot be decided from the metadata and the pixels."""
 

@@ -1,8 +1,17 @@
-"""The absolute tile grid: 640 m cells anchored at the origin of a UTM zone.
+"""The absolute tile grid: square cells anchored at the origin of a UTM zone, usually 64 pixels of 10 m.
 
-The same ground has the same tile id at every date, in every crop and in neighbouring granules of a zone.
+The same ground has the same tile id at every date, in every crop and in neighbouring granules of a zone. The ids of
+another grid say which: pixels along a tile's side, then metres a pixel.
+
+>>> TileGrid(32632).tile_id(TileIndex(625, 8280))
+'32632_625_8280'
+>>> TileGrid(32632, gsd=0.3, tile_size=256).tile_id(TileIndex(5208, 69000))
+'32632_5208_69000_256x0.3m'
+>>> TileGrid.parse_id("32632_5208_69000_256x0.3m")
+(TileGrid(epsg=32632, gsd=0.3, tile_size=256), TileIndex(col=5208, row=69000))
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil, floor
@@ -18,6 +27,10 @@ Bounds = tuple[float, float, float, float]
 
 # Bounds computed in floating point may miss a cell edge by rounding; a hundredth of a millimetre is no overlap.
 _TOLERANCE = 1e-5
+_USUAL_GSD, _USUAL_SIZE = 10.0, 64
+_TILE_ID = re.compile(
+    r"(?P<epsg>\d{5})_(?P<col>-?\d{1,9})_(?P<row>-?\d{1,9})(?:_(?P<size>\d{1,5})x(?P<gsd>[\d.e+-]{1,12})m)?", re.ASCII
+)
 
 
 class TileIndex(NamedTuple):
@@ -46,17 +59,24 @@ def utm_epsg(longitude: float, latitude: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TileGrid:
-    """The grid of one UTM zone. `gsd` in metres, `tile_size` in pixels.
+    """The grid of one UTM zone.
 
     Raises:
-        ValueError: `epsg` is not a WGS 84 / UTM zone.
+        ValueError: `epsg` is not a WGS 84 / UTM zone, or the tiles have no size that an id can tell.
     """
 
     epsg: int
-    gsd: float = 10.0
-    tile_size: int = 64
+    """The zone's EPSG code."""
+    gsd: float = _USUAL_GSD
+    """Metres per pixel, at most six digits."""
+    tile_size: int = _USUAL_SIZE
+    """Pixels along a tile's side."""
 
     def __post_init__(self) -> None:
+        if self.tile_size < 1 or not self.gsd > 0 or float(f"{self.gsd:g}") != self.gsd:
+            raise ValueError(
+                f"{self.tile_size} pixels of {self.gsd} m make no tile; give metres with at most six digits"
+            )
         if not (32601 <= self.epsg <= 32660 or 32701 <= self.epsg <= 32760):
             raise ValueError(f"EPSG:{self.epsg} is not a WGS 84 / UTM zone")
 
@@ -96,11 +116,18 @@ class TileGrid:
 
     def tile_id(self, index: TileIndex) -> str:
         """The tile's id, such as `32632_625_8280`."""
-        return f"{self.epsg}_{index[0]}_{index[1]}"
+        return f"{self.epsg}_{index[0]}_{index[1]}{self._mark}"
 
     def tile_ids(self, indices: Iterable[tuple[int, int]]) -> list[str]:
         """Ids of many tiles."""
-        return [f"{self.epsg}_{col}_{row}" for col, row in indices]
+        mark = self._mark
+        return [f"{self.epsg}_{col}_{row}{mark}" for col, row in indices]
+
+    @property
+    def _mark(self) -> str:
+        """What ends the ids of all grids but the usual one."""
+        usual = (self.gsd, self.tile_size) == (_USUAL_GSD, _USUAL_SIZE)
+        return "" if usual else f"_{self.tile_size}x{self.gsd:g}m"
 
     def polygons(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
         """Tile squares in the zone's CRS for an (n, 2) array of columns and rows."""
@@ -116,8 +143,11 @@ class TileGrid:
         Raises:
             ValueError: the text is not a tile id.
         """
-        try:
-            epsg, col, row = (int(part) for part in tile_id.split("_"))
-        except ValueError:
-            raise ValueError(f"{tile_id!r} is not a tile id such as 32632_625_8280") from None
-        return cls(epsg), TileIndex(col, row)
+        found = _TILE_ID.fullmatch(tile_id)
+        if found is None:
+            raise ValueError(f"{tile_id!r} is not a tile id such as 32632_625_8280")
+        epsg, col, row = (int(found[part]) for part in ("epsg", "col", "row"))
+        grid = cls(epsg, float(found["gsd"]), int(found["size"])) if found["size"] else cls(epsg)
+        if grid.tile_id(TileIndex(col, row)) != tile_id:
+            raise ValueError(f"{tile_id!r} is not a tile id such as 32632_625_8280")
+        return grid, TileIndex(col, row)

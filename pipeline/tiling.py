@@ -12,35 +12,76 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from pipeline.errors import IncompleteScene, UnfitScene
 from pipeline.grid import Bounds, TileGrid, TileIndex
+from pipeline.models.card import ModelCard
+from pipeline.models.input import lacking
+from pipeline.scenes.header import check_gsd, native_gsd
 from pipeline.scenes.reader import SceneReader
 from pipeline.scenes.scene import Scene
 
-# Strips read ahead per file: enough to bridge the decoding of a granule's 1024-pixel rows, few enough to bound memory.
+# Height of a strip in pixels, where tiles are not taller.
+_STRIP_PIXELS = 256
+# Strips read ahead per file: enough to bridge the decoding of a granule's 1024-pixel rows, few enough to bound memory:
+# four of a granule's strips in three bands, fewer of larger ones.
 _STRIPS_AHEAD = 4
+_BYTES_AHEAD = 80 << 20
+# A hundredth of a pixel at a strip's edge is rounding in the bounds.
+_ROUNDING = 0.01
+
+
+def grid_for(card: ModelCard, epsg: int) -> TileGrid:
+    """The grid whose tiles are this model's patches, in a UTM zone: the one place that decides it."""
+    return TileGrid(epsg, card.input.gsd, card.input.size)
+
+
+def refuse_unfit(card: ModelCard, scene: Scene) -> None:
+    """Refuses a scene that a model cannot be fed, before any of its pixels is read.
+
+    Raises:
+        UnfitScene: another sensor took it.
+        IncompleteScene: it lacks a band.
+        ResolutionError: its pixels are too coarse or too fine.
+    """
+    taken = card.input
+    if scene.sensor != taken.sensor:
+        raise UnfitScene(
+            f"{scene.id}: was taken by {scene.sensor}, {card.name} was trained on {taken.sensor}; choose another "
+            f"--model"
+        )
+    if missing := [band for band in taken.bands if band not in scene.assets]:
+        raise IncompleteScene(lacking(scene, missing))
+    for band in taken.bands:
+        check_gsd(scene.assets[band].gsd, native_gsd(band, taken.gsd), f"{scene.id} ({band})", taken.gsd)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """A strip of whole tiles in memory.
 
-    `origin` is the north-west tile; `pixels` (band, 64 * rows, 64 * columns) hold the file's DN, y runs down;
-    `valid` (y, x) is true where every band was measured; `quality` (y, x) is the scene classification or None.
+    `y` runs down; both axes are whole tiles of the grid that the block was cut on.
     """
 
     origin: TileIndex
+    """The north-west tile."""
     pixels: npt.NDArray[Any]
+    """(band, y, x): the file's stored numbers, or what a network takes."""
     valid: npt.NDArray[np.bool_]
+    """(y, x): true where every band was measured."""
     quality: npt.NDArray[np.uint8] | None = None
+    """(y, x): the scene classification, or None without one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patches:
-    """Tiles cut from a block: `index` (n, 2), `pixels` (n, 64, 64, bands), `valid_fraction` (n,) float32."""
+    """Tiles cut from a block."""
 
     index: npt.NDArray[np.int64]
+    """(n, 2): columns and rows on the grid."""
     pixels: npt.NDArray[Any]
+    """(n, size, size, bands)."""
     valid_fraction: npt.NDArray[np.float32]
+    """(n,): share of measured pixels."""
 
 
 class _Part(NamedTuple):
@@ -66,7 +107,7 @@ class _Lane(NamedTuple):
         return _Part(self.bands, pixels, valid, quality)
 
 
-def _lanes(scene: Scene, bands: Sequence[str], stack: ExitStack) -> list[_Lane]:
+def _lanes(scene: Scene, gsd: float, bands: Sequence[str], stack: ExitStack) -> list[_Lane]:
     """One lane per file, so that a file with several bands is decoded once."""
     files: dict[str, list[str]] = {}
     for band in bands:
@@ -75,14 +116,16 @@ def _lanes(scene: Scene, bands: Sequence[str], stack: ExitStack) -> list[_Lane]:
         files.setdefault(scene.quality.href, [])
     lanes = []
     for href, group in files.items():
-        reader = stack.enter_context(SceneReader(scene))
+        reader = stack.enter_context(SceneReader(scene, gsd))
         thread = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="decode"))
         lanes.append(_Lane(thread, reader, tuple(group), scene.quality is not None and scene.quality.href == href))
     return lanes
 
 
-def blocks(scene: Scene, grid: TileGrid, bands: Sequence[str], tile_rows: int = 4) -> Generator[Block, None, None]:
-    """Full-width strips of `tile_rows` tiles from north to south that cover the scene.
+def blocks(
+    scene: Scene, grid: TileGrid, bands: Sequence[str], tile_rows: int | None = None
+) -> Generator[Block, None, None]:
+    """Full-width strips of `tile_rows` tiles from north to south that cover the scene; without it, about 256 pixels.
 
     Files decode side by side, a bounded number of strips ahead of the consumer.
 
@@ -90,17 +133,25 @@ def blocks(scene: Scene, grid: TileGrid, bands: Sequence[str], tile_rows: int = 
         PipelineError: a file is damaged or unsafe.
     """
     columns, rows = grid.covering(scene.bounds)
+    tile_rows = tile_rows or max(_STRIP_PIXELS // grid.tile_size, 1)
+    ahead = _strips_ahead(grid, len(columns), tile_rows, len(bands))
     with ExitStack() as stack:
-        lanes = _lanes(scene, bands, stack)
+        lanes = _lanes(scene, grid.gsd, bands, stack)
         waiting: deque[tuple[_Strip, list[Future[_Part]]]] = deque()
         stack.callback(lambda: [future.cancel() for _, futures in waiting for future in futures])
         for top in range(rows.stop - 1, rows.start - 1, -tile_rows):
             strip = _Strip.across(columns, range(max(top - tile_rows + 1, rows.start), top + 1), grid, scene.bounds)
             waiting.append((strip, [lane.thread.submit(lane.read, strip.bounds) for lane in lanes]))
-            if len(waiting) > _STRIPS_AHEAD:
+            if len(waiting) > ahead:
                 yield _assembled(*waiting.popleft(), bands)
         while waiting:
             yield _assembled(*waiting.popleft(), bands)
+
+
+def _strips_ahead(grid: TileGrid, columns: int, tile_rows: int, bands: int) -> int:
+    # Two bytes a number, as most scenes store; the files are not open yet.
+    size = 2 * bands * grid.tile_size**2 * columns * tile_rows
+    return min(max(_BYTES_AHEAD // max(size, 1), 1), _STRIPS_AHEAD)
 
 
 class _Strip(NamedTuple):
@@ -115,8 +166,11 @@ class _Strip(NamedTuple):
     def across(cls, columns: range, rows: range, grid: TileGrid, scene: Bounds) -> Self:
         west, north = columns.start * grid.edge, rows.stop * grid.edge
         shape = len(rows) * grid.tile_size, len(columns) * grid.tile_size
-        left, right = max(floor((scene[0] - west) / grid.gsd), 0), min(ceil((scene[2] - west) / grid.gsd), shape[1])
-        top, bottom = max(floor((north - scene[3]) / grid.gsd), 0), min(ceil((north - scene[1]) / grid.gsd), shape[0])
+        left, top = (max(floor(way / grid.gsd + _ROUNDING), 0) for way in (scene[0] - west, north - scene[3]))
+        right, bottom = (
+            min(ceil(way / grid.gsd - _ROUNDING), most)
+            for way, most in ((scene[2] - west, shape[1]), (north - scene[1], shape[0]))
+        )
         bounds = west + left * grid.gsd, north - bottom * grid.gsd, west + right * grid.gsd, north - top * grid.gsd
         return cls(TileIndex(columns.start, rows.stop - 1), shape, bounds, (slice(top, bottom), slice(left, right)))
 
@@ -176,8 +230,8 @@ def fill_by_reflection(patch: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) ->
     return np.asarray(patch[np.where(usable, mirror_y, y), np.where(usable, mirror_x, x)])
 
 
-def patches(block: Block, size: int = 64) -> Patches:
-    """Every tile of a block; invalid pixels of partly valid tiles are filled by reflection."""
+def patches(block: Block, size: int) -> Patches:
+    """Every tile of a block, `size` pixels wide; invalid pixels of partly valid tiles are filled by reflection."""
     count, height, width = block.pixels.shape
     rows, columns = height // size, width // size
     grouped = np.empty((rows, columns, size, size, count), block.pixels.dtype)

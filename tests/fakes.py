@@ -4,21 +4,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.bands import RGB
 from pipeline.legend import EUROSAT
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
+from pipeline.models.input import ModelInput
 from pipeline.scenes.radiometry import Stretch
 
 CARD = ModelCard(
     name="fake",
     legend=EUROSAT,
-    bands=RGB,
-    patch_size=64,
-    units="code",
-    stretch=Stretch(),
-    temperature=1.0,
-    sha256={},
+    input=ModelInput(stretch=Stretch()),
 )
 
 

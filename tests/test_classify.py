@@ -2,14 +2,75 @@ import numpy as np
 import pytest
 
 from pipeline.classify import ClassifyOptions, classify_scene
+from pipeline.errors import ModelError
 from pipeline.grid import TileGrid
-from pipeline.legend import TileState
+from pipeline.legend import EUROSAT, TileState
+from pipeline.models.card import ModelCard
+from pipeline.models.classifier import Prediction
+from pipeline.models.input import ModelInput
 from pipeline.scenes.radiometry import Stretch
+from pipeline.tiling import grid_for
 from tests.fakes import FakeClassifier, class_of
 from tests.test_tiling import scene_on_disk
 
 GRID = TileGrid(32632)
 LEFT, TOP = 640 * 1000, 640 * 8000
+
+
+CELL = 16
+
+
+class PlaceClassifier:
+    """Answers with the place that a patch's own corners tell, so that a tile elsewhere than its pixels shows."""
+
+    def __init__(self, card):
+        self.card = card
+
+    def judge(self, patches):
+        west, north = patches[:, 0, 0, 0], patches[:, 0, 0, 1]
+        east, south = patches[:, -1, -1, 0], patches[:, -1, -1, 1]
+        codes = place_class(*(np.rint(edge * 1e4).astype(int) for edge in (west, south, east, north)))
+        probabilities = np.eye(10, dtype=np.float32)[codes]
+        return Prediction(probabilities, np.zeros(len(patches), bool))
+
+
+def place_class(west, south, east, north):
+    """A class of the cells, numbered from 1 to 1,000, that hold a tile's corner pixels."""
+    return (west + 3 * south + 7 * east + 9 * north + (west * south + east * north) // 11) % 10
+
+
+def scene_of_cells(folder, gsd, left, top, rows, columns):
+    """A scene of pixels that know in which cell of 16 x 16 pixels, counted from the zone's origin, they lie."""
+    x, y = left + gsd * (np.arange(columns) + 0.5), top - gsd * (np.arange(rows) + 0.5)
+    across, up = (np.floor(place / gsd / CELL).astype(int) % 1000 + 1 for place in (x, y))
+    pixels = np.stack([np.tile(across, (rows, 1)), np.tile(up[:, None], (1, columns)), np.ones((rows, columns))])
+    return scene_on_disk(folder, pixels.astype(np.uint16), left, top, gsd=gsd)
+
+
+@pytest.mark.parametrize(("size", "gsd"), [(32, 10.0), (64, 10.0), (128, 10.0), (64, 0.3), (256, 0.3)])
+def test_models_of_any_size_map_a_scene_onto_their_own_grid(tmp_path, size, gsd):
+    left, top = (gsd * round(edge / gsd) for edge in (LEFT - 13 * gsd, TOP + 7 * gsd))
+    scene = scene_of_cells(tmp_path, gsd, left, top, 530, 800)
+    taken = ModelInput(bands=("B04", "B03"), units="reflectance", size=size, gsd=gsd)
+    classifier = PlaceClassifier(ModelCard("place", EUROSAT, taken))
+    grid = grid_for(classifier.card, 32632)
+    table = classify_scene(scene, classifier, grid)
+    whole = table[table["valid_fraction"] == 1]
+    assert len(whole) >= (530 // size - 1) * (800 // size - 1)
+    for tile in whole.itertuples():
+        assert TileGrid.parse_id(tile.tile_id) == (grid, (tile.col, tile.row))
+        west, south, east, north = tile.geometry.bounds
+        assert east - west == pytest.approx(size * gsd) and north - south == pytest.approx(size * gsd)
+        pixels = west, south, east - gsd, north - gsd  # the west and south edges of the corner pixels
+        cells = (int((edge + gsd / 2) / gsd / CELL) % 1000 + 1 for edge in pixels)
+        assert tile.code == place_class(*cells), tile.tile_id
+    assert whole["code"].nunique() >= min(len(whole), 4) - 1
+
+
+def test_a_grid_that_is_not_the_models_is_refused(tmp_path):
+    scene = scene_on_disk(tmp_path, np.full((3, 64, 64), 900, np.uint16), LEFT, TOP)
+    with pytest.raises(ModelError, match="its patches are not the tiles of"):
+        classify_scene(scene, FakeClassifier(), TileGrid(32632, tile_size=32))
 
 
 def tiles_of_known_colour(rows, columns, seed=5):
@@ -74,6 +135,17 @@ def test_cloud_and_snow_become_states(tmp_path):
     assert table["code"].tolist()[1:4] == [TileState.CLOUD, TileState.CLOUD, TileState.UNCLASSIFIED]
     assert table["code"].iloc[0] >= 0 and table["code"].iloc[4] >= 0
     assert table["cloud_fraction"].tolist() == [0, 0.5, 1, 0, 0.25]
+
+
+@pytest.mark.parametrize("code", range(12))
+def test_shadow_cloud_and_cirrus_mask_a_tile_and_no_other_class_does(tmp_path, code):
+    quality = np.full((64, 128), 4)
+    quality[:30, :64] = code
+    scene = scene_on_disk(tmp_path, np.full((3, 64, 128), 1000, np.uint16), LEFT, TOP, quality=quality)
+    table = classify_scene(scene, FakeClassifier(), GRID)
+    cloud = code in (3, 8, 9, 10)
+    assert (table["code"].iloc[0] == TileState.CLOUD) == cloud and table["code"].iloc[1] >= 0
+    assert table["cloud_fraction"].tolist() == [30 / 64 if cloud else 0, 0]
 
 
 def test_unfamiliar_tiles_carry_no_class_but_keep_their_probabilities(tmp_path):

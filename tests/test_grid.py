@@ -18,10 +18,22 @@ def test_the_example_of_the_house_plan():
     assert grid.hectares == pytest.approx(40.96)
 
 
-@given(ZONES, INDICES)
-def test_ids_round_trip(epsg, index):
-    grid = TileGrid(epsg)
+@given(ZONES, INDICES, st.sampled_from([10.0, 20.0, 0.3, 0.125, 2.5]), st.sampled_from([16, 32, 64, 128, 256]))
+def test_ids_round_trip(epsg, index, gsd, size):
+    grid = TileGrid(epsg, gsd, size)
     assert TileGrid.parse_id(grid.tile_id(index)) == (grid, index)
+    assert grid.tile_ids([index]) == [grid.tile_id(index)]
+
+
+def test_ids_of_two_grids_are_never_equal():
+    grids = [TileGrid(32632, gsd, size) for gsd in (10.0, 5.0, 0.3) for size in (32, 64, 128)]
+    assert len({grid.tile_id(TileIndex(625, 8280)) for grid in grids}) == len(grids)
+
+
+@pytest.mark.parametrize(("gsd", "size"), [(1 / 3, 64), (0.0, 64), (-1.0, 64), (10.0, 0), (float("nan"), 64)])
+def test_tiles_without_a_size_that_an_id_can_tell_are_refused(gsd, size):
+    with pytest.raises(ValueError, match="make no tile"):
+        TileGrid(32632, gsd, size)
 
 
 @given(INDICES)
@@ -91,7 +103,22 @@ def test_poles_have_no_zone():
         utm_epsg(0, 85)
 
 
-@pytest.mark.parametrize("text", ["", "32632_1", "32632_a_2", "4326_1_2"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "32632_1",
+        "32632_a_2",
+        "4326_1_2",
+        "32600_1_2",
+        "32632_1_2_64x10m",
+        "32632_1_2_32x010m",
+        "32632_1_2_32x10",
+        "32632_01_2",
+        "32632_1_2_0x10m",
+        "32632_1_2\n",
+    ],
+)
 def test_other_texts_are_no_ids(text):
-    with pytest.raises(ValueError, match=r"tile id|UTM zone"):
+    with pytest.raises(ValueError, match=r"tile id|UTM zone|no tile"):
         TileGrid.parse_id(text)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -9,22 +10,35 @@ from hypothesis.extra import numpy as hnp
 from rasterio.transform import from_origin
 from shapely.geometry import box
 
+from pipeline.errors import IncompleteScene, ResolutionError, UnfitScene
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.scenes.scene import Asset, Level, Radiometry, Scene
-from pipeline.tiling import Block, blocks, cut, fill_by_reflection, patches, tile_fraction, tile_indices
+from pipeline.tiling import (
+    Block,
+    _strips_ahead,
+    blocks,
+    cut,
+    fill_by_reflection,
+    grid_for,
+    patches,
+    refuse_unfit,
+    tile_fraction,
+    tile_indices,
+)
+from tests.fakes import CARD
 
 GRID = TileGrid(32632)
 
 
-def scene_on_disk(folder, pixels, left, top, name="made", quality=None):
+def scene_on_disk(folder, pixels, left, top, name="made", quality=None, gsd=10):
     """A scene of uint16 bands B04, B03, B02 (and SCL) in one GeoTIFF."""
     path = folder / f"{name}.tif"
     stack = pixels if quality is None else np.concatenate([pixels, quality[None].astype(pixels.dtype)])
     height, width = pixels.shape[1:]
-    profile = {"driver": "GTiff", "dtype": "uint16", "crs": "EPSG:32632", "transform": from_origin(left, top, 10, 10)}
+    profile = {"driver": "GTiff", "dtype": "uint16", "crs": "EPSG:32632", "transform": from_origin(left, top, gsd, gsd)}
     with rasterio.open(path, "w", count=len(stack), height=height, width=width, **profile) as target:
         target.write(stack)
-    bounds = (left, top - 10 * height, left + 10 * width, top)
+    bounds = (left, top - gsd * height, left + gsd * width, top)
     return Scene(
         id=name,
         acquired=datetime(2024, 6, 1, tzinfo=UTC),
@@ -32,7 +46,7 @@ def scene_on_disk(folder, pixels, left, top, name="made", quality=None):
         epsg=32632,
         bounds=bounds,
         footprint=box(11, 46, 11.1, 46.1),
-        assets={band: Asset(str(path), at + 1) for at, band in enumerate(("B04", "B03", "B02"))},
+        assets={band: Asset(str(path), at + 1, gsd=gsd) for at, band in enumerate(("B04", "B03", "B02"))},
         layout="raster",
         radiometry=Radiometry(),
         quality=None if quality is None else Asset(str(path), 4, nodata=0),
@@ -79,7 +93,7 @@ def test_patches_are_network_shaped():
     pixels = np.arange(3 * 64 * 128, dtype=np.uint16).reshape(3, 64, 128)
     valid = np.ones((64, 128), bool)
     valid[:, 96:] = False
-    found = patches(Block(TileIndex(5, 9), pixels, valid))
+    found = patches(Block(TileIndex(5, 9), pixels, valid), 64)
     assert found.index.tolist() == [[5, 9], [6, 9]]
     assert found.pixels.shape == (2, 64, 64, 3)
     assert np.array_equal(found.pixels[0], np.moveaxis(pixels[:, :, :64], 0, -1))
@@ -111,3 +125,41 @@ def test_bands_keep_the_order_that_was_asked_for(tmp_path):
     scene = scene_on_disk(tmp_path, pixels, 640_000, 640 * 8000)
     (block,) = blocks(scene, GRID, ("B03", "B02", "B04"))
     assert block.pixels[:, 0, 0].tolist() == [300, 200, 400]
+
+
+@pytest.mark.parametrize(
+    ("size", "rows"), [(32, [256, 256, 96]), (64, [256, 256, 128]), (128, [256, 256, 256]), (512, [512, 512])]
+)
+def test_strips_are_as_tall_whatever_the_tiles(tmp_path, size, rows):
+    scene = scene_on_disk(tmp_path, np.ones((3, 600, 70), np.uint16), 640_000, 640 * 8000 - 640)
+    assert [block.valid.shape[0] for block in blocks(scene, TileGrid(32632, 10.0, size), ("B04",))] == rows
+
+
+def test_large_strips_are_not_read_ahead():
+    granule = TileGrid(32632)
+    assert _strips_ahead(granule, 172, 4, 3) == 4
+    assert _strips_ahead(granule, 172, 4, 10) == 1
+    assert _strips_ahead(TileGrid(32632, 0.3, 512), 200, 1, 3) == 1
+
+
+def test_the_grid_is_the_card_s():
+    card = replace(CARD, input=replace(CARD.input, size=128, gsd=20.0))
+    assert grid_for(card, 32733) == TileGrid(32733, gsd=20.0, tile_size=128)
+    assert grid_for(CARD, 32633) == TileGrid(32633)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"bands": ("B04", "B08", "B11")}, IncompleteScene, r"made: lacks B08, B11 \(it has B04, B03, B02\)"),
+        ({"sensor": "aerial"}, UnfitScene, "made: was taken by sentinel-2, fake was trained on aerial"),
+        ({"gsd": 0.3}, ResolutionError, r"made \(B04\): its pixels are 10.0 m"),
+        ({"gsd": 40.0}, ResolutionError, r"made \(B04\): its pixels are 10.0 m"),
+    ],
+)
+def test_a_scene_that_the_model_cannot_be_fed_is_refused_unopened(tmp_path, changes, error, message):
+    scene = scene_on_disk(tmp_path, np.ones((3, 8, 8), np.uint16), 640_000, 640 * 8000)
+    refuse_unfit(CARD, scene)
+    (tmp_path / "made.tif").unlink()
+    with pytest.raises(error, match=message):
+        refuse_unfit(replace(CARD, input=replace(CARD.input, **changes)), scene)

@@ -17,15 +17,15 @@ import numpy.typing as npt
 from pipeline.batch.executors import cores
 from pipeline.batch.work import ModelChoice, SceneRecord, classifier
 from pipeline.errors import CorruptScene, NotAScene
-from pipeline.grid import TileGrid, TileIndex
+from pipeline.grid import TileIndex
 from pipeline.models import store
 from pipeline.models.classifier import Classifier
+from pipeline.models.input import network_input
 from pipeline.scenes.guard import environment, open_raster
-from pipeline.scenes.radiometry import encode, reflectance
 from pipeline.scenes.reader import SceneReader
 from pipeline.scenes.scene import Scene
 from pipeline.tiles import read_table
-from pipeline.tiling import Block, blocks, patches
+from pipeline.tiling import Block, blocks, grid_for, patches
 
 # Tiles that are read one by one for the reference: enough to tell 99.5 % from 99 %.
 _SAMPLE = 2000
@@ -102,11 +102,12 @@ def bench(
         reference = _apart(_tile_by_tile, scene, model).answers
     middle = {name: sorted(found, key=lambda side: side.wall)[len(found) // 2] for name, found in sides.items()}
     main, large = middle["main job"], middle.get("the plain way")
-    columns, rows = TileGrid(scene.epsg).covering(scene.bounds)
+    card = store.card(model.name, model.folder)
+    columns, rows = grid_for(card, scene.epsg).covering(scene.bounds)
     return Figures(
         tiles=len(columns) * len(rows),
         cores=cores(),
-        engine=store.choose_engine(store.card(model.name, model.folder), model.engine),
+        engine=store.choose_engine(card, model.engine),
         decode=middle["decoding alone"],
         inference=middle["inference alone"],
         main=main,
@@ -144,7 +145,7 @@ def _hrefs(scene: Scene, bands: Sequence[str]) -> list[str]:
 
 def _decode(scene: Scene, model: ModelChoice, _: float) -> Side:
     """Every needed file once, by whole rows of its own blocks, one after the other."""
-    bands = store.card(model.name, model.folder).bands
+    bands = store.card(model.name, model.folder).input.bands
     began, cpu = time.monotonic(), time.process_time()
     for href in _hrefs(scene, bands):
         with environment(), open_raster(href) as dataset:
@@ -155,26 +156,19 @@ def _decode(scene: Scene, model: ModelChoice, _: float) -> Side:
 
 
 def _seen(block: Block, scene: Scene, model: Classifier) -> Block:
-    card = model.card
-    assets = [scene.assets[band] for band in card.bands]
-    return replace(
-        block,
-        pixels=encode(block.pixels, assets, card.stretch, scene.level)
-        if card.units == "code"
-        else reflectance(block.pixels, assets),
-    )
+    return replace(block, pixels=network_input(block.pixels, scene, model.card.input))
 
 
 def _infer(scene: Scene, model: ModelChoice, _: float) -> Side:
     """As many patches as the scene has tiles, cut from its middle."""
     loaded = classifier(model)
-    grid = TileGrid(scene.epsg)
+    grid = grid_for(loaded.card, scene.epsg)
     columns, rows = grid.covering(scene.bounds)
     left, bottom, right, top = scene.bounds
     part = replace(scene, bounds=(left, max(bottom, (bottom + top) / 2 - 8 * grid.edge), right, top))
-    with closing(blocks(part, grid, loaded.card.bands)) as strips:
+    with closing(blocks(part, grid, loaded.card.input.bands)) as strips:
         for strip in strips:
-            cut = patches(_seen(strip, scene, loaded)).pixels
+            cut = patches(_seen(strip, scene, loaded), grid.tile_size).pixels
     loaded.judge(cut[:128])
     left_over = len(columns) * len(rows)
     began, cpu = time.monotonic(), time.process_time()
@@ -218,22 +212,18 @@ def _plain(scene: Scene, model: ModelChoice, _: float) -> Side:
     from pipeline.models.engines.keras import load_model
 
     place = store.locate(model.name, model.folder)
-    loaded, card, grid = load_model(place / "model.keras"), store.card(model.name, model.folder), TileGrid(scene.epsg)
+    loaded, card = load_model(place / "model.keras"), store.card(model.name, model.folder)
+    grid = grid_for(card, scene.epsg)
     began, cpu = time.monotonic(), time.process_time()
     columns, rows = grid.covering(scene.bounds)
-    assets = [scene.assets[band] for band in card.bands]
     kept = []
-    with SceneReader(scene) as reader:
+    with SceneReader(scene, grid.gsd) as reader:
         for top in range(rows.stop, rows.start, -16):
             bottom = max(top - 16, rows.start)
             bounds = (columns.start * grid.edge, bottom * grid.edge, columns.stop * grid.edge, top * grid.edge)
-            pixels, valid = reader.read(bounds, card.bands)
-            seen = (
-                encode(pixels, assets, card.stretch, scene.level)
-                if card.units == "code"
-                else reflectance(pixels, assets)
-            )
-            kept.append(patches(Block(TileIndex(columns.start, top - 1), seen, valid)))
+            pixels, valid = reader.read(bounds, card.input.bands)
+            seen = network_input(pixels, scene, card.input)
+            kept.append(patches(Block(TileIndex(columns.start, top - 1), seen, valid), grid.tile_size))
     probabilities = loaded.predict(np.concatenate([part.pixels for part in kept]), batch_size=64, verbose=0)
     codes = np.asarray(probabilities).argmax(axis=1)
     return _side(began, cpu, answers=np.column_stack([np.concatenate([part.index for part in kept]), codes]))
@@ -242,19 +232,19 @@ def _plain(scene: Scene, model: ModelChoice, _: float) -> Side:
 def _tile_by_tile(scene: Scene, model: ModelChoice, _: float) -> Side:
     """The reference: tiles drawn at random, each read by its own window, answered by the float32 Keras model."""
     loaded = classifier(replace(model, engine="keras"))
-    grid = TileGrid(scene.epsg)
+    grid = grid_for(loaded.card, scene.epsg)
     columns, rows = grid.covering(scene.bounds)
     rng = np.random.default_rng(0)
     drawn = rng.choice(len(columns) * len(rows), min(_SAMPLE, len(columns) * len(rows)), replace=False)
     began, cpu = time.monotonic(), time.process_time()
     index, cut = [], []
-    with SceneReader(scene) as reader:
+    with SceneReader(scene, grid.gsd) as reader:
         # In order of place, or every tile would decode its file's blocks anew.
         for at in np.sort(drawn).tolist():
             tile = TileIndex(columns.start + at % len(columns), rows.stop - 1 - at // len(columns))
-            pixels, valid = reader.read(grid.bounds(tile), loaded.card.bands)
+            pixels, valid = reader.read(grid.bounds(tile), loaded.card.input.bands)
             if valid.any():
                 index.append(tile)
-                cut.append(patches(_seen(Block(tile, pixels, valid), scene, loaded)).pixels)
+                cut.append(patches(_seen(Block(tile, pixels, valid), scene, loaded), grid.tile_size).pixels)
     codes = loaded.predict(np.concatenate(cut)).argmax(axis=1)
     return _side(began, cpu, answers=np.column_stack([np.array(index), codes]))

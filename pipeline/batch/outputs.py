@@ -94,7 +94,7 @@ class Pictures:
         columns, rows = grid.covering(scene.bounds)
         self._north_west = TileIndex(columns.start, rows.stop - 1)
         left, _, _, top = grid.bounds(self._north_west)
-        size = card.patch_size
+        size = card.input.size
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pictures")
         self._under_way: Future[None] | None = None
         self._small = np.zeros((3, len(rows) * _QUICKLOOK_PIXELS, len(columns) * _QUICKLOOK_PIXELS), np.uint8)
@@ -141,10 +141,10 @@ class Pictures:
         block = classified.block
         rgb = self._true_colour(block.pixels)
         rgb[:, ~block.valid] = 0
-        top = (self._north_west.row - block.origin.row) * self._card.patch_size
+        top = (self._north_west.row - block.origin.row) * self._card.input.size
         height, width = block.valid.shape
         self._raster.write(rgb, window=Window(0, top, width, height))
-        factor = self._card.patch_size // _QUICKLOOK_PIXELS
+        factor = self._card.input.size // _QUICKLOOK_PIXELS
         at = slice(top // factor, (top + height) // factor)
         weights = _box_sums(block.valid, factor)
         for band, plane in enumerate(rgb):
@@ -161,14 +161,14 @@ class Pictures:
         return picture.bounds
 
     def _true_colour(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        order = [self._card.bands.index(band) for band in band_table.RGB]
+        order = [self._card.input.bands.index(band) for band in band_table.RGB]
         chosen: npt.NDArray[Any] = pixels[order]
-        return chosen if self._card.units == "code" else Stretch().codes(chosen)
+        return chosen if self._card.input.units == "code" else Stretch().codes(chosen)
 
     def _write_chips(self, classified: ClassifiedBlock) -> None:
         folder = self._folder / CHIPS
         folder.mkdir(exist_ok=True)
-        size = self._card.patch_size
+        size = self._card.input.size
         tiles = np.stack([cut(plane, size) for plane in classified.block.pixels], axis=1)
         for index, chip, share in zip(classified.answers.index, tiles, classified.answers.valid_fraction, strict=True):
             if share == 0:
@@ -185,7 +185,7 @@ class Pictures:
             place = {"crs": self._grid.crs.to_wkt(), "transform": self._grid.transform(tile)}
             with rasterio.open(folder / f"{self._grid.tile_id(tile)}.tif", "w", **profile, **place) as target:
                 target.write(chip)
-                target.descriptions = self._card.bands
+                target.descriptions = self._card.input.bands
 
 
 def _box_sums(plane: npt.NDArray[Any], size: int) -> npt.NDArray[np.uint32]:

@@ -31,8 +31,9 @@ from pipeline.batch.work import (
 from pipeline.classify import ClassifiedBlock, ClassifyOptions
 from pipeline.errors import OutputError
 from pipeline.files import digest, write_text
-from pipeline.grid import TileGrid
+from pipeline.models.card import ModelCard
 from pipeline.scenes.scene import Refusal, Scene
+from pipeline.tiling import grid_for
 
 RUN_REPORT, PAGE = "run.json", "atlas.html"
 # A refusal of these kinds loses no data: the place is mapped by another scene, or has nothing to map.
@@ -99,9 +100,9 @@ class Watcher:
         """The work after the scenes: changes, page."""
 
 
-def tiles_in(scene: Scene) -> int:
-    """How many tiles of the grid a scene touches."""
-    columns, rows = TileGrid(scene.epsg).covering(scene.bounds)
+def tiles_in(scene: Scene, card: ModelCard) -> int:
+    """How many tiles of a model's grid a scene touches."""
+    columns, rows = grid_for(card, scene.epsg).covering(scene.bounds)
     return len(columns) * len(rows)
 
 

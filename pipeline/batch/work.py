@@ -33,6 +33,7 @@ from pipeline.scenes.remote import RemoteError, base_name, is_remote, probe
 from pipeline.scenes.scene import Refusal, Scene
 from pipeline.smoothing import smooth
 from pipeline.tiles import write_table
+from pipeline.tiling import grid_for, refuse_unfit
 
 # Part of every fingerprint: raise it when the meaning of an output changes, so that older results are made anew.
 SCHEMA = 1
@@ -127,13 +128,13 @@ def fingerprint(task: SceneTask, card: ModelCard, grid: TileGrid) -> str:
     mark that its server gives.
     """
     scene = task.scene
-    files = sorted(_inputs(scene, card.bands))
+    files = sorted(_inputs(scene, card.input.bands))
     digests = known_digests(files, task.folder / DIGESTS / f"{scene.id}.json")
     facts = {
         "schema": SCHEMA,
         "files": sorted(
             [(path.name, path.stat().st_size, mark) for path, mark in zip(files, digests, strict=True)]
-            + _marks(scene, card.bands)
+            + _marks(scene, card.input.bands)
         ),
         "reading": _reading(scene),
         "model": [asdict(card), task.model.engine],
@@ -234,7 +235,7 @@ def process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None = No
 def _process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None) -> SceneRecord:
     started = time.monotonic()
     model = classifier(task.model)
-    grid = TileGrid(task.scene.epsg)
+    grid = grid_for(model.card, task.scene.epsg)
     final = task.folder / task.scene.id
     try:
         # The inputs are hashed and compared with their checksums while they are classified; only where results lie
@@ -246,7 +247,8 @@ def _process(task: SceneTask, watch: Callable[[ClassifiedBlock], Any] | None) ->
                 return replace(
                     _record(task.scene, final, hashes), status="cached", seconds=round(time.monotonic() - started, 2)
                 )
-            whole = aside.submit(check_files, task.scene, model.card.bands)
+            whole = aside.submit(check_files, task.scene, model.card.input.bands)
+            refuse_unfit(model.card, task.scene)
             scene = inspect_pixels(task.scene, needed=())
             with staged_folder(final) as staging:
                 _write(replace(task, scene=scene), model, grid, staging, mark, watch)
@@ -315,8 +317,8 @@ def _write(
         "atlas:model": card.name,
         "atlas:model_card_sha256": card_digest,
         "atlas:sources": sorted(
-            [path.name for path in _inputs(scene, card.bands)]
-            + [base_name(href) for href in _addresses(scene, card.bands)]
+            [path.name for path in _inputs(scene, card.input.bands)]
+            + [base_name(href) for href in _addresses(scene, card.input.bands)]
         ),
         "atlas:counts": _counts(table),
     }

@@ -76,9 +76,9 @@ def _scene(folder: Path, model: str) -> "Scene":
     from pipeline.models import store
     from pipeline.scenes.find import find_scenes
     from pipeline.scenes.inspect import inspect_pixels
-    from pipeline.scenes.scene import ReadOptions, Scene
+    from pipeline.scenes.scene import Scene
 
-    for found in find_scenes(folder, ReadOptions(required=store.card(model).bands)):
+    for found in find_scenes(folder, store.card(model).input.reading()):
         if isinstance(found, Scene):
             return inspect_pixels(found)
     raise NotAScene(f"{folder}: no usable scene in it; look with: python -m pipeline scenes {folder}")

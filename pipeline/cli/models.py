@@ -46,7 +46,7 @@ def models() -> None:
             else f"{card.metrics[part]['accuracy']:.1%} ({part.replace('_val', ' validation')})"
         )
         click.echo(
-            f"{name}\n  {card.architecture}, {len(card.legend.classes)} classes, bands {' '.join(card.bands)}, "
+            f"{name}\n  {card.architecture}, {len(card.legend.classes)} classes, bands {' '.join(card.input.bands)}, "
             f"accuracy {known}"
         )
         click.echo(f"  engines {', '.join(card.engines)}")
@@ -81,7 +81,7 @@ def evaluate(data: Path, split: str | None, model: str, engine: str, tta: bool, 
     classifier = store.load(model, engine=engine)
     found = measure(
         classifier,
-        read_labelled(data, classifier.card.legend.labels, _names(split), classifier.card.patch_size),
+        read_labelled(data, classifier.card.legend.labels, _names(split), classifier.card.input.size),
         eightfold=tta,
     )
     click.echo(
@@ -158,7 +158,7 @@ def _answers(path: Path, classifier: "Engine") -> list[dict[str, Any]]:
     from pipeline.models.pictures import cut, read_picture
 
     labels = classifier.card.legend.labels
-    places, patches = cut(read_picture(path), classifier.card.patch_size, str(path))
+    places, patches = cut(read_picture(path), classifier.card.input.size, str(path))
     found = classifier.judge(patches)
     return [
         {

@@ -83,17 +83,19 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     from pipeline.batch.run import run as run_batch
     from pipeline.batch.work import ModelChoice
     from pipeline.classify import ClassifyOptions
+    from pipeline.models import store
     from pipeline.scenes.find import find_scenes
 
     if demo:
         _simulate(folder)
+    card = store.card(options["model"])
 
     class Watcher(SilentWatcher):
         def __init__(self) -> None:
             self.progress = TileProgress()
 
         def begin(self, scenes: "Sequence[Scene]") -> None:
-            self.progress.begin(scenes, [tiles_in(scene) for scene in scenes])
+            self.progress.begin(scenes, [tiles_in(scene, card) for scene in scenes])
 
         def tiles(self, scene: str, count: int) -> None:
             self.progress.advance(scene, count)
@@ -138,10 +140,9 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
 
 def _read_options(options: dict[str, Any], remote: "Mapping[Path, Remote]") -> "ReadOptions":
     from pipeline.models import store
-    from pipeline.scenes.scene import ReadOptions
 
     told = {name: options[name] for name in ("bands", "offset", "tci_max", "assume_crs")}
-    return ReadOptions(required=store.card(options["model"]).bands, remote=remote, **told)
+    return store.card(options["model"]).input.reading(remote=remote, **told)
 
 
 def _simulate(folder: Path) -> None:
@@ -169,7 +170,7 @@ def _reached(scenes: str, allow_remote: bool, model: str) -> "tuple[Path, Mappin
     from pipeline.cli.search import counted
     from pipeline.models import store
 
-    bands = store.card(model).bands
+    bands = store.card(model).input.bands
     with counted(redacted(scenes)) as progress:
         return (
             reach_address(scenes, REMOTE_SCENES, bands, progress)

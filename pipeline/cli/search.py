@@ -105,7 +105,7 @@ def search(
             continue
         try:
             with counted(str(item.get("id"))) as progress:
-                download_item(item, download, store.card(model).bands, base=_self(item, api), progress=progress)
+                download_item(item, download, store.card(model).input.bands, base=_self(item, api), progress=progress)
         except PipelineError as error:
             lost.append(str(error))
             _log.warning("%s", error)

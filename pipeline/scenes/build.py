@@ -11,7 +11,7 @@ from pipeline.bands import BY_NAME, RGB
 from pipeline.errors import AmbiguousRadiometry, CorruptScene, GeoreferenceError, IncompleteScene, PipelineError
 from pipeline.grid import Bounds
 from pipeline.scenes.guard import display_name, is_zipped
-from pipeline.scenes.header import COARSEST, GRID_GSD, Header, Place, check_gsd, locate, read_header
+from pipeline.scenes.header import COARSEST, Header, Place, check_gsd, locate, native_gsd, read_header
 from pipeline.scenes.integrity import check_structure
 from pipeline.scenes.names import safe_id
 from pipeline.scenes.remote import base_name
@@ -78,7 +78,7 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
     if others:
         gsd = placed[others[0]][1].gsd
         warnings.append(
-            f"{', '.join(others)}: pixels of {gsd:.1f} m in another grid, resampled (cubic) to 10 m in "
+            f"{', '.join(others)}: pixels of {gsd:.1f} m in another grid, resampled (cubic) to {options.gsd:g} m in "
             f"EPSG:{place.epsg}"
         )
     return Scene(
@@ -97,6 +97,7 @@ def build_scene(found: Found, options: ReadOptions) -> Scene:
         files=tuple(path for path in found.files if path not in options.remote),
         warnings=tuple(warnings),
         seen=found.seen,
+        sensor=options.sensor,
     )
 
 
@@ -151,7 +152,7 @@ def _usable_picture(found: Found, options: ReadOptions) -> bool:
     if "TCI" not in found.assets:
         return False
     header = read_header(found.assets["TCI"].href)
-    return _placed(header, found.assets["TCI"], options)[0].gsd <= COARSEST * GRID_GSD
+    return _placed(header, found.assets["TCI"], options)[0].gsd <= COARSEST * options.gsd
 
 
 def _has_picture_bands(found: Found) -> bool:
@@ -222,7 +223,7 @@ def _place(
         try:
             asset, place = completed(asset)
             _check_numbers(headers[asset.href], asset)
-            check_gsd(place.gsd, BY_NAME[band].gsd, f"{base_name(asset.href)} ({band})")
+            check_gsd(place.gsd, native_gsd(band, options.gsd), f"{base_name(asset.href)} ({band})", options.gsd)
         except PipelineError as error:
             if band in options.required:
                 raise
@@ -246,12 +247,12 @@ def _placed(header: Header, asset: Asset, options: ReadOptions) -> tuple[Place, 
     name = display_name(header.href)
     if header.crs is None:
         transform = Affine(*asset.transform) if asset.transform else None
-        return locate(header, asset.crs or options.assume_crs, transform), True
+        return locate(header, asset.crs or options.assume_crs, transform, options.gsd), True
     if asset.crs is not None and header.crs != asset.crs:
         raise GeoreferenceError(
             f"{name}: says EPSG:{header.crs}, its metadata EPSG:{asset.crs}; download the product again"
         )
-    return locate(header), False
+    return locate(header, gsd=options.gsd), False
 
 
 def _check_numbers(header: Header, asset: Asset) -> None:

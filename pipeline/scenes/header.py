@@ -15,17 +15,21 @@ from shapely import GEOSException
 from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
+from pipeline.bands import BY_NAME
 from pipeline.errors import CorruptScene, GeoreferenceError, ResolutionError
 from pipeline.grid import Bounds, utm_epsg
 from pipeline.scenes import guard
 from pipeline.scenes.ranged import open_header
 
 GRID_GSD = 10.0
-# A band may be resampled from up to half as coarse again as Sentinel-2 delivers it, and from down to half of 10 m.
+# A band may be resampled from up to half as coarse again as it is delivered, down to half of the grid's pixels.
 COARSEST = 1.5
 FINEST = 0.5
-# Shifts below 5 cm over the whole scene are rounding in the file's header, not another grid.
-_ALIGNMENT = 0.05
+# Sentinel-2's coarsest bands have 60 m on its grid of 10 m.
+_COARSEST_BAND = 6
+# Shifts below this share of a pixel over the whole scene are rounding in the file's header, not another grid: 5 cm of
+# Sentinel-2's 10 m.
+_ALIGNMENT = 0.005
 # Units of the coordinate system; real places come back to the millimetre.
 _ROUND_TRIP = 1.0
 _WGS84 = 4326
@@ -61,8 +65,8 @@ class Header:
 class Place:
     """Where a raster lies.
 
-    UTM zone, bounds in it as multiples of 10 m, footprint in degrees, ground pixel size, and whether pixels are on the
-    grid.
+    UTM zone, bounds in it as multiples of the grid's pixels, footprint in degrees, ground pixel size, and whether the
+    file's pixels are the grid's.
     """
 
     epsg: int
@@ -119,19 +123,28 @@ def is_utm(crs: int | str | None) -> bool:
     return isinstance(crs, int) and (32601 <= crs <= 32660 or 32701 <= crs <= 32760)
 
 
-def aligned(crs: int | str | None, transform: Affine, width: int, height: int, epsg: int) -> bool:
-    """Whether a raster's pixels are whole 10 m pixels of the zone's grid, north up."""
+def aligned(
+    crs: int | str | None, transform: Affine, width: int, height: int, epsg: int, gsd: float = GRID_GSD
+) -> bool:
+    """Whether a raster's pixels are whole pixels of `gsd` metres of the zone's grid, north up."""
     if crs != epsg or transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
         return False
     corners = (corner(transform, 0, 0), corner(transform, width, height))
-    snapped = round(corners[0][0], -1), round(corners[0][1], -1)
-    far = snapped[0] + width * GRID_GSD, snapped[1] - height * GRID_GSD
+    snapped = snap(corners[0][0], gsd), snap(corners[0][1], gsd)
+    far = snapped[0] + width * gsd, snapped[1] - height * gsd
     shifts = (corners[0][0] - snapped[0], corners[0][1] - snapped[1], corners[1][0] - far[0], corners[1][1] - far[1])
-    return max(map(abs, shifts)) <= _ALIGNMENT
+    return max(map(abs, shifts)) <= _ALIGNMENT * gsd
 
 
-def locate(header: Header, crs: int | str | None = None, transform: Affine | None = None) -> Place:
-    """Where a raster lies; `crs` and `transform` replace missing georeferencing.
+def snap(value: float, gsd: float = GRID_GSD) -> float:
+    """The edge of a pixel of the zone's grid that lies nearest."""
+    return round(value / gsd) * gsd
+
+
+def locate(
+    header: Header, crs: int | str | None = None, transform: Affine | None = None, gsd: float = GRID_GSD
+) -> Place:
+    """Where a raster lies on the grid of `gsd` metres; `crs` and `transform` replace missing georeferencing.
 
     Raises:
         GeoreferenceError: there is no usable place on Earth.
@@ -159,26 +172,30 @@ def locate(header: Header, crs: int | str | None = None, transform: Affine | Non
         epsg = int(crs) if is_utm(crs) else utm_epsg(float(middle_x[0]), float(middle_y[0]))
     except ValueError as error:
         raise GeoreferenceError(f"{name}: {error}; polar areas outside UTM are not mapped") from error
-    on_grid = aligned(crs, transform, header.width, header.height, epsg)
+    on_grid = aligned(crs, transform, header.width, header.height, epsg, gsd)
     if on_grid:
-        west, north = round(left, -1), round(top, -1)
-        bounds = (west, north - header.height * GRID_GSD, west + header.width * GRID_GSD, north)
+        west, north = snap(left, gsd), snap(top, gsd)
+        bounds = (west, north - header.height * gsd, west + header.width * gsd, north)
     else:
         x, y = Transformer.from_crs(_WGS84, epsg, always_xy=True).transform(longitude, latitude)
-        bounds = (_outward(-min(x), -1.0), _outward(-min(y), -1.0), _outward(max(x), 1.0), _outward(max(y), 1.0))
-    gsd = _ground_gsd(crs, transform, float(middle_y[0]))
+        bounds = (
+            _outward(-min(x), -1.0, gsd),
+            _outward(-min(y), -1.0, gsd),
+            _outward(max(x), 1.0, gsd),
+            _outward(max(y), 1.0, gsd),
+        )
     try:
         outline = footprint(longitude, latitude)
     except GEOSException:
         outline = None
     if outline is None or outline.is_empty or not outline.is_valid:
         raise GeoreferenceError(f"{name}: its outline is no area on Earth; correct its georeferencing")
-    return Place(epsg, bounds, outline, gsd, on_grid)
+    return Place(epsg, bounds, outline, _ground_gsd(crs, transform, float(middle_y[0])), on_grid)
 
 
-def _outward(value: float, sign: float) -> float:
-    """The next multiple of 10 m away from the middle, unless the edge misses a nearer one by rounding alone."""
-    return sign * ceil((value - _ALIGNMENT) / GRID_GSD) * GRID_GSD
+def _outward(value: float, sign: float, gsd: float) -> float:
+    """The next multiple of `gsd` away from the middle, unless the edge misses a nearer one by rounding alone."""
+    return sign * ceil(value / gsd - _ALIGNMENT) * gsd
 
 
 def _ring(left: float, bottom: float, right: float, top: float, points: int = 21) -> Floats:
@@ -240,14 +257,23 @@ def footprint(longitude: Floats, latitude: Floats) -> BaseGeometry:
     return shapely.union_all(parts)
 
 
-def check_gsd(gsd: float, native: float, name: str) -> None:
-    """Refuses pixels too coarse or too fine for what a band is.
+def native_gsd(band: str, gsd: float = GRID_GSD) -> float:
+    """The pixel size in metres that a band is delivered with; that of the grid, where no sensor's table tells.
+
+    A grid much finer than a sensor's bands is another sensor's.
+    """
+    native = float(BY_NAME[band].gsd) if band in BY_NAME else gsd
+    return max(native, gsd) if native <= _COARSEST_BAND * gsd else gsd
+
+
+def check_gsd(gsd: float, native: float, name: str, grid_gsd: float = GRID_GSD) -> None:
+    """Refuses pixels too coarse or too fine for what a band is and for the grid.
 
     Raises:
         ResolutionError: they are.
     """
-    if not FINEST * GRID_GSD <= gsd <= COARSEST * native:
+    if not FINEST * grid_gsd <= gsd <= COARSEST * native:
         raise ResolutionError(
-            f"{name}: its pixels are {gsd:.1f} m on the ground, the band needs about {native:.0f} m; use the "
+            f"{name}: its pixels are {gsd:.1f} m on the ground, the band needs about {native:g} m; use the "
             f"full-resolution file"
         )

@@ -1,4 +1,4 @@
-"""The only place that reads pixels: any scene's bands on its UTM zone's 10 m grid."""
+"""The only place that reads pixels: any scene's bands on its UTM zone's grid of 10 m, or of the pixels asked for."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -17,7 +17,7 @@ from rasterio.windows import Window
 from pipeline.errors import CorruptScene, IncompleteScene
 from pipeline.grid import Bounds
 from pipeline.scenes import guard
-from pipeline.scenes.header import GRID_GSD, aligned, crs_key
+from pipeline.scenes.header import GRID_GSD, aligned, crs_key, snap
 from pipeline.scenes.integrity import check_structure
 from pipeline.scenes.ranged import RangedRaster
 from pipeline.scenes.remote import is_remote
@@ -34,7 +34,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """A raster file on the 10 m grid: the file itself, or its warped view. `left` and `top` in metres.
+    """A raster file on the grid: the file itself, or its warped view. `left`, `top` and `gsd` in metres.
 
     Each stored pixel stands for `zoom` x `zoom` pixels of the grid.
     """
@@ -42,13 +42,14 @@ class _Layer:
     dataset: rasterio.DatasetReader | RangedRaster
     left: float
     top: float
+    gsd: float
     zoom: int = 1
 
     def read(self, indexes: list[int], bounds: Bounds, fill: float) -> tuple[Pixels, Mask]:
         """Bands (band, y, x) of a window of the grid, `fill` outside the file, and which pixels (y, x) are inside."""
         left, bottom, right, top = bounds
-        width, height = round((right - left) / GRID_GSD), round((top - bottom) / GRID_GSD)
-        col, row = round((left - self.left) / GRID_GSD), round((self.top - top) / GRID_GSD)
+        width, height = round((right - left) / self.gsd), round((top - bottom) / self.gsd)
+        col, row = round((left - self.left) / self.gsd), round((self.top - top) / self.gsd)
         pixels = np.full((len(indexes), height, width), fill, self.dataset.dtypes[indexes[0] - 1])
         inside = np.zeros((height, width), np.bool_)
         rows = slice(max(row, 0), min(row + height, self.dataset.height * self.zoom))
@@ -73,16 +74,20 @@ class _Layer:
 
 
 class SceneReader:
-    """Reads one scene; a context manager with datasets of its own, so each thread opens one for itself."""
+    """Reads one scene in pixels of `gsd` metres of its zone's grid.
 
-    def __init__(self, scene: Scene) -> None:
+    A context manager with datasets of its own, so each thread opens one for itself.
+    """
+
+    def __init__(self, scene: Scene, gsd: float = GRID_GSD) -> None:
         self.scene = scene
+        self._gsd = gsd
         self._stack = ExitStack()
         self._layers: dict[tuple[str, bool, float | None], _Layer] = {}
         self._overlays: list[SceneReader] = []
 
     def __enter__(self) -> Self:
-        self._overlays = [self._stack.enter_context(SceneReader(overlay)) for overlay in self.scene.overlays]
+        self._overlays = [self._stack.enter_context(SceneReader(overlay, self._gsd)) for overlay in self.scene.overlays]
         return self
 
     def __exit__(
@@ -94,7 +99,7 @@ class SceneReader:
     def read(self, bounds: Bounds, bands: Sequence[str]) -> tuple[Pixels, Mask]:
         """Stored numbers (band, y, x) and which pixels (y, x) were measured in every band.
 
-        `bounds` are metres in the scene's zone, multiples of 10. What was not measured is 0.
+        `bounds` are metres in the scene's zone, multiples of the pixel size. What was not measured is 0.
 
         Raises:
             IncompleteScene: the scene lacks a band.
@@ -124,8 +129,9 @@ class SceneReader:
     def _inside(self, valid: Mask, bounds: Bounds) -> Mask:
         """The part of a window's mask that lies within the scene's bounds."""
         left, bottom, right, top = self.scene.bounds
-        rows = slice(max(round((bounds[3] - top) / GRID_GSD), 0), max(round((bounds[3] - bottom) / GRID_GSD), 0))
-        columns = slice(max(round((left - bounds[0]) / GRID_GSD), 0), max(round((right - bounds[0]) / GRID_GSD), 0))
+        gsd = self._gsd
+        rows = slice(max(round((bounds[3] - top) / gsd), 0), max(round((bounds[3] - bottom) / gsd), 0))
+        columns = slice(max(round((left - bounds[0]) / gsd), 0), max(round((right - bounds[0]) / gsd), 0))
         return valid[rows, columns]
 
     def _mend_saturated(self, pixels: Pixels, valid: Mask, bounds: Bounds) -> None:
@@ -212,13 +218,13 @@ class SceneReader:
             )
             crs = asset.crs if asset.crs is not None else crs_key(dataset.crs)
             transform = Affine(*asset.transform) if asset.transform is not None else dataset.transform
-            zoom = max(round(transform.a / GRID_GSD), 1)
-            if aligned(crs, transform, dataset.width, dataset.height, self.scene.epsg):
-                self._layers[key] = _Layer(dataset, round(transform.c, -1), round(transform.f, -1))
-            elif nearest and aligned(
-                crs, transform @ Affine.scale(1 / zoom), dataset.width * zoom, dataset.height * zoom, self.scene.epsg
-            ):
-                self._layers[key] = _Layer(dataset, round(transform.c, -1), round(transform.f, -1), zoom)
+            gsd, epsg = self._gsd, self.scene.epsg
+            left, top, zoom = snap(transform.c, gsd), snap(transform.f, gsd), max(round(transform.a / gsd), 1)
+            finer = transform @ Affine.scale(1 / zoom), dataset.width * zoom, dataset.height * zoom
+            if aligned(crs, transform, dataset.width, dataset.height, epsg, gsd):
+                self._layers[key] = _Layer(dataset, left, top, gsd)
+            elif nearest and aligned(crs, *finer, epsg, gsd):
+                self._layers[key] = _Layer(dataset, left, top, gsd, zoom)
             else:
                 self._layers[key] = self._warped(dataset, asset, crs, transform, nearest)
         return self._layers[key]
@@ -242,15 +248,15 @@ class SceneReader:
             src_crs=rasterio.CRS.from_user_input(crs),
             src_transform=transform,
             crs=f"EPSG:{self.scene.epsg}",
-            transform=Affine(GRID_GSD, 0.0, left, 0.0, -GRID_GSD, top),
-            width=round((right - left) / GRID_GSD),
-            height=round((top - bottom) / GRID_GSD),
+            transform=Affine(self._gsd, 0.0, left, 0.0, -self._gsd, top),
+            width=round((right - left) / self._gsd),
+            height=round((top - bottom) / self._gsd),
             resampling=Resampling.nearest if nearest else Resampling.cubic,
             src_nodata=nodata,
             nodata=nodata,
             warp_extras={"UNIFIED_SRC_NODATA": "YES" if asset.picture else "NO"},
         )
-        return _Layer(self._stack.enter_context(view), left, top)
+        return _Layer(self._stack.enter_context(view), left, top, self._gsd)
 
     def _one_nodata(self, dataset: rasterio.DatasetReader, nodata: float) -> rasterio.DatasetReader:
         """A copy in memory whose only nodata is 0.

@@ -91,7 +91,7 @@ class Scene:
     polygon of valid data in longitude and latitude. `assets` maps band names (B02, ...) to rasters, `quality` is
     the scene classification layer (SCL). `files` are all inputs whose change makes results stale. `warnings` are
     sentences for the user. `overlays` fill holes of this scene with a complementary product of the same pass,
-    which `seen` names.
+    which `seen` names. `sensor` took its pixels.
     """
 
     id: str
@@ -110,6 +110,7 @@ class Scene:
     warnings: tuple[str, ...] = ()
     overlays: tuple["Scene", ...] = ()
     seen: Pass | None = None
+    sensor: str = "sentinel-2"
 
     @property
     def dated(self) -> bool:
@@ -134,7 +135,8 @@ class ReadOptions:
     `bands` names the bands of nameless rasters in order. `required` are the bands without which a scene is refused.
     `offset` is what to add to DN of products of unknown radiometry (0 or -1000). `tci_max` is the DN that a
     picture's 255 stands for. `assume_crs` is the EPSG code of rasters without one. `remote` are files that are read
-    at their address, by the place that they would have on the disk: the user allowed it.
+    at their address, by the place that they would have on the disk: the user allowed it. `sensor` and `gsd` (metres
+    per pixel) are the model's: whose pictures, on which grid.
     """
 
     bands: tuple[str, ...] = ()
@@ -143,3 +145,5 @@ class ReadOptions:
     tci_max: float | None = None
     assume_crs: int | None = None
     remote: Mapping[Path, Remote] = field(default_factory=dict)
+    sensor: str = "sentinel-2"
+    gsd: float = 10.0

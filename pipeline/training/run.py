@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.bands import RGB
 from pipeline.errors import ModelError
 from pipeline.legend import EUROSAT, LandCoverClass, Legend
 from pipeline.models.card import ModelCard
 from pipeline.models.pictures import LabelledPatches, read_labelled, read_names
+from pipeline.scenes.radiometry import surface_to_top
+from pipeline.scenes.scene import Level
 from pipeline.training.fit import train
 from pipeline.training.options import TrainOptions
 from pipeline.training.ship import Shipment, ship
@@ -75,7 +78,9 @@ def run(request: TrainRequest, progress: Callable[[str], None] = log.info, bar: 
     # Without scenes at hand the gate's other patches are the validation's, turned and darkened.
     elsewhere = np.ascontiguousarray(np.rot90(validation.patches // 2 + 1, axes=(1, 2)))
     place = request.folder / request.name
-    order = Shipment(request.name, place, legend, training, validation, elsewhere, trained_on=trained_on)
+    # Pictures to learn from show what a satellite sees; surface products are moved there.
+    lines = {Level.L2A.value: surface_to_top(RGB)}
+    order = Shipment(request.name, place, legend, training, validation, elsewhere, lines, trained_on)
     return Trained(place, ship(network, order, progress), training, validation)
 
 

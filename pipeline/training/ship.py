@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.bands import RGB
 from pipeline.errors import ModelError
 from pipeline.legend import Legend
 from pipeline.models.abstention import FILE, Abstention
@@ -20,6 +19,7 @@ from pipeline.models.engines.checked import CheckedClassifier, lead, supports_vn
 from pipeline.models.engines.keras import KerasClassifier
 from pipeline.models.engines.openvino import OpenVinoClassifier, supports_bf16
 from pipeline.models.gate import Gate, compare
+from pipeline.models.input import ModelInput
 from pipeline.models.pictures import LabelledPatches
 from pipeline.scenes.radiometry import Harmonisation, Stretch
 from pipeline.training import export, quantize
@@ -72,12 +72,7 @@ def ship(network: Network, order: Shipment, progress: Callable[[str], None] = lo
     card = ModelCard(
         order.name,
         order.legend,
-        RGB,
-        network.input_shape[1],
-        "code",
-        Stretch(harmonisation=order.harmonisation),
-        temperature=1.0,
-        sha256={},
+        ModelInput(size=network.input_shape[1], stretch=Stretch(), harmonisation=order.harmonisation),
         engines=EXACT,
         trained_on={
             **order.trained_on,

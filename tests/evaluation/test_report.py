@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.bands import RGB
 from pipeline.errors import ModelError
 from pipeline.evaluation.metrics import evaluate
 from pipeline.evaluation.report import class_table, read_history, write_report
 from pipeline.legend import EUROSAT
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
+from pipeline.models.input import ModelInput
 from pipeline.models.pictures import LabelledPatches
 from pipeline.scenes.radiometry import Stretch
 
@@ -19,7 +19,7 @@ from pipeline.scenes.radiometry import Stretch
 class Redness:
     """Names the class whose number is a tenth of the red code; white patches are unfamiliar."""
 
-    card = ModelCard("redness", EUROSAT, RGB, 64, "code", Stretch(), 1.5, {})
+    card = ModelCard("redness", EUROSAT, ModelInput(stretch=Stretch()), temperature=1.5)
 
     def predict(self, patches: np.ndarray) -> np.ndarray:
         return self.judge(patches).probabilities

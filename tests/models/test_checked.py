@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.bands import RGB
 from pipeline.models.card import ModelCard
 from pipeline.models.engines import checked
 from pipeline.models.engines.checked import CheckedClassifier, lead
+from pipeline.models.input import ModelInput
 from pipeline.scenes.radiometry import Stretch
 from tests.models.networks import PAIR
 
 ENGINES = {"openvino-int8": {"file": "small.xml", "margin": 0.3}, "openvino-f32": {"file": "model.xml"}}
-CARD = ModelCard("pair", PAIR, RGB, 64, "code", Stretch(), 1.0, {}, engines=ENGINES)
+CARD = ModelCard("pair", PAIR, ModelInput(stretch=Stretch()), engines=ENGINES)
 
 
 class Twin:

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.bands import RGB
 from pipeline.errors import ModelError
 from pipeline.models import store
 from pipeline.models.abstention import Abstention
 from pipeline.models.card import ModelCard
+from pipeline.models.input import ModelInput
 from pipeline.scenes.radiometry import Stretch
 from pipeline.training import export
 from tests.models.networks import PAIR, tiny
@@ -29,15 +29,11 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     card = ModelCard(
         "tiny",
         PAIR,
-        RGB,
-        64,
-        "code",
-        Stretch(),
-        0.7,
-        {},
-        "tiny",
-        {"score": "mahalanobis", "file": "abstention.npz", "threshold": 3.0},
-        TWINS,
+        ModelInput(stretch=Stretch()),
+        temperature=0.7,
+        architecture="tiny",
+        unfamiliar={"score": "mahalanobis", "file": "abstention.npz", "threshold": 3.0},
+        engines=TWINS,
     )
     export.save(folder / "tiny", tiny(2), card, score)
     return folder
@@ -119,7 +115,7 @@ def test_a_network_of_another_shape_than_its_card_is_refused(copied: Path, engin
     _change(copied, legend={"name": "three", "classes": card["legend"]["classes"] * 2})
     with pytest.raises(ModelError, match="the card says"):
         store.load("tiny", engine, folder=copied)
-    _change(copied, legend=card["legend"], bands=["B04", "B03"])
+    _change(copied, legend=card["legend"], input=card["input"] | {"bands": ["B04", "B03"]})
     with pytest.raises(ModelError, match="tiny"):
         store.load("tiny", engine, folder=copied)
 
@@ -141,7 +137,7 @@ def test_the_shipped_model_is_what_its_card_says() -> None:
     if store.DEFAULT not in store.names():
         pytest.skip("the trained model is not in saved_models/")
     classifier = store.load()
-    assert classifier.card.patch_size == 64
+    assert classifier.card.input.size == 64
     assert len(classifier.card.legend.classes) == 10
     patches = _patches(70)
     whole = classifier.judge(patches)

@@ -28,7 +28,7 @@ def codes(scene, bands=BANDS):
     scene = inspect_pixels(scene)
     with SceneReader(scene) as reader:
         pixels, valid = reader.read(scene.bounds, bands)
-    return encode(pixels, [scene.assets[band] for band in bands], Stretch(), scene.level), valid
+    return encode(pixels, [scene.assets[band] for band in bands], Stretch()), valid
 
 
 def truth(reflectance, bands=BANDS):

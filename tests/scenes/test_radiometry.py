@@ -11,7 +11,7 @@ from pipeline.errors import AmbiguousRadiometry
 from pipeline.scenes.inspect import inspect_pixels
 from pipeline.scenes.radiometry import Harmonisation, Stretch, encode, reflectance
 from pipeline.scenes.reader import SceneReader
-from pipeline.scenes.scene import Asset, Level, ReadOptions
+from pipeline.scenes.scene import Asset, ReadOptions
 from tests.builders import Safe, band_folder, stored, surface, write_item, write_jp2, write_safe, write_tif
 from tests.scenes.helpers import BANDS, codes, refusal, scenes, truth
 
@@ -41,51 +41,46 @@ def plain(dtype, offset=0.0, scale=1e-4):
 @pytest.mark.parametrize("dtype", ["uint16", "int32", "float32", "float64"])
 def test_codes_are_gdals(dtype):
     pixels, assets = plain(dtype)
-    assert encode(pixels, assets, Stretch(), Level.L1C).ravel().tolist() == list(GDAL_CODES.values())
+    assert encode(pixels, assets, Stretch()).ravel().tolist() == list(GDAL_CODES.values())
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_codes_of_reflectance_are_those_of_dn(dtype):
     numbers = np.arange(0, 4000)
-    whole = encode(numbers.astype(np.uint16).reshape(1, 1, -1), [Asset("x")], Stretch(), Level.L1C)
-    real = encode((numbers / 10_000).astype(dtype).reshape(1, 1, -1), [Asset("x", scale=1.0)], Stretch(), Level.L1C)
+    whole = encode(numbers.astype(np.uint16).reshape(1, 1, -1), [Asset("x")], Stretch())
+    real = encode((numbers / 10_000).astype(dtype).reshape(1, 1, -1), [Asset("x", scale=1.0)], Stretch())
     assert np.array_equal(whole, real)
 
 
 def test_offset_never_flips_a_code():
     numbers = np.arange(1, 5000, dtype=np.uint16)
-    before = encode(numbers.reshape(1, 1, -1), [Asset("x")], Stretch(), Level.L2A)
-    after = encode((numbers + 1000).reshape(1, 1, -1), [Asset("x", offset=-0.1)], Stretch(), Level.L2A)
+    before = encode(numbers.reshape(1, 1, -1), [Asset("x")], Stretch())
+    after = encode((numbers + 1000).reshape(1, 1, -1), [Asset("x", offset=-0.1)], Stretch())
     assert np.array_equal(before, after)
 
 
 def test_dark_numbers_below_the_offset_stay_dark():
     numbers = np.arange(1, 1000, dtype=np.uint16).reshape(1, 1, -1)
-    assert np.unique(encode(numbers, [Asset("x", offset=-0.1)], Stretch(), Level.L2A)).tolist() == [1]
+    assert np.unique(encode(numbers, [Asset("x", offset=-0.1)], Stretch())).tolist() == [1]
     assert np.unique(reflectance(numbers, [Asset("x", offset=-0.1)])).tolist() == [0.0]
 
 
 def test_signed_numbers():
     numbers = np.array([-500, 0, 1375, 3000], np.int16).reshape(1, 1, -1)
-    assert encode(numbers, [Asset("x")], Stretch(), Level.L1C).ravel().tolist() == [1, 1, 128, 255]
+    assert encode(numbers, [Asset("x")], Stretch()).ravel().tolist() == [1, 1, 128, 255]
 
 
 def test_not_finite_never_passes():
     numbers = np.array([np.nan, np.inf, -np.inf, 0.1375], np.float32).reshape(1, 1, -1)
-    assert encode(numbers, [Asset("x", scale=1.0)], Stretch(), Level.L1C).ravel().tolist() == [1, 1, 1, 128]
+    assert encode(numbers, [Asset("x", scale=1.0)], Stretch()).ravel().tolist() == [1, 1, 1, 128]
 
 
-def test_harmonisation_is_per_level_and_band():
+def test_harmonisation_is_per_band():
     line = Harmonisation(scale=(2.0, 1.0), offset=(0.0, 0.05))
-    stretch = Stretch(harmonisation={"L2A": line})
     numbers = np.full((2, 1, 1), 500, np.uint16)
     assets = [Asset("x"), Asset("y")]
-    assert (
-        encode(numbers, assets, stretch, Level.L2A).ravel().tolist() == Stretch().codes(np.array([0.1, 0.1])).tolist()
-    )
-    assert (
-        encode(numbers, assets, stretch, Level.L1C).ravel().tolist() == Stretch().codes(np.array([0.05, 0.05])).tolist()
-    )
+    assert encode(numbers, assets, Stretch(), line).ravel().tolist() == Stretch().codes(np.array([0.1, 0.1])).tolist()
+    assert encode(numbers, assets, Stretch()).ravel().tolist() == Stretch().codes(np.array([0.05, 0.05])).tolist()
 
 
 def test_reflectance_keeps_what_is_not_finite():

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.bands import RGB
 from pipeline.models.card import ModelCard
 from pipeline.models.engines.openvino import OpenVinoClassifier
+from pipeline.models.input import ModelInput
 from pipeline.models.pictures import LabelledPatches
 from pipeline.scenes.radiometry import Stretch
 from pipeline.training import export, quantize
@@ -45,7 +45,7 @@ def test_ordinary_patches_are_as_many_as_asked_for_whatever_the_data() -> None:
 def test_the_int8_twin_answers_nearly_as_its_source(tmp_path: Path) -> None:
     if importlib.util.find_spec("nncf") is None:
         pytest.skip("NNCF is not installed; only the one who trains needs it")
-    card = ModelCard("tiny", PAIR, RGB, 64, "code", Stretch(), 1.0, {})
+    card = ModelCard("tiny", PAIR, ModelInput(stretch=Stretch()))
     export.save(tmp_path, tiny(2), card)
     quantize.quantize(tmp_path / "openvino/model.xml", tmp_path / quantize.FILE, _data(), 3)
     one, two = (

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.bands import RGB
 from pipeline.errors import ModelError
 from pipeline.legend import EUROSAT
 from pipeline.models import store
+from pipeline.scenes.radiometry import surface_to_top
 from pipeline.training import fit
 from pipeline.training.augment import Augmentation
 from pipeline.training.options import TrainOptions
@@ -45,6 +47,7 @@ def test_a_folder_of_pictures_becomes_a_stored_model(
     card = run(TrainRequest(pictures, tmp_path / "models", options, name="simple"), progress=lambda _: None).card
     assert card.legend.labels == ("Bright", "Dark", "Red")
     assert card.trained_on["n"] == 48
+    assert card.input.harmonisation == {"L2A": surface_to_top(RGB)}
     assert card.trained_on["seed"] == options.seed
     assert "openvino-f32" in card.metrics["gate"]
     classifier = store.load("simple", folder=tmp_path / "models")

@@ -17,10 +17,9 @@ def check_patches(card: ModelCard, patches: npt.NDArray[Any]) -> None:
     Raises:
         ModelError: shape or dtype differ.
     """
-    shape = (card.patch_size, card.patch_size, len(card.bands))
-    dtype = np.uint8 if card.units == "code" else np.float32
+    shape, dtype = card.input.shape, card.input.dtype
     if patches.ndim != 4 or patches.shape[1:] != shape or patches.dtype != dtype:
-        takes = f"(n, {', '.join(map(str, shape))}) {np.dtype(dtype).name}"
+        takes = f"(n, {', '.join(map(str, shape))}) {dtype.name}"
         raise ModelError(
             f"{card.name}: patches are {patches.shape} {patches.dtype}, the model takes {takes}; cut them with "
             f"pipeline.tiling"

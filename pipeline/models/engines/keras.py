@@ -22,7 +22,7 @@ class KerasClassifier:
     def __init__(self, card: ModelCard, folder: Path) -> None:
         path = folder / "model.keras"
         model = load_model(path)
-        size, bands, classes = card.patch_size, len(card.bands), len(card.legend.classes)
+        size, bands, classes = card.input.size, len(card.input.bands), len(card.legend.classes)
         if model.input_shape != (None, size, size, bands) or model.output_shape != (None, classes):
             said = f"{size}x{size}x{bands} to {classes}"
             raise ModelError(

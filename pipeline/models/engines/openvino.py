@@ -45,7 +45,7 @@ class OpenVinoClassifier:
             if precision != "f32" and not supports_bf16(core):
                 options["INFERENCE_PRECISION_HINT"] = "f32"
             graph = core.read_model(model)
-            bands, size = len(card.bands), card.patch_size
+            bands, size = len(card.input.bands), card.input.size
             graph.reshape([BATCH, size, size, bands])
             self._compiled = core.compile_model(graph, "CPU", options)
             shapes = {output.get_any_name(): tuple(output.shape) for output in self._compiled.outputs}
