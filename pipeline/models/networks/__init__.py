@@ -1,1 +1,6 @@
-"""Networks, one file each."""
+"""One network builder a file."""
+
+from typing import Any
+
+Network = Any  # a keras.Model; keras ships no types and is imported inside functions only
+Tensor = Any

@@ -6,7 +6,7 @@ two on each coarser level, and skips that are added, not stacked.
 
 from collections.abc import Sequence
 
-from pipeline.models.architectures import Network, Tensor
+from pipeline.models.networks import Network, Tensor
 
 # Filters at 10, 20, 40 and 80 m.
 WIDTHS = (16, 48, 96, 112)
