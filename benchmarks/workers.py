@@ -23,8 +23,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from pipeline.batch.executors import Processes, cores  # noqa: E402 - the checkout must be on the path first
-from pipeline.batch.work import ModelChoice, SceneTask, verified_card  # noqa: E402
+from pipeline.batch.loaded import verified_card  # noqa: E402
+from pipeline.batch.task import ModelChoice, SceneTask  # noqa: E402
 from pipeline.cli.bench import processor  # noqa: E402
+from pipeline.results.folder import ResultsFolder  # noqa: E402
 from pipeline.scenes.find import find_scenes  # noqa: E402
 from pipeline.scenes.scene import Scene  # noqa: E402
 from tests.test_tiling import scene_on_disk  # noqa: E402
@@ -38,7 +40,9 @@ def measured(folder: Path, workers: int) -> None:
     scenes = [found for found in find_scenes(folder, options) if isinstance(found, Scene)]
     with tempfile.TemporaryDirectory() as place:
         began = time.monotonic()
-        records = list(Processes(workers).run([SceneTask(scene, choice, Path(place)) for scene in scenes]))
+        records = list(
+            Processes(workers).run([SceneTask(scene, choice, ResultsFolder(Path(place))) for scene in scenes])
+        )
         seconds = time.monotonic() - began
     if bad := [record for record in records if record.status != "done"]:
         raise SystemExit(f"{bad[0].id}: {bad[0].reason}")

@@ -8,7 +8,7 @@ change, Remote Sensing of Environment 148, 42-57; equation numbers below are tha
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ import pandas as pd
 from pyproj import Transformer
 
 from pipeline.errors import TileTableError
-from pipeline.grid import TileGrid, utm_epsg
+from pipeline.grid import utm_epsg
 from pipeline.legend import TileState
-from pipeline.tiles import PASS
+from pipeline.results.looks import clearest, days
+from pipeline.results.table import tile_hectares, tiles_by_grid
 
 Array = npt.NDArray[np.float64]
 
@@ -30,8 +31,6 @@ ELSEWHERE = "elsewhere"
 COUNTRIES = Path(__file__).with_name("countries.geojson")
 _NAMES = ("name", "NAME", "Name", "NAME_EN", "name_en", "ADMIN", "admin")
 _Z95 = 1.96
-# Tiles of all zones are equal on the map plane; the ground differs by less than 0.3 %.
-_TILE = TileGrid(32601)
 
 
 # --- Hectares of the map -------------------------------------------------------------------------------------------
@@ -80,9 +79,8 @@ def read_regions(path: Path = COUNTRIES) -> gpd.GeoDataFrame:
 def places(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
     """Every tile once a date: tile_id, date, scene, label, code, longitude and latitude of its centre.
 
-    Where scenes of one pass overlap, the clearest look counts: the highest valid_fraction, then the lowest
-    cloud_fraction, then the first scene id. Where the grids of two zones overlap, the tile of the zone that the
-    ground belongs to counts.
+    Where scenes of one day overlap, the clearest look counts. Where the grids of two zones overlap, the tile of the
+    zone that the ground belongs to counts.
 
     Raises:
         TileTableError: no table was given.
@@ -94,18 +92,9 @@ def places(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
         [pd.DataFrame(table[columns]).astype({"scene": object, "label": object}) for table in tables], ignore_index=True
     )
     rows = rows[rows["code"] != TileState.NO_DATA]
-    moments = rows["acquired"].drop_duplicates().sort_values()
-    starts = moments[moments.diff().isna() | (moments.diff() > PASS)]
-    rows["date"] = starts.searchsorted(rows["acquired"], side="right") - 1
-    rows = rows.sort_values(
-        ["tile_id", "date", "valid_fraction", "cloud_fraction", "scene"],
-        ascending=[True, True, False, True, True],
-        kind="stable",
-    )
-    rows = rows.drop_duplicates(["tile_id", "date"])
+    rows = clearest(rows.assign(date=days(rows["acquired"])), ["tile_id", "date"])
     rows["longitude"], rows["latitude"] = _centres(rows["tile_id"])
     rows = rows[~_counted_next_door(rows)]
-    rows["date"] = starts.dt.date.to_numpy()[rows["date"]]
     return rows[["tile_id", "date", "scene", "label", "code", "longitude", "latitude"]].reset_index(drop=True)
 
 
@@ -128,40 +117,41 @@ def mapped_areas(tables: Sequence[gpd.GeoDataFrame], regions: gpd.GeoDataFrame |
         found = gpd.sjoin(centres, regions[["name", "geometry"]], predicate="intersects")
         found = found.sort_values("index_right", kind="stable")
         tiles["region"] = found[~found.index.duplicated()]["name"].reindex(tiles.index).fillna(ELSEWHERE)
-    counted = tiles.groupby(["date", "region", "label"], sort=True).size().rename("tiles").reset_index()
-    counted["hectares"] = counted["tiles"] * _TILE.hectares
+    # On the map plane, which differs from the ground by less than 0.3 %.
+    tiles["hectares"] = tile_hectares(tiles["tile_id"].to_numpy())
+    groups = tiles.groupby(["date", "region", "label"], sort=True)["hectares"]
+    counted = groups.agg(tiles="size", hectares="sum").reset_index()
     counted["share"] = counted["tiles"] / counted.groupby(["date", "region"])["tiles"].transform("sum")
     return counted
 
 
 def _centres(tile_ids: pd.Series) -> tuple[Array, Array]:
     """Longitudes and latitudes (n,) of tiles' centres."""
-    parts = tile_ids.str.split("_", expand=True).reindex(columns=[0, 1, 2]).to_numpy(np.int64)
-    longitude, latitude = np.empty(len(parts)), np.empty(len(parts))
-    for epsg in np.unique(parts[:, 0]):
-        at = parts[:, 0] == epsg
-        x, y = (parts[at, 1] + 0.5) * _TILE.edge, (parts[at, 2] + 0.5) * _TILE.edge
-        longitude[at], latitude[at] = Transformer.from_crs(int(epsg), 4326, always_xy=True).transform(x, y)
+    longitude, latitude = np.empty(len(tile_ids)), np.empty(len(tile_ids))
+    for grid, at, index in tiles_by_grid(tile_ids.to_numpy()):
+        x, y = ((index + 0.5) * grid.edge).T
+        longitude[at], latitude[at] = Transformer.from_crs(grid.epsg, 4326, always_xy=True).transform(x, y)
     return longitude, latitude
 
 
 def _counted_next_door(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Which tiles lie beyond their zone where the proper zone's grid has a tile of the same date on the same ground."""
-    epsg = rows["tile_id"].str.split("_").str[0].astype(np.int64).to_numpy()
-    longitude, latitude = rows["longitude"].to_numpy(), rows["latitude"].to_numpy()
-    proper = np.array(
-        [utm_epsg(x, y) if -80.0 <= y <= 84.0 else own for x, y, own in zip(longitude, latitude, epsg, strict=True)],
-        dtype=np.int64,
-    )
-    beyond = proper != epsg
-    known = set(zip(rows["tile_id"], rows["date"], strict=True))
-    for zone in np.unique(proper[beyond]):
-        at = np.flatnonzero(beyond & (proper == zone))
-        x, y = Transformer.from_crs(4326, int(zone), always_xy=True).transform(longitude[at], latitude[at])
-        index = zip((x // _TILE.edge).astype(int).tolist(), (y // _TILE.edge).astype(int).tolist(), strict=True)
-        names = TileGrid(int(zone)).tile_ids(index)
-        beyond[at] = [(name, date) in known for name, date in zip(names, rows["date"].to_numpy()[at], strict=True)]
-    return np.asarray(beyond)
+    longitude, latitude, date = (rows[name].to_numpy() for name in ("longitude", "latitude", "date"))
+    known = set(zip(rows["tile_id"], date, strict=True))
+    beyond = np.zeros(len(rows), np.bool_)
+    for grid, at, _ in tiles_by_grid(rows["tile_id"].to_numpy()):
+        proper = np.array(
+            [
+                utm_epsg(x, y) if -80.0 <= y <= 84.0 else grid.epsg
+                for x, y in zip(longitude[at], latitude[at], strict=True)
+            ]
+        )
+        for zone in np.unique(proper[proper != grid.epsg]).tolist():
+            there, next_door = at[proper == zone], replace(grid, epsg=zone)
+            x, y = Transformer.from_crs(4326, zone, always_xy=True).transform(longitude[there], latitude[there])
+            index = zip((x // grid.edge).astype(int).tolist(), (y // grid.edge).astype(int).tolist(), strict=True)
+            beyond[there] = [pair in known for pair in zip(next_door.tile_ids(index), date[there], strict=True)]
+    return beyond
 
 
 # --- Areas from a sample ----------------------------------------------------------------------------------------------
@@ -270,11 +260,12 @@ def sample(table: pd.DataFrame, size: int, seed: int = 0, stratum: str = "label"
         tile_id, date (where the table has one), longitude, latitude, label (empty).
 
     Raises:
-        TileTableError: there is nothing to draw from.
+        TileTableError: there is nothing to draw from, or a tile is in the table twice.
     """
     table = table[~table["code"].isin([int(state) for state in TileState])] if "code" in table else table
     if table.empty:
         raise TileTableError("no classified tile to sample; run the pipeline on a scene with fewer clouds")
+    _refuse_repeated(table)
     held = table[stratum].astype(str).value_counts().sort_index()
     sizes = held.to_numpy(np.int64)
     quota = np.minimum(sizes, least)
@@ -304,6 +295,13 @@ def sample(table: pd.DataFrame, size: int, seed: int = 0, stratum: str = "label"
             "label": "",
         }
     )
+
+
+def _refuse_repeated(table: pd.DataFrame) -> None:
+    """A place that counts twice would be drawn twice, and make every interval too narrow."""
+    if table["tile_id"].duplicated().any():
+        twice = table.loc[table["tile_id"].duplicated(), "tile_id"].iloc[0]
+        raise TileTableError(f"tile {twice} is in the table twice; take one date, or one pair of dates")
 
 
 def read_labels(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
@@ -338,7 +336,8 @@ def assess(labelled: pd.DataFrame, table: pd.DataFrame, stratum: str = "label") 
     sample such as `sample` draws: labels of places that caught the eye prove nothing.
 
     Raises:
-        TileTableError: a column is missing, a tile has two different labels, or too few tiles are labelled.
+        TileTableError: a column is missing, a tile has two different labels or is in the table twice, or too few
+            tiles are labelled.
     """
     if missing := {"tile_id", "label"} - set(labelled.columns):
         raise TileTableError(
@@ -353,12 +352,14 @@ def assess(labelled: pd.DataFrame, table: pd.DataFrame, stratum: str = "label") 
         raise TileTableError("labels: no tile is labelled yet; fill in the column label, by hand or in the page")
     if twice := sorted(given.loc[given["tile_id"].duplicated(), "tile_id"].unique()):
         raise TileTableError(f"labels: tile {twice[0]} carries two different labels; keep one line a tile")
+    _refuse_repeated(table)
     mapped = table.set_index("tile_id")[stratum].astype(str)
     given = given[given["tile_id"].isin(mapped.index)]
     if given.empty:
         raise TileTableError("labels: none of the labelled tiles is in this map; take the labels of this run and date")
     counts = pd.crosstab(mapped.reindex(given["tile_id"]).to_numpy(), given["label"].to_numpy())
-    return error_adjusted(counts, mapped.value_counts() * _TILE.hectares)
+    hectares = pd.Series(tile_hectares(mapped.index.to_numpy()), index=mapped.to_numpy())
+    return error_adjusted(counts, hectares.groupby(level=0).sum())
 
 
 def to_features(sampled: pd.DataFrame) -> dict[str, Any]:

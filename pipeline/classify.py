@@ -1,7 +1,7 @@
 """The heart: a scene's patches through the classifier into a tile table."""
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -17,8 +17,8 @@ from pipeline.legend import TileState
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Classifier
 from pipeline.models.input import network_input
+from pipeline.results.table import TileAnswers, tile_table
 from pipeline.scenes.scene import Scene
-from pipeline.tiles import TileAnswers, tile_table
 from pipeline.tiling import Block, Patches, blocks, grid_for, patches, tile_fraction
 
 # Scene classification layer: cloud shadow, medium and high cloud, thin cirrus; snow or ice (ESA's SCL table).
@@ -38,10 +38,14 @@ class ClassifyOptions:
 
 
 class ClassifiedBlock(NamedTuple):
-    """A block as the network saw it (`pixels` hold codes or reflectance) and the answers for its tiles."""
+    """A block, and the answers for its tiles."""
 
     block: Block
+    """The block as the network saw it: `pixels` hold codes or reflectance."""
     answers: TileAnswers
+    """What the classifier said of its tiles."""
+    stored: Block | None = None
+    """The block with the stored numbers of the bands that were wanted besides, None where none was."""
 
 
 class _Prepared(NamedTuple):
@@ -51,6 +55,7 @@ class _Prepared(NamedTuple):
     tiles: Patches
     cloud: npt.NDArray[np.float32]
     snow: npt.NDArray[np.float32]
+    stored: Block | None = None
 
 
 def _fraction(
@@ -67,15 +72,12 @@ def _fraction(
 
 def _prepare(block: Block, size: int) -> _Prepared:
     tiles = patches(block, size)
-    return _Prepared(
-        block,
-        tiles,
-        *(_fraction(block, classes, size, tiles.valid_fraction) for classes in (CLOUD_CLASSES, SNOW_CLASSES)),
-    )
+    cloud, snow = (_fraction(block, classes, size, tiles.valid_fraction) for classes in (CLOUD_CLASSES, SNOW_CLASSES))
+    return _Prepared(block, tiles, cloud, snow)
 
 
 def _answer(prepared: _Prepared, classifier: Classifier, options: ClassifyOptions) -> TileAnswers:
-    _, tiles, cloud, snow = prepared
+    tiles, cloud, snow = prepared.tiles, prepared.cloud, prepared.snow
     codes = np.full(len(tiles.index), TileState.NO_DATA, np.int8)
     enough = tiles.valid_fraction >= max(options.min_valid, 1e-9)
     cloudy = enough & (cloud > options.max_cloud)
@@ -95,24 +97,30 @@ def classify_block(block: Block, classifier: Classifier, options: ClassifyOption
     return _answer(_prepare(block, classifier.card.input.size), classifier, options)
 
 
-def _prepared_blocks(scene: Scene, card: ModelCard, grid: TileGrid) -> Generator[_Prepared, None, None]:
+def _prepared_blocks(
+    scene: Scene, card: ModelCard, grid: TileGrid, wanted: Sequence[str]
+) -> Generator[_Prepared, None, None]:
     if grid != grid_for(card, scene.epsg):
         raise ModelError(f"{card.name}: its patches are not the tiles of {grid}; use the grid of tiling.grid_for")
-    for block in blocks(scene, grid, card.input.bands):
-        block = replace(block, pixels=network_input(block.pixels, scene, card.input))  # lets the stored numbers go
-        yield _prepare(block, grid.tile_size)
+    every = tuple(dict.fromkeys((*card.input.bands, *wanted)))
+    for block in blocks(scene, grid, every):
+        stored = replace(block, pixels=block.pixels[[every.index(band) for band in wanted]]) if wanted else None
+        taken = block.pixels[: len(card.input.bands)]
+        block = replace(block, pixels=network_input(taken, scene, card.input))  # lets the stored numbers go
+        del taken
+        yield _prepare(block, card.input.size)._replace(stored=stored)
 
 
 def classified_blocks(
-    scene: Scene, classifier: Classifier, grid: TileGrid, options: ClassifyOptions
+    scene: Scene, classifier: Classifier, grid: TileGrid, options: ClassifyOptions, wanted: Sequence[str] = ()
 ) -> Iterator[ClassifiedBlock]:
-    """The scene's blocks as network input with their answers, from north to south.
+    """The scene's blocks as network input with their answers, and the stored numbers of `wanted` bands.
 
-    The next block is cut and encoded while the classifier works on one.
+    They come from north to south. The next block is cut and encoded while the classifier works on one.
     """
-    with closing(ahead(_prepared_blocks(scene, classifier.card, grid))) as waiting:
+    with closing(ahead(_prepared_blocks(scene, classifier.card, grid, wanted))) as waiting:
         for prepared in waiting:
-            yield ClassifiedBlock(prepared.block, _answer(prepared, classifier, options))
+            yield ClassifiedBlock(prepared.block, _answer(prepared, classifier, options), prepared.stored)
 
 
 def ahead(items: Generator[Item, None, None], count: int = 1) -> Generator[Item, None, None]:
@@ -138,15 +146,18 @@ def classify_scene(
     grid: TileGrid,
     options: ClassifyOptions = ClassifyOptions(),
     watch: Callable[[ClassifiedBlock], Any] | None = None,
+    wanted: Sequence[str] = (),
 ) -> gpd.GeoDataFrame:
-    """The tile table of a scene; `watch` sees each block as it passes, for pictures and progress.
+    """The tile table of a scene; `watch` sees each block as it passes, for products and progress.
+
+    With `wanted` bands, which may be the model's own, it sees their stored numbers too; a tile then is valid where
+    these were measured as well.
 
     Raises:
-        ModelError: `grid` is not the classifier's.
         PipelineError: the scene's files are damaged.
     """
     parts = []
-    for classified in classified_blocks(scene, classifier, grid, options):
+    for classified in classified_blocks(scene, classifier, grid, options, wanted):
         parts.append(classified.answers)
         if watch is not None:
             watch(classified)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pipeline.legend import Legend
-from pipeline.tiles import certainty, rounded
+from pipeline.results.table import probability_columns, with_columns
 
 Floats = npt.NDArray[np.float64]
 
@@ -20,7 +20,11 @@ _SMALLEST = 1e-4
 def smooth(
     table: gpd.GeoDataFrame, legend: Legend, smoothness: float = 20.0, window: int = 3, share: float = 0.5
 ) -> gpd.GeoDataFrame:
-    """A tile table whose probabilities lean on the neighbours'; tiles without a class neither give nor take.
+    """A tile table whose labels lean on the neighbours'; tiles without a class neither give nor take.
+
+    `code` and `label` are the smoothed answer, `confidence` is the model's probability of that label; `code_raw` and
+    `label_raw` stand beside them and say what the model alone would call the tile. Probabilities stay the model's own:
+    they are calibrated, and what reads them as evidence of one tile (change) must not count the neighbours again.
 
     `smoothness` is the variance of a single look's logit (larger trusts the neighbours more), `window` the side of
     the neighbourhood in tiles (odd), `share` (0..1) the share of the neighbours with the highest probability of a
@@ -34,25 +38,22 @@ def smooth(
             f"window {window} must be odd and at least 3, smoothness {smoothness} above 0, share {share} above 0 and "
             f"at most 1"
         )
-    columns = [f"p_{label}" for label in legend.labels]
+    columns = probability_columns(legend.labels)
     known = (table["code"] >= 0).to_numpy()
+    raw = pd.DataFrame({"code_raw": table["code"], "label_raw": table["label"]}).set_axis(table["tile_id"])
+    out = with_columns(table, raw)
     if not known.any():
-        return table.copy()
+        return out
     col, row = table["col"].to_numpy(), table["row"].to_numpy()
+    at = row[known] - row.min(), col[known] - col.min()
     picture = np.full((row.max() - row.min() + 1, col.max() - col.min() + 1, len(columns)), np.nan)
-    picture[row[known] - row.min(), col[known] - col.min()] = table.loc[known, columns].to_numpy(np.float64)
-    smoothed = smoothed_probabilities(picture, smoothness, window, share)[
-        row[known] - row.min(), col[known] - col.min()
-    ]
-    values = rounded(smoothed.astype(np.float32))
-    codes = values.argmax(axis=1)
-    out = table.copy()
+    probabilities = table.loc[known, columns].to_numpy()
+    picture[at] = probabilities
+    codes = smoothed_probabilities(picture, smoothness, window, share)[at].argmax(axis=1)
     out["label"] = out["label"].astype(object)
-    out.loc[known, columns] = values
     out.loc[known, "code"] = codes.astype(np.int8)
     out.loc[known, "label"] = np.array(legend.labels, dtype=object)[codes]
-    for name, column in certainty(values)._asdict().items():
-        out.loc[known, name] = column
+    out.loc[known, "confidence"] = probabilities[np.arange(len(codes)), codes]
     out["label"] = pd.Categorical(out["label"])
     return out
 

@@ -43,12 +43,13 @@ class FakeClassifier:
 
 def fake_model(folder, monkeypatch):
     """A stored model whose runs ask the fake; its card lies in a folder like a real one."""
-    from pipeline.batch import run, work
+    from pipeline.batch import main_job, work
+    from pipeline.batch.task import ModelChoice
 
     models = folder / "models"
     (models / CARD.name).mkdir(parents=True)
     CARD.write(models / CARD.name / "card.json")
     fake = FakeClassifier()
-    for module in (run, work):
+    for module in (main_job, work):
         monkeypatch.setattr(module, "classifier", lambda choice: fake)
-    return work.ModelChoice(CARD.name, models), fake
+    return ModelChoice(CARD.name, models), fake

@@ -13,7 +13,7 @@ from pipeline import areas
 from pipeline.errors import TileTableError
 from pipeline.grid import TileGrid
 from pipeline.legend import EUROSAT
-from pipeline.tiles import TileAnswers, tile_table
+from pipeline.results.table import TileAnswers, tile_table
 
 DAY = datetime(2021, 6, 1, 10, tzinfo=UTC)
 

@@ -26,14 +26,62 @@ def test_a_doubtful_tile_follows_its_neighbours_and_a_sure_one_does_not():
 def test_the_table_stays_a_table():
     before = table("a", np.arange(COUNT) % 3, sure=0.7, states={0: -1, 5: -2, 9: -3})
     after = smooth(before, EUROSAT)
-    columns = [f"p_{label}" for label in EUROSAT.labels]
     known = after["code"] >= 0
-    assert list(after.columns) == list(before.columns)
-    assert after.dtypes.drop("label").equals(before.dtypes.drop("label"))
-    np.testing.assert_allclose(after.loc[known, columns].sum(axis=1), 1, atol=1e-3)
-    assert after[~known].drop(columns="label").equals(before[~known].drop(columns="label"))
-    assert (after.loc[known, "confidence"] == after.loc[known, columns].max(axis=1)).all()
-    assert (after.loc[known, "label"] == [EUROSAT.labels[code] for code in after.loc[known, "code"]]).all()
+    assert list(after.columns) == [*before.columns.drop("geometry"), "code_raw", "label_raw", "geometry"]
+    shared = after[before.columns]
+    assert shared.dtypes.drop("label").equals(before.dtypes.drop("label")) and after["code_raw"].dtype == np.int8
+    assert after.crs == before.crs
+    assert shared[~known].drop(columns="label").equals(before[~known].drop(columns="label"))
+    assert (after["code"] != before["code"]).any()
+    labels = [EUROSAT.labels[code] for code in after.loc[known, "code"]]
+    assert (after.loc[known, "label"] == labels).all()
+    assert after.loc[known, "confidence"].tolist() == [
+        row[f"p_{label}"] for label, (_, row) in zip(labels, after[known].iterrows(), strict=True)
+    ]
+
+
+def test_what_the_model_itself_said_stays():
+    """Change reads the probabilities as the evidence of one tile; the neighbours must not speak in them."""
+    before = table("a", np.arange(COUNT) % 3, sure=0.7, states={0: -1, 5: -2, 9: -3})
+    after = smooth(before, EUROSAT)
+    probabilities = [f"p_{label}" for label in EUROSAT.labels]
+    assert after[[*probabilities, "entropy", "margin"]].equals(before[[*probabilities, "entropy", "margin"]])
+    assert after["code_raw"].tolist() == before["code"].tolist()
+    assert after["label_raw"].astype(str).tolist() == before["label"].astype(str).tolist()
+
+
+def test_the_posterior_weighs_look_and_neighbours_by_each_others_variance():
+    """The mean (s2 x + v m) / (s2 + v) of a look x and its neighbourhood, by hand for a tile in the middle.
+
+    v is the variance of the look, s2 the variance and m the mean of the likelier half of the neighbours' logits.
+    """
+    logits = np.array([[2.0, 1.0, -1.0], [0.5, -2.0, 3.0], [1.5, -0.5, 0.0]])
+    p = 1 / (1 + np.exp(-logits))
+    found = smoothed_probabilities(np.stack([p, 1 - p], axis=-1), 4.0, 3, 0.5)[1, 1]
+    posterior = []
+    for look, around in ((-2.0, [3.0, 2.0, 1.5, 1.0, 0.5]), (2.0, [2.0, 1.0, 0.5, 0.0, -0.5])):
+        s2, m = np.var(around, ddof=1), np.mean(around)
+        posterior.append((s2 * look + 4.0 * m) / (s2 + 4.0))
+    likely = 1 / (1 + np.exp(-np.array(posterior)))
+    np.testing.assert_allclose(found, likely / likely.sum(), rtol=1e-6)
+
+
+def test_a_sharper_look_counts_more():
+    """The smaller a single look's variance, the less the neighbours say."""
+    p = np.array([[0.95, 0.7, 0.9], [0.6, 0.2, 0.85], [0.8, 0.75, 0.65]])
+    pair = np.stack([p, 1 - p], axis=-1)
+    shares = [smoothed_probabilities(pair, variance, 3, 0.5)[1, 1, 0] for variance in (0.001, 1.0, 100.0)]
+    assert shares == sorted(shares) and shares[0] < 0.21 < 0.6 < shares[-1]
+
+
+def test_the_table_without_any_class_stays():
+    before = table("a", np.arange(COUNT) % 3, states=dict.fromkeys(range(COUNT), -2))
+    assert smooth(before, EUROSAT)[before.columns].equals(before)
+
+
+def test_the_earlier_table_is_left_alone():
+    before = table("a", np.arange(COUNT) % 3, sure=0.7, states={0: -1, 5: -2, 9: -3})
+    smooth(before, EUROSAT)
     assert (
         before["code"].tolist()
         == table("a", np.arange(COUNT) % 3, sure=0.7, states={0: -1, 5: -2, 9: -3})["code"].tolist()

@@ -20,12 +20,13 @@ from pipeline.atlas.imagery import brightened
 from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Layer, Payload
 from pipeline.errors import TileTableError
 from pipeline.grid import TileGrid
+from pipeline.results.layout import ChangeState
 
 EDGE = 64
 COLUMNS = 16
 QUALITY = 50
 CHOICES = ("auto", "none", "changed", "all")
-_CHANGED = CHANGE_STATES.index("changed")
+_CHANGED, _UNDECIDED = (CHANGE_STATES.index(state) for state in (ChangeState.CHANGED, ChangeState.UNDECIDED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,9 @@ def _wanted(payload: Payload, choice: str) -> npt.NDArray[np.uint32]:
         at = slice(offsets[pair.plane], offsets[pair.plane] + pair.state.size)
         state = pair.state.ravel()
         rank[at] = np.where(
-            state == _CHANGED, 0, np.where(state == CHANGE_STATES.index("undecided"), np.minimum(rank[at], 1), rank[at])
+            state == _CHANGED,
+            0,
+            np.where(state == _UNDECIDED, np.minimum(rank[at], 1), rank[at]),
         )
     tiles = np.flatnonzero(present.any(axis=0))
     if choice == "changed":

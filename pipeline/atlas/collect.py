@@ -15,17 +15,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.atlas.imagery import Quicklook
-from pipeline.errors import OutputError, TileTableError
+from pipeline.errors import OutputError, PipelineError, TileTableError
 from pipeline.grid import TileGrid
+from pipeline.results.layout import ASSESSMENT, CHANGES, ITEM, QUICKLOOK, TABLE, TRUE_COLOUR, ChangeState, scene_folders
+from pipeline.results.record import SceneRecord, read_records
+from pipeline.results.table import class_labels, probability_columns, read_metadata, tiles_by_grid
 from pipeline.scenes.scene import Refusal
-from pipeline.tiles import read_metadata
 
 log = logging.getLogger(__name__)
 
 OUTSIDE = -128
-ASSESSMENT = "assessment.json"
 PERCENT_UNKNOWN = 255
-CHANGE_STATES = ("stable", "undecided", "changed")
+CHANGE_STATES = tuple(ChangeState)
 
 Plane = npt.NDArray[np.uint8]
 Codes = npt.NDArray[np.int8]
@@ -88,7 +89,7 @@ class AtlasInput:
 
     Scenes in order of date and id, refusals, changes, the model's summary and its class labels.
 
-    `assessment` is what `assess` found on a labelled sample (`assessment.json` of the model's folder), where there is
+    `assessment` is what `assess` found on a labelled sample (`ASSESSMENT` of the model's folder), where there is
     one.
     """
 
@@ -100,52 +101,51 @@ class AtlasInput:
     assessment: Mapping[str, Any] | None = None
 
 
-def collect(model_folder: Path) -> AtlasInput:
+def collect(model_folder: Path, tolerant: bool = False) -> AtlasInput:
     """Reads the run report, every scene's table and picture, and the changes of `tiles/<model>/`.
+
+    With `tolerant` a scene whose results cannot be read is a refusal, with its table as the source, and no error.
 
     Raises:
         OutputError: the folder holds no tile table.
         TileTableError: a table or the run report is damaged.
     """
-    entries = _run_entries(model_folder / "run.json")
-    # What the last run listed: a folder may also hold scenes that have since left the user's scenes, and dotted folders
-    # that are being written.
-    listed = {str(entry.get("id")) for entry in entries if entry.get("status") in ("done", "cached")}
-    found = sorted(model_folder.glob("*/tiles.parquet"))
-    tables = [
-        path for path in found if (path.parent.name in listed if entries else not path.parent.name.startswith("."))
-    ]
+    records = read_records(model_folder)
+    # What the last run listed: a folder may also hold scenes that have since left the user's scenes.
+    listed = {record.id for record in records if record.mapped}
+    tables = [place / TABLE for place in scene_folders(model_folder) if place.name in listed or not records]
     if not tables:
-        raise OutputError(f"{model_folder}: holds no tiles.parquet; run the pipeline on a folder of scenes first")
-    labels = _class_labels(tables[0])
+        raise OutputError(f"{model_folder}: holds no {TABLE}; run the pipeline on a folder of scenes first")
+    labels: tuple[str, ...] = ()
     scenes = []
+    refusals = [_refusal(record) for record in records if record.error or not record.mapped]
     for path in tables:
-        if _class_labels(path) != labels:
-            raise TileTableError(f"{path}: has other classes than {tables[0]}; keep one model's tables in one folder")
-        scenes.append(_read_scene(path, labels))
+        try:
+            found = _class_labels(path)
+            if labels and found != labels:
+                raise TileTableError(f"{path}: has other classes than the tables before; keep one model's in a folder")
+            scenes.append(_read_scene(path, found))
+            labels = found
+        except Exception as error:
+            if not tolerant:
+                raise
+            log.warning("%s: left out: %s", path.parent.name, error)
+            name = type(error).__name__ if isinstance(error, PipelineError) else TileTableError.__name__
+            refusals.append(Refusal(path.parent.name, name, str(error) or name, path))
     scenes.sort(key=lambda scene: (scene.day, scene.id))
-    refusals = tuple(
-        Refusal(str(entry.get("id", "?")), str(entry.get("error") or "PipelineError"), str(entry.get("reason") or ""))
-        for entry in entries
-        if entry.get("status") == "refused" or entry.get("error")
-    )
     model = next(
         (scene.metadata["model"] for scene in scenes if isinstance(scene.metadata.get("model"), Mapping)),
         {"name": model_folder.name},
     )
     days = {scene.id: scene.day for scene in scenes}
-    changes = read_changes(model_folder / "changes.parquet", days)
-    return AtlasInput(labels, tuple(scenes), refusals, changes, model, _read_assessment(model_folder / ASSESSMENT))
+    changes = read_changes(model_folder / CHANGES, days)
+    return AtlasInput(
+        labels, tuple(scenes), tuple(refusals), changes, model, _read_assessment(model_folder / ASSESSMENT)
+    )
 
 
-def _run_entries(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        return list(report["scenes"] if isinstance(report, dict) else report)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise TileTableError(f"{path}: not a run report ({error}); run the pipeline again") from error
+def _refusal(record: SceneRecord) -> Refusal:
+    return Refusal(record.id, record.error or PipelineError.__name__, record.reason or "")
 
 
 def _read_assessment(path: Path) -> Mapping[str, Any] | None:
@@ -162,7 +162,7 @@ def _read_assessment(path: Path) -> Mapping[str, Any] | None:
 
 def _class_labels(path: Path) -> tuple[str, ...]:
     try:
-        return tuple(name.removeprefix("p_") for name in pq.read_schema(path).names if name.startswith("p_"))
+        return class_labels(pq.read_schema(path).names)
     except (OSError, pa.ArrowException) as error:
         raise TileTableError(f"{path}: not a tile table ({error}); run the pipeline on its scene again") from error
 
@@ -171,7 +171,7 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
     names = ["tile_id", "col", "row", "scene", "acquired", "code", "valid_fraction", "cloud_fraction"]
     try:
         # The geometry repeats col and row, so it is not read.
-        table = pq.read_table(path, columns=names + [f"p_{label}" for label in labels])
+        table = pq.read_table(path, columns=names + probability_columns(labels))
         column = {name: table.column(name) for name in table.column_names}
         if missing := [name for name in names if name not in column]:
             raise TileTableError(f"{path}: lacks the columns {', '.join(missing)}; run the pipeline on its scene again")
@@ -197,7 +197,7 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
 
     # float32: half of the classes' probabilities differ by less than float16 can tell
     probabilities = np.nan_to_num(
-        np.stack([column[f"p_{label}"].to_numpy() for label in labels], axis=1).astype(np.float32)
+        np.stack([column[name].to_numpy() for name in probability_columns(labels)], axis=1).astype(np.float32)
     )
     codes = column["code"].to_numpy()
     rows = np.arange(len(codes))
@@ -205,8 +205,8 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
     confidence = probabilities[rows, first]
     probabilities[rows, first] = -1.0
     second = probabilities.argmax(axis=1)
-    item = _read_item(path.with_name("scene.json"))
-    truecolour = path.with_name("truecolour.tif")
+    item = _read_item(path.with_name(ITEM))
+    truecolour = path.with_name(TRUE_COLOUR)
     acquired = pd.Timestamp(column["acquired"][0].as_py())
     return SceneTiles(
         id=str(column["scene"][0].as_py()),
@@ -222,7 +222,7 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
         cloud=plane(percent(column["cloud_fraction"].to_numpy())),
         metadata=read_metadata(path),
         properties=item.get("properties", {}),
-        quicklook=_read_quicklook(path.with_name("quicklook.webp"), item),
+        quicklook=_read_quicklook(path.with_name(QUICKLOOK), item),
         truecolour=truecolour if truecolour.is_file() else None,
     )
 
@@ -261,15 +261,10 @@ def read_changes(path: Path, days: Mapping[str, date]) -> tuple[TileChanges, ...
         schema = set(pq.read_schema(path).names)
         optional = [name for name in ("change_vector", "change_class") if name in schema]
         table = pq.read_table(path, columns=["tile_id", "before", "after", "p_change", "state", *optional]).to_pandas()
-        parts = (
-            table["tile_id"]
-            .astype(str)
-            .str.split("_", expand=True)
-            .reindex(columns=[0, 1, 2])
-            .astype(np.int64)
-            .to_numpy()
-        )
-        table["epsg"] = parts[:, 0]
+        epsg, index = np.empty(len(table), np.int64), np.empty((len(table), 2), np.int64)
+        for grid, at, places in tiles_by_grid(table["tile_id"].to_numpy()):
+            epsg[at], index[at] = grid.epsg, places
+        table["epsg"] = epsg
         for name in ("before", "after"):
             table[name] = table[name].astype(str).map(days)
         state = table["state"].astype(str).map({name: at for at, name in enumerate(CHANGE_STATES)})
@@ -279,7 +274,7 @@ def read_changes(path: Path, days: Mapping[str, date]) -> tuple[TileChanges, ...
         raise TileTableError(f"{path}: not a table of changes ({error}); run the pipeline again") from error
     found = []
     # Scenes that are gone from the folder leave rows without a day; groupby drops them.
-    for (epsg, before, after), rows in table.groupby(["epsg", "before", "after"], sort=True):
+    for (zone, before, after), rows in table.groupby(["epsg", "before", "after"], sort=True):
         at = table.index.get_indexer(rows.index)
         kinds = [
             percent(rows[name].to_numpy(np.float64)) if name in rows else None
@@ -287,7 +282,5 @@ def read_changes(path: Path, days: Mapping[str, date]) -> tuple[TileChanges, ...
         ]
         shown = [None if kind is None or bool((kind == PERCENT_UNKNOWN).all()) else kind for kind in kinds]
         p_change = percent(rows["p_change"].to_numpy(np.float64))
-        found.append(
-            TileChanges(int(epsg), before, after, parts[at, 1:3], p_change, state.to_numpy(np.uint8)[at], *shown)
-        )
+        found.append(TileChanges(int(zone), before, after, index[at], p_change, state.to_numpy(np.uint8)[at], *shown))
     return tuple(found)

@@ -13,8 +13,11 @@ from threading import Lock, Thread
 from typing import Any, Protocol
 from uuid import uuid4
 
-from pipeline.batch.work import SceneRecord, SceneTask, describe, process
-from pipeline.errors import OutputError
+from pipeline.batch.task import SceneTask
+from pipeline.batch.work import process
+from pipeline.errors import CorruptScene, OutputError
+from pipeline.results.layout import SceneStatus
+from pipeline.results.record import SceneRecord
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +56,7 @@ def _lost(task: SceneTask) -> SceneRecord:
         f"the worker process died while it worked on {task.scene.id} (killed, or out of memory); run again with "
         f"fewer --workers"
     )
-    return replace(describe(task.scene), status="refused", error="CorruptScene", reason=reason)
+    return replace(SceneRecord.described(task.scene, SceneStatus.REFUSED), error=CorruptScene.__name__, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,14 @@ from pipeline.change.chain import class_change, emissions
 from pipeline.change.fusion import fused_probability, pixel_evidence, vector_probability
 from pipeline.change.options import DEFAULTS, SEASONAL, ChangeOptions, class_rates
 from pipeline.errors import TileTableError
-from pipeline.grid import TileGrid
 from pipeline.legend import TileState
-from pipeline.tiles import PASS
+from pipeline.results.layout import ChangeState
+from pipeline.results.looks import PASS, clearest
+from pipeline.results.table import tiles_by_grid
 
 Evidence = Mapping[tuple[str, str], pd.DataFrame]
 
-STATES = ("changed", "stable", "undecided")
+STATES = tuple(state.value for state in (ChangeState.CHANGED, ChangeState.STABLE, ChangeState.UNDECIDED))
 
 
 def transitions(
@@ -156,9 +157,7 @@ def _looks(tables: Sequence[gpd.GeoDataFrame], dates: Sequence[int]) -> tuple[pd
     ]
     looks = pd.concat(frames, ignore_index=True)
     looks = looks[~looks["code"].isin([TileState.NO_DATA, TileState.CLOUD])]
-    order = ["tile_id", "date", "valid_fraction", "cloud_fraction", "scene"]
-    looks = looks.sort_values(order, ascending=[True, True, False, True, True], kind="stable")
-    return looks.drop_duplicates(["tile_id", "date"]).reset_index(drop=True), names[0]
+    return clearest(looks, ["tile_id", "date"]).reset_index(drop=True), names[0]
 
 
 def _pairs(looks: pd.DataFrame) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
@@ -214,7 +213,8 @@ def _states(
             else True
         )
     stable = classified & (p <= options.max_stable)
-    return np.where(claimed, "changed", np.where(stable, "stable", "undecided"))
+    changed, settled, open_ = STATES
+    return np.where(claimed, changed, np.where(stable, settled, open_))
 
 
 def within_bound(p: npt.NDArray[np.float64], options: ChangeOptions = DEFAULTS) -> npt.NDArray[np.bool_]:
@@ -231,12 +231,16 @@ def within_bound(p: npt.NDArray[np.float64], options: ChangeOptions = DEFAULTS) 
 
 def _group_sizes(tile_ids: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
     """Size of the group of touching tiles (corners count) that each tile belongs to."""
-    places = {tuple(int(part) for part in name.split("_")): at for at, name in enumerate(tile_ids)}
+    places = {
+        (grid, *place): at
+        for grid, positions, index in tiles_by_grid(tile_ids)
+        for at, place in zip(positions.tolist(), index.tolist(), strict=True)
+    }
     links = [
-        (at, places[(epsg, col + east, row + north)])
-        for (epsg, col, row), at in places.items()
+        (at, places[(grid, col + east, row + north)])
+        for (grid, col, row), at in places.items()
         for east, north in ((1, 0), (0, 1), (1, 1), (1, -1))
-        if (epsg, col + east, row + north) in places
+        if (grid, col + east, row + north) in places
     ]
     ends = np.array(links, dtype=np.int64).reshape(-1, 2)
     _, group = connected_components(
@@ -247,11 +251,10 @@ def _group_sizes(tile_ids: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
 
 def _located(table: pd.DataFrame) -> gpd.GeoDataFrame:
     """The table with the tiles' squares."""
-    parts = table["tile_id"].str.split("_", expand=True).reindex(columns=[0, 1, 2]).astype(np.int64)
     geometry = np.empty(len(table), dtype=object)
-    zones = sorted(parts[0].unique())
-    for epsg in zones:
-        at = (parts[0] == epsg).to_numpy()
-        squares = gpd.GeoSeries(TileGrid(int(epsg)).polygons(parts.loc[at, [1, 2]].to_numpy()), crs=int(epsg))
+    grids = list(tiles_by_grid(table["tile_id"].to_numpy()))
+    zones = sorted({grid.epsg for grid, _, _ in grids})
+    for grid, at, index in grids:
+        squares = gpd.GeoSeries(grid.polygons(index), crs=grid.epsg)
         geometry[at] = squares.to_numpy() if len(zones) == 1 else squares.to_crs(4326).to_numpy()
-    return gpd.GeoDataFrame(table, geometry=geometry, crs=int(zones[0]) if len(zones) == 1 else 4326)
+    return gpd.GeoDataFrame(table, geometry=geometry, crs=zones[0] if len(zones) == 1 else 4326)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from pipeline.grid import TileGrid
 from pipeline.legend import STATE_LABELS
+from pipeline.results.layout import ChangeState
 
 # Tiles of all zones are equal.
 _HECTARES = TileGrid(32601).hectares
@@ -22,15 +23,15 @@ def totals(changes: gpd.GeoDataFrame) -> pd.DataFrame:
     """
     table = pd.DataFrame(changes.drop(columns="geometry"))
     p = table["p_change"].astype(np.float64)
-    changed = table["state"] == "changed"
+    changed = table["state"] == ChangeState.CHANGED
     classless = set(STATE_LABELS.values())
     table = table.assign(
         before=table["before_acquired"].dt.date,
         after=table["after_acquired"].dt.date,
         tiles=1,
         changed=changed,
-        stable=table["state"] == "stable",
-        undecided=table["state"] == "undecided",
+        stable=table["state"] == ChangeState.STABLE,
+        undecided=table["state"] == ChangeState.UNDECIDED,
         changed_ha=np.where(changed, _HECTARES, 0.0),
         expected_false=np.where(changed, 1.0 - p, 0.0),
         expected_missed=np.where(changed, 0.0, p),

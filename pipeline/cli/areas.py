@@ -18,10 +18,10 @@ DATE = click.option("--date", metavar="YYYY-MM-DD", help="The date to use; the l
 
 
 def _tables(tiles: Path, model: str | None) -> list[Any]:
-    from pipeline.batch.run import scene_folders
-    from pipeline.tiles import read_table
+    from pipeline.results.layout import TABLE, scene_folders
+    from pipeline.results.table import read_table
 
-    return [read_table(folder / "tiles.parquet") for folder in scene_folders(model_folder(tiles, model))]
+    return [read_table(folder / TABLE) for folder in scene_folders(model_folder(tiles, model))]
 
 
 def _at(tiles: Path, model: str | None, date: str | None) -> "pd.DataFrame":
@@ -30,6 +30,8 @@ def _at(tiles: Path, model: str | None, date: str | None) -> "pd.DataFrame":
 
     found = places(_tables(tiles, model))
     days = sorted({str(day) for day in found["date"]})
+    if not days:
+        raise TileTableError(f"{tiles}: no tile of any scene holds data; run the pipeline on other scenes")
     chosen = date or days[-1]
     if chosen not in days:
         raise TileTableError(f"{tiles}: has no date {chosen}; choose one of {', '.join(days)}")
@@ -113,8 +115,8 @@ def assess(tiles: Path, labels: Path, out: Path | None, date: str | None, model:
     """Tell accuracy and error-adjusted areas, with 95 % intervals, from the LABELS (CSV) of a stratified sample."""
     from pipeline.areas import assess as judge
     from pipeline.areas import read_labels
-    from pipeline.atlas.collect import ASSESSMENT
     from pipeline.files import write_text
+    from pipeline.results.layout import ASSESSMENT
 
     given = read_labels(labels, legend_of(model_folder(tiles, model)).labels)
     drawn = sorted(set(given["date"].dropna())) if "date" in given else []

@@ -11,7 +11,7 @@ import click
 from pipeline.cli.console import explain_errors, verbosity
 
 if TYPE_CHECKING:
-    from pipeline.batch.bench import Figures, Side
+    from pipeline.batch.measuring import Figures, Side
     from pipeline.scenes.scene import Scene
 
 
@@ -50,8 +50,8 @@ def bench(scene: Path | None, model: str, engine: str, rounds: int, plain: bool,
     """Measure the main job against decoding alone, inference alone and the plain way, all in one run."""
     import logging
 
-    from pipeline.batch.bench import bench as measure
-    from pipeline.batch.work import ModelChoice
+    from pipeline.batch.measuring import bench as measure
+    from pipeline.batch.task import ModelChoice
 
     with tempfile.TemporaryDirectory() as place:
         chosen = _scene(scene or _simulated(Path(place)), model)

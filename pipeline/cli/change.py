@@ -49,7 +49,7 @@ def change(
 
     Changes.parquet, a from-to matrix in hectares, a page.
     """
-    from pipeline.batch.compare import compare, results_of
+    from pipeline.batch.comparison import compare, results_of
     from pipeline.change import ChangeOptions
 
     options = ChangeOptions(prior=prior, min_mapping_unit=min_mapping_unit, claim_cross_level=cross_level)

@@ -12,8 +12,8 @@ from pipeline.cli.console import CHIPS, TileProgress, explain_errors, reading_op
 
 if TYPE_CHECKING:
     from pipeline.batch.executors import Executor
-    from pipeline.batch.run import RunReport
-    from pipeline.batch.work import SceneRecord
+    from pipeline.batch.main_job import RunReport
+    from pipeline.results.record import SceneRecord
     from pipeline.scenes.remote import Remote
     from pipeline.scenes.scene import ReadOptions, Scene
 
@@ -78,10 +78,10 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
         (DEMO_SCENES, {}) if scenes is None else _reached(scenes, options["allow_remote"], options["model"])
     )
     from pipeline.atlas.page import AtlasOptions
-    from pipeline.batch.run import RunOptions, tiles_in
-    from pipeline.batch.run import Watcher as SilentWatcher
-    from pipeline.batch.run import run as run_batch
-    from pipeline.batch.work import ModelChoice
+    from pipeline.batch.main_job import RunOptions, tiles_in
+    from pipeline.batch.main_job import Watcher as SilentWatcher
+    from pipeline.batch.main_job import run as run_batch
+    from pipeline.batch.task import ModelChoice
     from pipeline.classify import ClassifyOptions
     from pipeline.models import store
     from pipeline.scenes.find import find_scenes
@@ -101,9 +101,7 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
             self.progress.advance(scene, count)
 
         def scene(self, record: "SceneRecord") -> None:
-            self.progress.end(
-                record.id, _scene_line(record), logging.WARNING if record.status == "refused" else logging.INFO
-            )
+            self.progress.end(record.id, _scene_line(record), logging.WARNING if not record.mapped else logging.INFO)
             for warning in record.warnings:
                 logging.getLogger("pipeline").warning("%s: %s", record.id, warning)
 
@@ -181,7 +179,7 @@ def _reached(scenes: str, allow_remote: bool, model: str) -> "tuple[Path, Mappin
 
 def _copy_of(tiles: str) -> Path:
     """The folder of --tiles, or the one where results at an address are copied for the page."""
-    from pipeline.batch.remote import mirror
+    from pipeline.results.address import mirror
 
     return mirror(tiles, REMOTE_TILES) if "://" in tiles else Path(tiles)
 
@@ -201,37 +199,35 @@ def _executor(workers: int, scheduler: str | None) -> "Executor | None":
 
 
 def _scene_line(record: "SceneRecord") -> str:
-    if record.status == "refused":
+    from pipeline.results.layout import SceneStatus
+
+    if not record.mapped:
         return f"{record.id}: refused, {record.error}: {record.reason}"
     tiles = sum(record.counts.values())
-    known = sum(count for label, count in record.counts.items() if label not in _STATES)
-    how = "finished before" if record.status == "cached" else f"{record.seconds:.1f} s"
+    how = "finished before" if record.status is SceneStatus.CACHED else f"{record.seconds:.1f} s"
     note = f"; {record.error}: {record.reason}" if record.error else ""
-    return f"{record.id}: {tiles:,} tiles, {known:,} with a class, {how}{note}"
-
-
-_STATES = ("no data", "cloud", "unclassified")
+    return f"{record.id}: {tiles:,} tiles, {record.classified:,} with a class, {how}{note}"
 
 
 def _refusals(report: "RunReport") -> str:
-    lines = [
-        f"  {record.id}: {record.error}: {record.reason}" for record in report.records if record.status == "refused"
-    ]
+    lines = [f"  {record.id}: {record.error}: {record.reason}" for record in report.records if not record.mapped]
     return "\n".join(["refused:", *lines]) if lines else ""
 
 
 def summary(report: "RunReport") -> str:
     """What a person wants to know at the end: scenes, dates, hectares by class, what was refused, where the map is."""
-    from pipeline.grid import TileGrid
+    from pipeline.legend import STATE_LABELS
 
-    done = [record for record in report.records if record.status in ("done", "cached")]
+    done = [record for record in report.records if record.mapped]
     lines = [f"\n{len(done)} of {len(report.records)} scenes mapped in {report.seconds:.1f} s"]
-    hectares = TileGrid(32632).hectares
+    states = set(STATE_LABELS.values())
     for record in done:
         total = sum(record.counts.values())
         lines.append(f"\n{record.id}  {(record.acquired or '')[:10]}  {record.level}  {total:,} tiles")
-        ordered = sorted(record.counts.items(), key=lambda entry: (entry[0] in _STATES, -entry[1]))
-        lines += [f"  {label:<22}{count * hectares:>12,.0f} ha {count / total:>7.1%}" for label, count in ordered]
+        ordered = sorted(record.counts.items(), key=lambda entry: (entry[0] in states, -entry[1]))
+        lines += [
+            f"  {label:<22}{count * record.tile_hectares:>12,.0f} ha {count / total:>7.1%}" for label, count in ordered
+        ]
     if refusals := _refusals(report):
         lines.append(f"\n{refusals}")
     if report.page is not None:

@@ -18,8 +18,9 @@ MODEL = click.option("--model", help="Name of the model whose results to use, wh
 
 def model_folder(tiles: Path, model: str | None) -> Path:
     """The results of one model: TILES itself or its only (or chosen) sub-folder with a run.json."""
-    found = [tiles] if (tiles / "run.json").is_file() else sorted(path.parent for path in tiles.glob("*/run.json"))
-    chosen = [path for path in found if model is None or path.name == model]
+    from pipeline.results.layout import model_folders
+
+    chosen = [path for path in model_folders(tiles) if model is None or path.name == model]
     if not chosen:
         raise click.UsageError(
             f"{tiles}: holds no results{f' of {model}' if model else ''}; run the pipeline on a folder of scenes first"
@@ -32,15 +33,14 @@ def model_folder(tiles: Path, model: str | None) -> Path:
 
 
 def legend_of(folder: Path) -> "Legend":
-    """The legend of the model that made these results; EuroSAT's where its card is not at hand."""
-    from pipeline.errors import ModelError
-    from pipeline.legend import EUROSAT
-    from pipeline.models import store
+    """The legend of the results of one model, as their tables tell it."""
+    from pipeline.results.layout import TABLE, scene_folders
+    from pipeline.results.table import read_legend
 
-    try:
-        return store.card(folder.name).legend
-    except ModelError:
-        return EUROSAT
+    scenes = scene_folders(folder)
+    if not scenes:
+        raise click.UsageError(f"{folder}: holds no finished scene; run the pipeline on a folder of scenes first")
+    return read_legend(scenes[0] / TABLE)
 
 
 @click.command()
@@ -56,12 +56,11 @@ def atlas(tiles: Path, model: str | None, maps: Path, chips: str) -> None:
     """Build the page anew from TILES, without the scenes and without the model."""
     from pipeline.atlas.collect import collect
     from pipeline.atlas.page import AtlasOptions, render_atlas
+    from pipeline.results.layout import PAGE
 
     folder = model_folder(tiles, model)
     maps.mkdir(parents=True, exist_ok=True)
-    click.echo(
-        render_atlas(collect(folder), legend_of(folder), maps / "atlas.html", AtlasOptions(chips=chips)).resolve()
-    )
+    click.echo(render_atlas(collect(folder), legend_of(folder), maps / PAGE, AtlasOptions(chips=chips)).resolve())
 
 
 @click.command()
@@ -76,6 +75,6 @@ def export(tiles: Path, out: Path, model: str | None, scene: str | None) -> None
     kind = out.suffix.lower().removeprefix(".")
     if kind not in _FORMATS:
         raise click.UsageError(f"{out}: the format is told by the ending: .gpkg, .geojson or .csv")
-    from pipeline.batch.export import export_tables
+    from pipeline.batch.table_export import export_tables
 
     click.echo(f"{export_tables(model_folder(tiles, model), out, _FORMATS[kind], scene):,} tiles in {out}")

@@ -12,7 +12,7 @@ from pyproj import Transformer
 from pipeline.atlas.collect import collect
 from pipeline.atlas.page import AtlasOptions, render_atlas
 from pipeline.legend import EUROSAT
-from pipeline.tiles import read_table
+from pipeline.results.table import read_table
 from tests.atlas import worlds
 
 CHROMIUM = shutil.which("chromium")

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.atlas.collect import OUTSIDE, collect
 from pipeline.errors import OutputError, TileTableError
-from pipeline.tiles import read_table, write_table
+from pipeline.results.table import read_table, write_table
 from tests.atlas import worlds
 
 

@@ -17,7 +17,7 @@ from scipy.ndimage import gaussian_filter
 from pipeline.atlas.imagery import quicklook
 from pipeline.grid import TileGrid
 from pipeline.legend import EUROSAT, Legend
-from pipeline.tiles import TileAnswers, read_table, tile_table, write_table
+from pipeline.results.table import TileAnswers, read_table, tile_table, write_table
 
 # Mean codes (red, green, blue) of the classes, near EuroSAT's own.
 TONES = np.array(

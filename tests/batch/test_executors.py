@@ -11,16 +11,19 @@ import pytest
 
 from pipeline.batch import work
 from pipeline.batch.executors import Cluster, Processes, Serial
-from pipeline.batch.run import run
-from pipeline.batch.work import ModelChoice, SceneTask, describe
+from pipeline.batch.main_job import run
+from pipeline.batch.products import tile_table
+from pipeline.batch.task import ModelChoice, SceneTask
 from pipeline.errors import OutputError
+from pipeline.results.folder import ResultsFolder
+from pipeline.results.record import SceneRecord
 from tests.batch.test_run import LEFT, TOP, folder_bytes, options, scenes  # noqa: F401 - fixtures
 from tests.fakes import FakeClassifier
 from tests.test_tiling import scene_on_disk
 
 
 def answer(task: SceneTask):
-    return replace(describe(task.scene), counts={"Forest": 1})
+    return replace(SceneRecord.described(task.scene), counts={"Forest": 1})
 
 
 def die_on_the_second(task: SceneTask):
@@ -36,9 +39,9 @@ def work_with_the_fake(task: SceneTask):
 
 def die_once_midway(task: SceneTask):
     """Scene 1's worker is killed the first time, when half of the scene's files are written."""
-    mark = task.folder.parent / "killed"
+    mark = task.results.path.parent / "killed"
     if task.scene.id == "scene-1" and not mark.exists():
-        work.write_table = lambda *_: (mark.touch(), os.kill(os.getpid(), signal.SIGKILL))
+        tile_table.write_table = lambda *_: (mark.touch(), os.kill(os.getpid(), signal.SIGKILL))
     return work_with_the_fake(task)
 
 
@@ -46,7 +49,9 @@ def die_once_midway(task: SceneTask):
 def tasks(tmp_path):
     pixels = np.ones((3, 8, 8), np.uint16)
     return [
-        SceneTask(scene_on_disk(tmp_path, pixels, 640_000, 640_000, f"scene-{n}"), ModelChoice(), Path("out"))
+        SceneTask(
+            scene_on_disk(tmp_path, pixels, 640_000, 640_000, f"scene-{n}"), ModelChoice(), ResultsFolder(Path("out"))
+        )
         for n in range(4)
     ]
 
@@ -65,7 +70,7 @@ def test_a_dead_worker_costs_its_own_scene_only(tasks):
 
 
 def sleep_and_tell(task: SceneTask):
-    (task.folder / str(os.getpid())).touch()
+    (task.results.path / str(os.getpid())).touch()
     time.sleep(600)
 
 
@@ -73,7 +78,11 @@ def test_workers_end_with_a_killed_run(tasks, tmp_path):
     pid = os.fork()
     if pid == 0:
         with suppress(BaseException):
-            list(Processes(2, sleep_and_tell).run([replace(task, folder=tmp_path / "pids") for task in tasks]))
+            list(
+                Processes(2, sleep_and_tell).run(
+                    [replace(task, results=ResultsFolder(tmp_path / "pids")) for task in tasks]
+                )
+            )
         os._exit(0)
     (tmp_path / "pids").mkdir()
     patience = time.monotonic() + 120

@@ -11,18 +11,18 @@ from dataclasses import replace
 import fsspec
 import pytest
 
-from pipeline.batch import outputs as files
 from pipeline.batch.executors import Cluster, Processes
-from pipeline.batch.remote import RemoteFolder, mirror
-from pipeline.batch.run import run
+from pipeline.batch.main_job import run
 from pipeline.errors import OutputError
+from pipeline.results import layout as files
+from pipeline.results.address import RemoteFolder, mirror
 from tests.batch.test_executors import cluster, elsewhere, outputs, work_with_the_fake  # noqa: F401 - a fixture
 from tests.batch.test_run import folder_bytes, options, scenes  # noqa: F401 - fixtures
 
 
 def die_once_while_uploading(task):
     """Scene 1's worker is killed the first time, when some of the scene's files are at the address."""
-    mark = task.folder.parent / "killed"
+    mark = task.results.path.parent / "killed"
     if task.scene.id == "scene-1" and not mark.exists():
         system = fsspec.filesystem("file")
         put = type(system).put_file

@@ -12,7 +12,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from pipeline.batch.run import run
+from pipeline.batch.main_job import run
 from pipeline.errors import OutputError
 from tests.batch.test_run import LEFT, TOP, folder_bytes, options  # noqa: F401 - a fixture
 from tests.test_tiling import scene_on_disk

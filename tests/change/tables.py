@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.grid import TileGrid
 from pipeline.legend import EUROSAT
-from pipeline.tiles import TileAnswers, tile_table
+from pipeline.results.table import TileAnswers, tile_table
 
 EPSG = 32632
 COLUMNS, ROWS = range(700, 707), range(7800, 7804)

@@ -8,8 +8,8 @@ from click.testing import CliRunner
 from pipeline.cli import main
 from pipeline.grid import TileGrid
 from pipeline.legend import EUROSAT
-from pipeline.tiles import TileAnswers, tile_table, write_table
-from tests.test_tiles import MOMENT
+from pipeline.results.table import TileAnswers, tile_table, write_table
+from tests.results.test_table import MOMENT
 
 
 @pytest.fixture

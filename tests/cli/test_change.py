@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from pipeline.batch.run import run
+from pipeline.batch.main_job import run
 from pipeline.cli import main
-from pipeline.tiles import read_metadata, write_table
+from pipeline.results.table import read_metadata, write_table
 from tests.batch.test_run import options, scenes  # noqa: F401 - fixtures
 
 
@@ -45,7 +45,7 @@ def test_two_scenes_by_name(options, scenes, tmp_path):  # noqa: F811 - fixtures
     answer = invoke("scene-0", "scene-later", "--tiles", options.tiles, "--out", tmp_path / "out")
     assert answer.exit_code == 0, answer.output
     assert "by class alone" not in answer.output
-    (measured,) = (options.tiles / "fake" / ".evidence").glob("scene-0--scene-later.*")
+    (measured,) = (options.tiles / "fake" / ".evidence").glob("scene-0+scene-later.*")
     measured.write_text("junk")
     damaged = invoke("scene-0", "scene-later", "--tiles", options.tiles, "--out", tmp_path / "again")
     assert damaged.exit_code == 0 and "tiles are judged by class alone" in damaged.output

@@ -13,7 +13,7 @@ import pytest
 import rasterio
 from rasterio.transform import from_origin
 
-from pipeline.batch.run import run
+from pipeline.batch.main_job import run
 from pipeline.catalogue import by_range, download_item, reach_address, reach_missing
 from pipeline.errors import CorruptScene, NotAScene
 from pipeline.scenes import ranged, remote

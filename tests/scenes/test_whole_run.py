@@ -9,7 +9,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 
-from pipeline.batch.run import RunOptions, run
+from pipeline.batch.main_job import RunOptions, run
 from pipeline.scenes.find import find_scenes
 from pipeline.scenes.scene import ReadOptions
 from tests.builders import Safe, band_folder, stored, surface, write_item, write_jp2, write_safe, write_tif

@@ -7,22 +7,21 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import geopandas as gpd
 import pandas as pd
 
 from pipeline import __version__
-from pipeline.batch import outputs
-from pipeline.batch.work import give_memory_back, let_models_go
+from pipeline.batch.fingerprint import FINGERPRINT
+from pipeline.batch.loaded import give_memory_back, let_models_go
 from pipeline.change import changes, evidence, scene_pairs
-from pipeline.errors import PipelineError
+from pipeline.errors import OutputError, TileTableError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
+from pipeline.results.layout import CHANGES, ITEM, TABLE, evidence_file, evidence_files
+from pipeline.results.table import read_table, write_table
 from pipeline.scenes.inspect import inspect_pixels
 from pipeline.scenes.scene import Scene
-from pipeline.tiles import read_table, write_table
 
-CHANGES = "changes.parquet"
-# Hidden folder of what was measured between two scenes, so that a new date costs only its own comparison.
-EVIDENCE = ".evidence"
 # Part of every key: raise it when the meaning of the evidence changes.
 _SCHEMA = 1
 
@@ -35,7 +34,6 @@ def write_changes(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], 
     None, and no file, where no place was seen twice.
 
     Raises:
-        TileTableError: a scene's table is damaged.
         OutputError: the table cannot be written.
     """
     path = folder / CHANGES
@@ -44,10 +42,32 @@ def write_changes(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], 
         _log.warning(
             "%s: date unknown, not compared with others", ", ".join(scene.id for scene in scenes if not scene.dated)
         )
-    tables = [read_table(folder / scene.id / outputs.TABLE) for scene in dated]
+    try:
+        table = _compared(dated, folder, stage)
+    except OutputError:
+        raise
+    except Exception as error:  # the scenes are mapped, whatever happens to their comparison
+        _log.warning("the dates could not be compared: %s: %s", type(error).__name__, error)
+        _log.debug("no changes", exc_info=error)
+        table = None
+    if table is None:
+        path.unlink(missing_ok=True)
+        return None
+    scenes_compared = sorted(scene.id for scene in scenes)
+    write_table(table, path, {"software": f"landcover-atlas {__version__}", "scenes": scenes_compared})
+    return path
+
+
+def _compared(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], None]) -> gpd.GeoDataFrame | None:
+    """The changes between dated scenes; None where no place was seen twice."""
+    tables = []
+    for scene in scenes:
+        try:
+            tables.append(read_table(folder / scene.id / TABLE))
+        except TileTableError as error:
+            _log.warning("%s: not compared with others: %s", scene.id, error)
     pairs = scene_pairs(tables) if len(tables) > 1 else pd.DataFrame()
     if pairs.empty:
-        path.unlink(missing_ok=True)
         return None
     by_id = {scene.id: scene for scene in scenes}
     measured = {}
@@ -57,9 +77,7 @@ def write_changes(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], 
         if found is not None:
             measured[before, after] = found
     stage("weighing changes")
-    table = changes(tables, measured, {scene.id: str(scene.level) for scene in scenes})
-    write_table(table, path, {"software": f"landcover-atlas {__version__}", "scenes": sorted(by_id)})
-    return path
+    return changes(tables, measured, {scene.id: str(scene.level) for scene in scenes})
 
 
 def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:
@@ -70,27 +88,29 @@ def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:
     Raises:
         OutputError: the evidence cannot be kept.
     """
-    path = folder / EVIDENCE / f"{before.id}--{after.id}.{_key(before, after, folder)}.parquet"
+    path = evidence_file(folder, before.id, after.id, _key(before, after, folder))
     with suppress(OSError, ValueError):
         return pd.read_parquet(path)
     let_models_go()
     try:
         found = evidence(inspect_pixels(before), inspect_pixels(after), TileGrid(before.epsg))
-    except PipelineError as error:
+    except Exception as error:  # one pair can never cost the others
         _log.warning(
             "%s and %s: compared by their classes alone, the pixels cannot be read: %s", before.id, after.id, error
         )
+        _log.debug("no evidence", exc_info=error)
         return None
     give_memory_back()
     with whole_file(path, "free space or choose another --tiles folder") as part:
-        for stale in path.parent.glob(f"{before.id}--{after.id}.*"):
-            stale.unlink()
+        for stale, pair in evidence_files(folder).items():
+            if pair == (before.id, after.id):
+                stale.unlink()
         found.to_parquet(part, compression="zstd")
     return found
 
 
 def _key(before: Scene, after: Scene, folder: Path) -> str:
     """What the evidence depends on: both scenes' fingerprints, which hold their bytes and how they are read."""
-    items = [json.loads((folder / scene.id / outputs.ITEM).read_text(encoding="utf-8")) for scene in (before, after)]
-    marks = [item["properties"]["atlas:fingerprint"] for item in items]
+    items = [json.loads((folder / scene.id / ITEM).read_text(encoding="utf-8")) for scene in (before, after)]
+    marks = [item["properties"][FINGERPRINT] for item in items]
     return hashlib.sha256(json.dumps([_SCHEMA, __version__, marks]).encode()).hexdigest()[:16]

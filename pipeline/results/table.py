@@ -1,9 +1,14 @@
-"""The tile table: one row a tile of one scene, stored as GeoParquet."""
+"""The tile table: one row a tile of one scene, stored as GeoParquet with all that must be known to read it.
+
+Probabilities (`p_<class>`) are always the model's own answer about the tile. With smoothing, `code` and `label` lean
+on the neighbours, `confidence` is the model's probability of that label, and `code_raw` and `label_raw` say what the
+model alone would call the tile.
+"""
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +21,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import OutputError, TileTableError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
-from pipeline.legend import Legend
+from pipeline.legend import LandCoverClass, Legend
 
 COLUMNS = (
     "tile_id",
@@ -31,9 +36,13 @@ COLUMNS = (
     "cloud_fraction",
     "geometry",
 )
-# A satellite crosses a granule and its neighbours within 15 minutes; the next orbit comes 100 minutes later.
-PASS = timedelta(minutes=30)
+Ids = Sequence[str] | npt.NDArray[np.object_]
+
 METADATA_KEY = b"landcover_atlas"
+# Where the metadata hold the classes.
+LEGEND = "legend"
+# What the columns of probabilities begin with; the rest is the class's label.
+_PROBABILITY = "p_"
 # A batch of one differs from a full batch by 7e-7, so finer digits would not be the model's answer.
 DECIMALS = 4
 
@@ -88,6 +97,56 @@ def certainty(probabilities: npt.NDArray[np.float32]) -> Certainty:
     )
 
 
+def probability_columns(labels: Iterable[str]) -> list[str]:
+    """The columns that hold the probabilities of classes."""
+    return [_PROBABILITY + label for label in labels]
+
+
+def class_labels(columns: Iterable[str]) -> tuple[str, ...]:
+    """The labels of the classes whose probabilities a table has, in code order."""
+    return tuple(name.removeprefix(_PROBABILITY) for name in columns if name.startswith(_PROBABILITY))
+
+
+def tiles_by_grid(tile_ids: Ids) -> Iterator[tuple[TileGrid, npt.NDArray[np.intp], npt.NDArray[np.int64]]]:
+    """The grids that tile ids are of, each with the positions of its ids and their columns and rows (n, 2).
+
+    >>> [(grid.epsg, at.tolist(), index.tolist()) for grid, at, index in tiles_by_grid(["32632_625_8280"])]
+    [(32632, [0], [[625, 8280]])]
+
+    Raises:
+        ValueError: one of them is no tile id.
+    """
+    if not len(tile_ids):
+        return
+    parts = pd.Series(np.asarray(tile_ids, dtype=object)).str.split("_", n=3, expand=True).reindex(columns=range(4))
+    # What names the grid comes before and after the column and the row.
+    for _, rows in parts.groupby([0, 3], sort=True, dropna=False):
+        at = rows.index.to_numpy()
+        grid, _ = TileGrid.parse_id(str(tile_ids[at[0]]))
+        yield grid, at, rows[[1, 2]].to_numpy().astype(np.int64)
+
+
+def tile_hectares(tile_ids: Ids) -> npt.NDArray[np.float64]:
+    """Areas (n,) of tiles on the map plane in hectares.
+
+    Raises:
+        ValueError: one of them is no tile id.
+    """
+    found = np.empty(len(tile_ids))
+    for grid, at, _ in tiles_by_grid(tile_ids):
+        found[at] = grid.hectares
+    return found
+
+
+def with_columns(table: gpd.GeoDataFrame, more: pd.DataFrame | None) -> gpd.GeoDataFrame:
+    """The table with more columns, given by tile_id, in front of its geometry; NaN for tiles that `more` lacks."""
+    if more is None:
+        return table
+    told = more.reindex(table["tile_id"]).set_axis(table.index)
+    names = [*table.columns.drop("geometry"), *told.columns, "geometry"]
+    return gpd.GeoDataFrame(pd.concat([table, told], axis=1)[names], geometry="geometry", crs=table.crs)
+
+
 def tile_table(
     answers: TileAnswers, grid: TileGrid, legend: Legend, scene: str, acquired: datetime
 ) -> gpd.GeoDataFrame:
@@ -110,7 +169,7 @@ def tile_table(
         "label": pd.Categorical([legend.label(int(code)) for code in codes]),
         "confidence": sure.confidence,
     }
-    columns |= {f"p_{label}": probabilities[:, at] for at, label in enumerate(legend.labels)}
+    columns |= {name: probabilities[:, at] for at, name in enumerate(probability_columns(legend.labels))}
     columns |= {
         "entropy": sure.entropy,
         "margin": sure.margin,
@@ -131,7 +190,7 @@ def write_table(table: gpd.GeoDataFrame, path: Path, metadata: Mapping[str, Any]
         table.to_parquet(part, schema_version="1.1.0", index=False, compression="zstd")
         arrow = pq.read_table(part)
         arrow = arrow.replace_schema_metadata(
-            {**(arrow.schema.metadata or {}), METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()}
+            {**(arrow.schema.metadata or {}), METADATA_KEY: json.dumps(metadata, sort_keys=True, default=list).encode()}
         )
         pq.write_table(arrow, part, compression="zstd")
         if pq.read_metadata(part).num_rows != len(table):
@@ -155,7 +214,7 @@ def read_table(path: Path) -> gpd.GeoDataFrame:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """The pipeline's own metadata of a table: model hash, grid, radiometry passport, software version.
+    """The pipeline's own metadata of a table: model with its card's digest, legend, grid, passport, software version.
 
     Raises:
         TileTableError: the file is damaged or was not written by the pipeline.
@@ -166,3 +225,24 @@ def read_metadata(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError) as error:
         raise TileTableError(f"{path}: carries no pipeline metadata; run the pipeline on its scene again") from error
     return found
+
+
+def read_legend(path: Path) -> Legend:
+    """The classes that a table's codes mean, as the table itself tells.
+
+    Raises:
+        TileTableError: the file is damaged or tells no classes.
+    """
+    told: Any = read_metadata(path).get(LEGEND)
+    known = {each.name for each in fields(LandCoverClass)}
+
+    def entry(told: Mapping[str, Any]) -> LandCoverClass:
+        values: dict[str, Any] = {name: value for name, value in told.items() if name in known}
+        return LandCoverClass(**values | {name: tuple(value) for name, value in values.items() if type(value) is list})
+
+    try:
+        return Legend(told["name"], tuple(entry(each) for each in told["classes"]))
+    except (TypeError, KeyError, AttributeError) as error:
+        raise TileTableError(
+            f"{path}: does not tell its classes (an older version wrote it); run the pipeline on its scene again"
+        ) from error

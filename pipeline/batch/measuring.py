@@ -15,16 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.batch.executors import cores
-from pipeline.batch.work import ModelChoice, SceneRecord, classifier
+from pipeline.batch.loaded import classifier
+from pipeline.batch.task import ModelChoice
 from pipeline.errors import CorruptScene, NotAScene
 from pipeline.grid import TileIndex
 from pipeline.models import store
 from pipeline.models.classifier import Classifier
 from pipeline.models.input import network_input
+from pipeline.results.layout import TABLE, SceneStatus
+from pipeline.results.record import SceneRecord
+from pipeline.results.table import class_labels, probability_columns, read_table
 from pipeline.scenes.guard import environment, open_raster
 from pipeline.scenes.reader import SceneReader
 from pipeline.scenes.scene import Scene
-from pipeline.tiles import read_table
 from pipeline.tiling import Block, blocks, grid_for, patches
 
 # Tiles that are read one by one for the reference: enough to tell 99.5 % from 99 %.
@@ -145,7 +148,7 @@ def _hrefs(scene: Scene, bands: Sequence[str]) -> list[str]:
 
 def _decode(scene: Scene, model: ModelChoice, _: float) -> Side:
     """Every needed file once, by whole rows of its own blocks, one after the other."""
-    bands = store.card(model.name, model.folder).input.bands
+    bands = store.card(model.name, model.folder).bands
     began, cpu = time.monotonic(), time.process_time()
     for href in _hrefs(scene, bands):
         with environment(), open_raster(href) as dataset:
@@ -180,7 +183,7 @@ def _infer(scene: Scene, model: ModelChoice, _: float) -> Side:
 
 def _main(scene: Scene, model: ModelChoice, spawned: float) -> Side:
     """The main job as the command line runs it, into an empty folder."""
-    from pipeline.batch.run import RunOptions, Watcher, run
+    from pipeline.batch.main_job import RunOptions, Watcher, run
 
     class Starts(Watcher):
         at: float | None = None
@@ -193,15 +196,15 @@ def _main(scene: Scene, model: ModelChoice, spawned: float) -> Side:
         report = run([scene], RunOptions(Path(place) / "tiles", Path(place) / "maps", model), watcher=watcher)
         side = _side(began, cpu, start=watcher.at)
         _check(report.records[0])
-        table = read_table(report.folder / scene.id / "tiles.parquet")
-    probabilities = table[[name for name in table.columns if name.startswith("p_")]].to_numpy()
+        table = read_table(report.folder / scene.id / TABLE)
+    probabilities = table[probability_columns(class_labels(table.columns))].to_numpy()
     known = table["code"].to_numpy() >= 0  # what the page shows as a class
     index = table.loc[known, ["col", "row"]].to_numpy()
     return replace(side, answers=np.column_stack([index, probabilities[known].argmax(axis=1)]))
 
 
 def _check(record: SceneRecord) -> None:
-    if record.status == "refused":
+    if record.status is SceneStatus.REFUSED:
         raise CorruptScene(f"{record.id}: {record.reason}")
     if record.error is not None:
         raise NotAScene(f"{record.id}: {record.reason}")

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pipeline.batch import outputs
-from pipeline.batch.files import staged_folder
 from pipeline.errors import OutputError
 from pipeline.files import digest, whole_file
+from pipeline.results.layout import ITEM
+from pipeline.results.staging import staged_folder
 
 _EXTRAS = {
     "s3": "s3fs",
@@ -111,10 +111,10 @@ class RemoteFolder:
         with self._reached() as (system, root):
             home = f"{root}/{folder.name}"
             earlier = self._sizes(folder.name)
-            if outputs.ITEM in earlier:
-                system.rm_file(f"{home}/{outputs.ITEM}")
-            for name in sorted(files, key=lambda name: (name == outputs.ITEM, name)):
-                if name == outputs.ITEM:
+            if ITEM in earlier:
+                system.rm_file(f"{home}/{ITEM}")
+            for name in sorted(files, key=lambda name: (name == ITEM, name)):
+                if name == ITEM:
                     for stale in sorted(earlier.keys() - files.keys()):
                         system.rm_file(f"{home}/{stale}")
                 system.makedirs(f"{home}/{name}".rpartition("/")[0], exist_ok=True)
@@ -137,7 +137,7 @@ class RemoteFolder:
             return True
         with self._reached() as (system, root):
             found = self._sizes(name)
-            if outputs.ITEM not in found:
+            if ITEM not in found:
                 return False
             with staged_folder(place) as staging:
                 for file in found:

@@ -1,43 +1,15 @@
-"""The folders of a run: staged, repaired after a kill, kept from a second run; digests remembered."""
+"""Folders that appear whole or not at all: staged, repaired after a kill, kept from a second run."""
 
-import json
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from pipeline.errors import OutputError
-from pipeline.files import PART, digest, write_text
-
-_OLD = ".old-"
-
-
-def known_digests(paths: Sequence[Path], memory: Path) -> list[str]:
-    """SHA-256 of each file; what the JSON file `memory` holds for a file of the same size and time is taken from there.
-
-    Raises:
-        OSError: a file cannot be read.
-    """
-    try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        known = {}
-
-    def look(path: Path) -> list[Any]:
-        status = path.stat()
-        entry = known.get(str(path))
-        if isinstance(entry, list) and entry[:2] == [status.st_size, status.st_mtime_ns]:
-            return entry
-        return [status.st_size, status.st_mtime_ns, digest(path)]
-
-    found = {str(path): look(path) for path in paths}
-    if found != known:
-        with suppress(OutputError):  # only a saving of time
-            write_text(memory, json.dumps(found))
-    return [str(found[str(path)][2]) for path in paths]
+from pipeline.files import PART
+from pipeline.results.layout import LOCK, OLD
 
 
 @contextmanager
@@ -47,7 +19,7 @@ def staged_folder(final: Path) -> Iterator[Path]:
     Raises:
         OutputError: the folder cannot be made, filled or renamed; an earlier `final` stays as it was.
     """
-    staging, old = final.with_name(PART + final.name), final.with_name(_OLD + final.name)
+    staging, old = final.with_name(PART + final.name), final.with_name(OLD + final.name)
     try:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir(parents=True)
@@ -70,8 +42,8 @@ def sweep(folder: Path) -> None:
 
     Unfinished work goes, a folder set aside during its replacement returns.
     """
-    for path in folder.glob(f"{_OLD}*"):
-        final = path.with_name(path.name.removeprefix(_OLD))
+    for path in folder.glob(f"{OLD}*"):
+        final = path.with_name(path.name.removeprefix(OLD))
         if not final.exists():
             path.replace(final)
         else:
@@ -90,7 +62,7 @@ def only_run(folder: Path) -> Iterator[None]:
     Raises:
         OutputError: another run holds the folder, or it cannot be written.
     """
-    lock = FileLock(folder / ".lock", timeout=0)
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-from pipeline.batch.files import only_run, staged_folder, sweep
 from pipeline.errors import OutputError
+from pipeline.results.staging import only_run, staged_folder, sweep
 
 
 def test_a_failure_leaves_the_earlier_folder(tmp_path):
@@ -46,7 +46,7 @@ def test_a_second_run_ends_at_once(tmp_path):
 
 def test_a_killed_run_leaves_no_lock(tmp_path):
     code = (
-        "import os, sys, pathlib\nfrom pipeline.batch.files import only_run\nwith "
+        "import os, sys, pathlib\nfrom pipeline.results.staging import only_run\nwith "
         "only_run(pathlib.Path(sys.argv[1])):\n    os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False).returncode == -9

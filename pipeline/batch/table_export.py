@@ -5,10 +5,10 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 
-from pipeline.batch.run import scene_folders
 from pipeline.errors import TileTableError
 from pipeline.files import whole_file
-from pipeline.tiles import read_table
+from pipeline.results.layout import TABLE, scene_folders
+from pipeline.results.table import read_table
 
 
 def export_tables(folder: Path, out: Path, driver: str | None, scene: str | None = None) -> int:
@@ -28,7 +28,7 @@ def export_tables(folder: Path, out: Path, driver: str | None, scene: str | None
             f"{folder}: holds no finished scene{f' named {scene}' if scene else ''}; look with: python -m "
             f"pipeline scenes"
         )
-    tables = [read_table(path / "tiles.parquet").to_crs(4326) for path in chosen]
+    tables = [read_table(path / TABLE).to_crs(4326) for path in chosen]
     joined = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=4326)
     for name in ("scene", "label"):
         joined[name] = joined[name].astype(str)

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from pipeline.errors import OutputError, TileTableError
 from pipeline.grid import TileGrid
 from pipeline.legend import EUROSAT
-from pipeline.tiles import TileAnswers, read_metadata, read_table, rounded, tile_table, write_table
+from pipeline.results.table import TileAnswers, read_metadata, read_table, rounded, tile_table, write_table
 
 MOMENT = datetime(2024, 6, 1, 10, 30, tzinfo=UTC)
 

@@ -10,16 +10,12 @@ import pandas as pd
 from pipeline import __version__
 from pipeline.atlas.collect import AtlasInput, collect, read_changes
 from pipeline.atlas.page import AtlasOptions, render_atlas
-from pipeline.batch import outputs
-from pipeline.batch.changes import CHANGES, EVIDENCE
-from pipeline.batch.run import PAGE, RUN_REPORT, scene_folders
 from pipeline.change import ChangeOptions, changes, from_to, totals
 from pipeline.errors import OutputError, TileTableError
 from pipeline.files import write_text
 from pipeline.legend import Legend
-from pipeline.tiles import read_metadata, read_table, write_table
-
-MATRIX = "from-to.csv"
+from pipeline.results.layout import CHANGES, MATRIX, PAGE, RUN_REPORT, TABLE, evidence_files, scene_folders
+from pipeline.results.table import read_metadata, read_table, write_table
 
 _log = logging.getLogger(__name__)
 
@@ -48,11 +44,11 @@ def results_of(name: str, tiles: Path) -> list[Path]:
     if name and folder.name == name:
         places += [tiles / name, *(path / name for path in sorted(tiles.glob("*")))]
     for place in places:
-        if (place / outputs.TABLE).is_file():
+        if (place / TABLE).is_file():
             return [place]
         if (place / RUN_REPORT).is_file() and (found := scene_folders(place)):
             return found
-    known = ", ".join(sorted(path.parent.name for path in tiles.glob(f"*/*/{outputs.TABLE}")))
+    known = ", ".join(sorted(path.parent.name for path in tiles.glob(f"*/*/{TABLE}")))
     raise TileTableError(
         f"{name}: neither a run nor a scene with results; name a folder of results or one of {tiles} "
         f"({known or 'none is there'})"
@@ -73,8 +69,8 @@ def compare(
     if list(before) == list(after) and len(before) == 1:
         raise TileTableError(f"{before[0].name}: is both sides of the comparison; name two scenes of one place")
     folders = [*before, *(folder for folder in after if folder not in before)]
-    tables = [read_table(folder / outputs.TABLE) for folder in folders]
-    levels = {folder.name: str(read_metadata(folder / outputs.TABLE).get("level")) for folder in folders}
+    tables = [read_table(folder / TABLE) for folder in folders]
+    levels = {folder.name: str(read_metadata(folder / TABLE).get("level")) for folder in folders}
     found = changes(tables, _kept_evidence(folders), levels, options)
     one, other = ({folder.name for folder in side} for side in (before, after))
     first, second = found["before"].astype(str), found["after"].astype(str)
@@ -100,12 +96,12 @@ def compare(
 def _kept_evidence(folders: Sequence[Path]) -> dict[tuple[str, str], pd.DataFrame]:
     names = {folder.name for folder in folders}
     kept = {}
-    for path in sorted({path for folder in folders for path in (folder.parent / EVIDENCE).glob("*--*.parquet")}):
-        before, _, rest = path.name.partition("--")
-        after = rest.rsplit(".", 2)[0]
-        if {before, after} <= names:
+    for parent in dict.fromkeys(folder.parent for folder in folders):
+        for path, pair in evidence_files(parent).items():
+            if not names.issuperset(pair):
+                continue
             try:
-                kept[before, after] = pd.read_parquet(path)
+                kept[pair] = pd.read_parquet(path)
             except (OSError, ValueError):
                 _log.warning(
                     "%s: what was measured between these scenes is damaged; run the pipeline on them again", path

@@ -1,0 +1,46 @@
+"""Models that stay loaded from scene to scene, and memory that goes back when they are done."""
+
+import ctypes
+from contextlib import suppress
+from functools import lru_cache
+
+from pipeline.batch.task import ModelChoice
+from pipeline.models import store
+from pipeline.models.card import ModelCard
+from pipeline.models.classifier import Classifier
+
+
+def classifier(choice: ModelChoice) -> Classifier:
+    """The loaded model; a worker process loads each once."""
+    return _loaded(choice)
+
+
+@lru_cache(maxsize=2)
+def _loaded(choice: ModelChoice) -> Classifier:
+    return store.load(choice.name, engine=choice.engine, threads=choice.threads, folder=choice.folder)
+
+
+def let_models_go() -> None:
+    """Frees the memory of loaded models, which the work after the scenes can use better."""
+    _loaded.cache_clear()
+    give_memory_back()
+
+
+def give_memory_back() -> None:
+    """Returns freed memory to the system: glibc keeps what the reading threads freed, scene after scene.
+
+    Elsewhere nothing happens.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def verified_card(choice: ModelChoice) -> ModelCard:
+    """The card of a model whose files are what it says.
+
+    Raises:
+        ModelError: they are not, or there is no such model.
+    """
+    card = ModelCard.read(choice.card_path)
+    card.verify(choice.card_path.parent)
+    return card

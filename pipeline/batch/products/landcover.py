@@ -1,0 +1,105 @@
+"""`landcover.tif`: class and confidence on the tile grid."""
+
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import rasterio
+from affine import Affine
+from rasterio.io import MemoryFile
+from rasterio.shutil import copy as copy_raster
+
+from pipeline.batch.products.product import Outcome, Product, SceneFile, SceneJob
+from pipeline.batch.task import SceneTask
+from pipeline.errors import OutputError
+from pipeline.grid import TileGrid, TileIndex
+from pipeline.legend import Legend
+from pipeline.models.card import ModelCard
+from pipeline.results.layout import LANDCOVER
+
+NO_CLASS = 255
+
+
+def planned(task: SceneTask, card: ModelCard) -> Product:  # noqa: ARG001 - every plan is asked alike
+    """Every scene has its class raster."""
+    return Landcover()
+
+
+class Landcover(Product):
+    """Writes the class raster."""
+
+    def begin(self, job: SceneJob) -> None:
+        """Keeps grid and legend."""
+        self._job = job
+
+    def finish(self, outcome: Outcome) -> tuple[SceneFile, ...]:
+        """Writes the raster and reads it back."""
+        import pystac
+        from pystac.extensions.classification import ClassificationExtension
+        from pystac.extensions.raster import RasterExtension
+
+        job = self._job
+        write_landcover(outcome.table, job.grid, job.card.legend, job.folder / LANDCOVER)
+        extensions = (ClassificationExtension.get_schema_uri(), RasterExtension.get_schema_uri())
+        fields = raster_fields(job.card.legend, job.grid.edge)
+        return (SceneFile(LANDCOVER, pystac.MediaType.COG, ("data",), fields, extensions),)
+
+
+def raster_fields(legend: Legend, gsd: float) -> dict[str, Any]:
+    """How an Item describes a raster of classes and confidences in percent with pixels of `gsd` metres."""
+    from pystac.extensions.classification import Classification
+    from pystac.extensions.raster import DataType, RasterBand
+
+    classes = [
+        Classification.create(code, name=entry.label, description=entry.title, color_hint=entry.colour[1:].upper())
+        for code, entry in enumerate(legend.classes)
+    ]
+    bands = [
+        RasterBand.create(nodata=NO_CLASS, data_type=DataType.UINT8, spatial_resolution=gsd, unit=unit)
+        for unit in (None, "percent")
+    ]
+    return {
+        "raster:bands": [band.to_dict() for band in bands],
+        "classification:classes": [entry.to_dict() for entry in classes],
+    }
+
+
+def write_landcover(table: gpd.GeoDataFrame, grid: TileGrid, legend: Legend, path: Path) -> None:
+    """A COG on the tile grid: class (uint8, colour table, 255 = no class) and confidence in percent.
+
+    Raises:
+        OutputError: the raster does not read back as written.
+    """
+    columns, rows = table["col"].to_numpy(), table["row"].to_numpy()
+    north_west = TileIndex(int(columns.min()), int(rows.max()))
+    shape = (int(rows.max() - rows.min()) + 1, int(columns.max() - columns.min()) + 1)
+    planes = np.full((2, *shape), NO_CLASS, np.uint8)
+    known = table["code"].to_numpy() >= 0
+    at = (north_west.row - rows[known], columns[known] - north_west.col)
+    planes[0][at] = table["code"].to_numpy()[known]
+    planes[1][at] = np.round(table["confidence"].to_numpy()[known] * 100)
+    left, _, _, top = grid.bounds(north_west)
+    profile = {
+        "driver": "GTiff",
+        "dtype": "uint8",
+        "count": 2,
+        "height": shape[0],
+        "width": shape[1],
+        "crs": grid.crs.to_wkt(),
+        "transform": Affine(grid.edge, 0, left, 0, -grid.edge, top),
+        "nodata": NO_CLASS,
+        "photometric": "minisblack",
+    }
+    colours = {code: (*bytes.fromhex(entry.colour[1:]), 255) for code, entry in enumerate(legend.classes)}
+    with MemoryFile() as memory, rasterio.Env(GDAL_PAM_ENABLED="NO"):
+        with memory.open(**profile) as target:
+            target.write(planes)
+            target.write_colormap(1, {**colours, NO_CLASS: (0, 0, 0, 0)})
+            target.descriptions = ("class", "confidence in percent")
+            target.update_tags(1, **{f"CLASS_{code}": label for code, label in enumerate(legend.labels)})
+        with memory.open() as source:
+            copy_raster(source, path, driver="COG", compress="DEFLATE", overview_resampling="MODE", overviews="AUTO")
+    with rasterio.open(path, driver="GTiff") as written:
+        if not np.array_equal(written.read(), planes):
+            raise OutputError(f"{path}: reads back other than it was written; check the disk")

@@ -1,0 +1,58 @@
+"""`scene.json`: the STAC Item of one scene's results: what they are, from what, by which model.
+
+No product itself: it lists what the products left, so it is written last, and a scene without it does not count.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from shapely.geometry import mapping
+
+from pipeline import __version__
+from pipeline.batch.fingerprint import CHECKSUM, SHA256
+from pipeline.batch.products.product import SceneFile, SceneJob
+from pipeline.files import digest
+from pipeline.results.layout import ITEM
+
+
+def write_item(job: SceneJob, files: Iterable[SceneFile], provenance: Mapping[str, Any]) -> None:
+    """Writes the Item. No time of writing, so that reruns agree."""
+    import pystac
+    from pystac.extensions.projection import ProjectionExtension
+
+    scene, path = job.scene, job.folder / ITEM
+    item = pystac.Item(
+        id=scene.id,
+        geometry=mapping(scene.footprint),
+        bbox=[round(value, 7) for value in scene.footprint.bounds],
+        datetime=scene.acquired,
+        properties={
+            "processing:level": {"L1C": "L1", "L2A": "L2"}.get(scene.level, "L1"),
+            "processing:software": {"landcover-atlas": __version__},
+            "processing:lineage": f"Sentinel-2 {scene.level} tiled into {job.grid.edge:.0f} m tiles and classified by "
+            f"{job.card.name}",
+            "constellation": "sentinel-2",
+            "atlas:radiometry": asdict(scene.radiometry),
+            "atlas:level": str(scene.level),
+            "atlas:layout": scene.layout,
+            "atlas:cloud_cover": scene.cloud_cover,
+            "atlas:warnings": list(scene.warnings),
+            **provenance,
+        },
+        stac_extensions=["https://stac-extensions.github.io/processing/v1.2.0/schema.json"],
+    )
+    if scene.platform:
+        item.properties["platform"] = scene.platform
+    ProjectionExtension.ext(item, add_if_missing=True).epsg = job.grid.epsg
+    extensions = {"https://stac-extensions.github.io/file/v2.1.0/schema.json"}
+    for file in files:
+        extra = {CHECKSUM: SHA256 + digest(job.folder / file.name), **file.fields}
+        item.add_asset(
+            file.name.partition(".")[0],
+            pystac.Asset(f"./{file.name}", media_type=file.media_type, roles=list(file.roles), extra_fields=extra),
+        )
+        extensions.update(file.extensions)
+    item.stac_extensions += sorted(extensions)
+    item.set_self_href(path.as_posix())
+    item.save_object(include_self_link=False, dest_href=path.as_posix())

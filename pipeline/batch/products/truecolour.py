@@ -1,0 +1,109 @@
+"""`truecolour.tif` and `quicklook.webp`: what the network saw, as pictures for people and the page."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import rasterio
+from affine import Affine
+from rasterio.windows import Window
+
+from pipeline import bands as band_table
+from pipeline.atlas.imagery import quicklook
+from pipeline.batch.products.product import Outcome, Product, SceneFile, SceneJob
+from pipeline.batch.task import SceneTask
+from pipeline.classify import ClassifiedBlock
+from pipeline.grid import TileIndex
+from pipeline.models.card import ModelCard
+from pipeline.results.layout import QUICKLOOK, TRUE_COLOUR
+from pipeline.scenes.radiometry import Stretch
+
+# Pixels of the quicklook a side of a tile: 80 m a pixel.
+_QUICKLOOK_PIXELS = 8
+
+
+def planned(task: SceneTask, card: ModelCard) -> Product:  # noqa: ARG001 - every plan is asked alike
+    """Every scene has its pictures."""
+    return TrueColour()
+
+
+class TrueColour(Product):
+    """Fills both pictures while blocks pass.
+
+    `truecolour.tif` stores one JPEG block per tile, so that one chip is one read; its north-west corner is that of
+    the scene's tile rectangle. It is a picture for people, nothing is classified from it.
+    """
+
+    def begin(self, job: SceneJob) -> None:
+        """Opens the raster."""
+        grid, size = job.grid, job.grid.tile_size
+        columns, rows = grid.covering(job.scene.bounds)
+        self._job = job
+        self._north_west = TileIndex(columns.start, rows.stop - 1)
+        left, _, _, top = grid.bounds(self._north_west)
+        self._small = np.zeros((3, len(rows) * _QUICKLOOK_PIXELS, len(columns) * _QUICKLOOK_PIXELS), np.uint8)
+        self._seen = np.zeros(self._small.shape[1:], np.bool_)
+        self._transform = Affine(grid.edge / _QUICKLOOK_PIXELS, 0, left, 0, -grid.edge / _QUICKLOOK_PIXELS, top)
+        self._raster = rasterio.open(
+            job.folder / TRUE_COLOUR,
+            "w",
+            driver="GTiff",
+            dtype="uint8",
+            count=3,
+            width=len(columns) * size,
+            height=len(rows) * size,
+            crs=grid.crs.to_wkt(),
+            transform=Affine(grid.gsd, 0, left, 0, -grid.gsd, top),
+            tiled=True,
+            blockxsize=size,
+            blockysize=size,
+            compress="JPEG",
+            photometric="YCBCR",
+            jpeg_quality=85,
+            jpegtablesmode=3,  # shared Huffman tables: a third less work than tables of each tile's own, and smaller
+        )
+
+    def add(self, seen: ClassifiedBlock) -> None:
+        """Takes one block into both pictures."""
+        block, size = seen.block, self._job.grid.tile_size
+        rgb = self._true_colour(block.pixels)
+        rgb[:, ~block.valid] = 0
+        top = (self._north_west.row - block.origin.row) * size
+        height, width = block.valid.shape
+        self._raster.write(rgb, window=Window(0, top, width, height))
+        factor = size // _QUICKLOOK_PIXELS
+        at = slice(top // factor, (top + height) // factor)
+        weights = _box_sums(block.valid, factor)
+        for band, plane in enumerate(rgb):
+            self._small[band, at] = _box_sums(plane, factor) // np.maximum(weights, 1)
+        self._seen[at] = weights > 0
+
+    def finish(self, outcome: Outcome) -> tuple[SceneFile, ...]:  # noqa: ARG002 - pictures show no class
+        """Stores both pictures."""
+        import pystac
+
+        self._raster.close()
+        picture = quicklook(self._small, self._seen, self._transform, self._job.grid.epsg)
+        (self._job.folder / QUICKLOOK).write_bytes(picture.webp)
+        place = {"atlas:bounds": picture.bounds, "proj:code": "EPSG:3857"}
+        return (
+            SceneFile(QUICKLOOK, "image/webp", ("overview",), place),
+            SceneFile(TRUE_COLOUR, pystac.MediaType.GEOTIFF, ("visual",)),
+        )
+
+    def close(self) -> None:
+        """Closes the raster."""
+        self._raster.close()
+
+    def _true_colour(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        card = self._job.card
+        order = [card.input.bands.index(band) for band in band_table.RGB]
+        chosen: npt.NDArray[Any] = pixels[order]
+        return chosen if card.input.units == "code" else Stretch().codes(chosen)
+
+
+def _box_sums(plane: npt.NDArray[Any], size: int) -> npt.NDArray[np.uint32]:
+    """Sums (y, x) over squares of `size` pixels."""
+    rows, columns = plane.shape[0] // size, plane.shape[1] // size
+    down = plane.reshape(rows, size, columns * size).sum(axis=1, dtype=np.uint16)
+    return np.asarray(down.reshape(rows, columns, size).sum(axis=2, dtype=np.uint32))

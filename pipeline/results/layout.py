@@ -1,0 +1,100 @@
+"""Where results lie: every file name, folder rule and state, once.
+
+tiles/<model>/            the results of one model
+run.json              what became of every scene
+changes.parquet       one row a tile and pair of dates
+assessment.json       what a labelled sample says of the map
+<scene>/              a mapped scene: table, rasters, pictures, its STAC Item
+maps/atlas.html           the page
+"""
+
+from enum import StrEnum
+from pathlib import Path
+
+from pipeline.errors import OutputError
+from pipeline.files import PART
+
+# In a scene's folder.
+TABLE = "tiles.parquet"
+LANDCOVER = "landcover.tif"
+ITEM = "scene.json"
+QUICKLOOK = "quicklook.webp"
+TRUE_COLOUR = "truecolour.tif"
+CHIPS = "chips"
+
+# In a model's folder.
+RUN_REPORT = "run.json"
+CHANGES = "changes.parquet"
+ASSESSMENT = "assessment.json"
+# Hidden folders: digests that need not be computed again while a file's size and time stay, and what was measured
+# between two scenes, so that a new date costs only its own comparison.
+DIGESTS = ".digests"
+EVIDENCE = ".evidence"
+# A folder that is being replaced, until the new one is there; and what keeps a second run away.
+OLD = ".old-"
+LOCK = ".lock"
+
+# In the folder of maps, and in that of a comparison.
+PAGE = "atlas.html"
+MATRIX = "from-to.csv"
+
+# No scene's id holds it, so that the names of pairs come apart again.
+_PAIR = "+"
+
+
+class SceneStatus(StrEnum):
+    """What became of a scene in a run: mapped now, mapped by an earlier run, or not mapped."""
+
+    DONE = "done"
+    CACHED = "cached"
+    REFUSED = "refused"
+
+
+class ChangeState(StrEnum):
+    """What is claimed of a tile between two dates, in the order of the page's codes."""
+
+    STABLE = "stable"
+    UNDECIDED = "undecided"
+    CHANGED = "changed"
+
+
+def scene_folder(model_folder: Path, scene: str) -> Path:
+    """The folder of one scene's results.
+
+    Raises:
+        OutputError: the id is no plain name, so its results could lie anywhere.
+    """
+    if not scene or scene.startswith(".") or Path(scene).name != scene or not set("\\/" + _PAIR).isdisjoint(scene):
+        raise OutputError(f"{scene!r}: no name for a folder of results; rename the scene's file or Item")
+    return model_folder / scene
+
+
+def scene_folders(model_folder: Path) -> list[Path]:
+    """The finished scenes of a model's folder, in order of name; hidden ones are being written."""
+    return sorted(path.parent for path in model_folder.glob(f"*/{TABLE}") if not path.parent.name.startswith("."))
+
+
+def model_folders(tiles: Path) -> list[Path]:
+    """`tiles` itself where it holds the results of one model, else its sub-folders that do, in order of name."""
+    if (tiles / RUN_REPORT).is_file():
+        return [tiles]
+    return sorted(path.parent for path in tiles.glob(f"*/{RUN_REPORT}") if not path.parent.name.startswith("."))
+
+
+def digests_file(model_folder: Path, scene: str) -> Path:
+    """Where the digests of a scene's input files are remembered."""
+    return model_folder / DIGESTS / f"{scene}.json"
+
+
+def evidence_file(model_folder: Path, before: str, after: str, key: str) -> Path:
+    """Where what was measured between two scenes is kept; `key` tells from which bytes."""
+    return model_folder / EVIDENCE / f"{before}{_PAIR}{after}.{key}.parquet"
+
+
+def evidence_files(model_folder: Path) -> dict[Path, tuple[str, str]]:
+    """What was measured between pairs of scenes: the files with the ids of both."""
+    return {
+        path: (pair[0], pair[1])
+        for path in sorted((model_folder / EVIDENCE).glob("*.parquet"))
+        if not path.name.startswith(PART) and len(pair := path.name.rsplit(".", 2)[0].split(_PAIR)) == 2
+    }
