@@ -11,11 +11,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-Pixels = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
+from pipeline.legend import CoverState
 
-# Codes of pixels that carry no class; classes count from 0.
-NO_DATA, CLOUD, UNFAMILIAR = 255, 254, 253
+Pixels = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.uint8]
+
 # What a band that was not measured holds in a network's input.
 UNMEASURED = -1.0
 # Tiles of 64 pixels along a window, north to south and west to east: larger ones waste less on margins and hold more
@@ -40,13 +40,13 @@ class PixelNetwork(Protocol):
 class CoverStrip(NamedTuple):
     """The cover of whole lines: `top` counts pixel rows from the north edge of what the stream covers.
 
-    `classes` (y, x) are the network's class codes, `confidence` (y, x) their probabilities in percent; both are 255
-    where nothing was measured.
+    `classes` (y, x) are the network's class codes or states, `confidence` (y, x) their probabilities in percent, 255
+    where there is no class.
     """
 
     top: int
-    classes: npt.NDArray[np.uint8]
-    confidence: npt.NDArray[np.uint8]
+    classes: Codes
+    confidence: Codes
 
 
 class CoverStream:
@@ -56,18 +56,22 @@ class CoverStream:
         """`columns` and `rows` are the tile grid's columns and rows that the strips cover, `tile` pixels each."""
         self._network, self._tile = network, tile
         self._columns, self._rows = columns, rows
-        self._held: list[tuple[int, npt.NDArray[np.uint16]]] = []
+        self._held: list[tuple[int, npt.NDArray[np.uint16], Codes]] = []
         self._seen = 0
         self._height, self._width = len(rows) * tile, len(columns) * tile
         self._bands = list(_spans(rows, WINDOW_TILES[0], tile, from_the_end=True))
         self._cells = list(_spans(columns, WINDOW_TILES[1], tile))
 
-    def add(self, pixels: Pixels, valid: Mask) -> Iterator[CoverStrip]:
-        """The next strip: reflectance (y, x, band) and which pixels (y, x) were measured in every band."""
+    def add(self, pixels: Pixels, states: Codes) -> Iterator[CoverStrip]:
+        """The next strip: reflectance (y, x, band), negative where a band lacks, and the states of pixels (y, x).
+
+        A state is 0 where the network's answer counts; NO_DATA was not measured, other states are measured pixels that
+        must not carry a class.
+        """
         codes = np.clip(np.rint(pixels * _DN) + 1, 1, 65_535).astype(np.uint16)
         codes[pixels < 0] = 0
-        codes[~valid] = 0
-        self._held.append((self._seen, codes))
+        codes[states == CoverState.NO_DATA] = 0
+        self._held.append((self._seen, codes, states))
         self._seen += len(codes)
         yield from self._ready(self._seen)
 
@@ -80,50 +84,55 @@ class CoverStream:
             band = self._bands.pop(0)
             yield self._strip(band)
             kept = band.stop - self._network.halo
-            self._held = [(top, codes) for top, codes in self._held if top + len(codes) > kept]
+            self._held = [part for part in self._held if part[0] + len(part[1]) > kept]
 
     def _strip(self, band: slice) -> CoverStrip:
         """The cover of one row of windows, cut to the lines that the stream covers."""
         first, last = max(band.start, 0), min(band.stop, self._height)
-        classes = np.full((last - first, self._width), NO_DATA, np.uint8)
-        confidence = np.full_like(classes, NO_DATA)
-        inside = slice(first - band.start, last - band.start)
+        classes = self._states(first, last)
+        confidence = np.full_like(classes, CoverState.NO_DATA)
+        inside, halo = slice(first - band.start, last - band.start), self._network.halo
         for cell in self._cells:
-            window, measured = self._window(band, cell)
-            if not measured.any():
-                continue
-            halo = self._network.halo
-            probabilities = self._network.predict(window)[halo:-halo or None, halo:-halo or None]
             left, right = max(cell.start, 0), min(cell.stop, self._width)
+            here = classes[:, left:right] == 0
+            if not here.any():
+                continue
+            probabilities = self._network.predict(self._window(band, cell))[halo : -halo or None, halo : -halo or None]
             across = slice(left - cell.start, right - cell.start)
             answer, sure = best(probabilities[inside, across])
-            here = measured[inside, across]
             classes[:, left:right][here] = answer[here]
             confidence[:, left:right][here] = sure[here]
         return CoverStrip(first, classes, confidence)
 
-    def _window(self, band: slice, cell: slice) -> tuple[Pixels, Mask]:
-        """The network's input for one window with its margin, and which pixels of the window itself were measured."""
+    def _states(self, first: int, last: int) -> Codes:
+        """The states of some lines; what was never added was not measured."""
+        states = np.full((last - first, self._width), CoverState.NO_DATA, np.uint8)
+        for start, _, held in self._held:
+            north, south = max(first, start), min(last, start + len(held))
+            if north < south:
+                states[north - first : south - first] = held[north - start : south - start]
+        return states
+
+    def _window(self, band: slice, cell: slice) -> Pixels:
+        """The network's input for one window with its margin."""
         halo = self._network.halo
         top, left = band.start - halo, cell.start - halo
-        shape = band.stop - band.start + 2 * halo, cell.stop - cell.start + 2 * halo
-        depth = self._held[0][1].shape[-1]
-        codes = np.zeros((*shape, depth), np.uint16)
-        west, east = max(left, 0), min(left + shape[1], self._width)
-        for start, held in self._held:
-            north, south = max(top, start), min(top + shape[0], start + len(held))
+        height, width = band.stop - band.start + 2 * halo, cell.stop - cell.start + 2 * halo
+        codes = np.zeros((height, width, self._held[0][1].shape[-1]), np.uint16)
+        west, east = max(left, 0), min(left + width, self._width)
+        for start, held, _ in self._held:
+            north, south = max(top, start), min(top + height, start + len(held))
             if north < south:
-                codes[north - top : south - top, west - left : east - left] = held[
-                    north - start : south - start, west:east
-                ]
+                rows = held[north - start : south - start, west:east]
+                codes[north - top : south - top, west - left : east - left] = rows
         pixels = codes.astype(np.float32)
         pixels -= 1.0
         pixels /= _DN
         pixels[codes == 0] = UNMEASURED
-        return pixels, codes.any(axis=-1)[halo : shape[0] - halo, halo : shape[1] - halo]
+        return pixels
 
 
-def best(probabilities: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+def best(probabilities: npt.NDArray[np.float32]) -> tuple[Codes, Codes]:
     """The likeliest class (y, x) of probabilities (y, x, classes), and how likely it is in percent."""
     classes = np.zeros(probabilities.shape[:-1], np.uint8)
     most = probabilities[..., 0].copy()
@@ -136,7 +145,7 @@ def best(probabilities: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8],
     return classes, np.rint(most * 100.0).astype(np.uint8)
 
 
-def shares(classes: npt.NDArray[np.uint8], count: int, tile: int = 64) -> npt.NDArray[np.float32]:
+def shares(classes: Codes, count: int, tile: int = 64) -> npt.NDArray[np.float32]:
     """Part of each tile's pixels with each class (n, count), of those that carry one; NaN where none does.
 
     `classes` (y, x) are whole tiles; the order is row by row from the north-west.
@@ -151,7 +160,7 @@ def shares(classes: npt.NDArray[np.uint8], count: int, tile: int = 64) -> npt.ND
 
 
 def _spans(tiles: range, step: int, tile: int, *, from_the_end: bool = False) -> Iterator[slice]:
-    """Windows along one axis as pixel slices, counted from the range's first pixel, or its last tile's edge in the north.
+    """Windows along one axis as pixel slices, counted from the range's first pixel: the west, or the north, its end.
 
     They are anchored at multiples of `step` tiles of the grid, so the first may begin before 0 and the last end late.
     """

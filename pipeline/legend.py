@@ -19,6 +19,14 @@ STATE_LABELS: dict[TileState, str] = {
 }
 
 
+class CoverState(IntEnum):
+    """Codes of pixels of the cover that carry no class; classes count from 0."""
+
+    NO_DATA = 255
+    CLOUD = 254
+    UNFAMILIAR = 253
+
+
 @dataclass(frozen=True, slots=True)
 class LandCoverClass:
     """One class: `label` names it in tables, `title` and `short` on the page, `letters` inside a tile.
@@ -68,5 +76,20 @@ EUROSAT = Legend(
         LandCoverClass("Residential", "Residential", "Residential", "RE", "#d00c37", _WHITE),
         LandCoverClass("River", "River", "River", "RI", "#6ac0f6", _DARK),
         LandCoverClass("SeaLake", "Sea or lake", "Sea / lake", "SL", "#2b55c0", _WHITE),
+    ),
+)
+
+COVER = Legend(
+    "cover",
+    (
+        LandCoverClass("water", "Water", "Water", "WA", "#00b8ff", _DARK),
+        LandCoverClass("trees", "Trees", "Trees", "TR", "#007249", _WHITE),
+        LandCoverClass("grass", "Grass", "Grass", "GR", "#86ae69", _DARK),
+        LandCoverClass("flooded", "Flooded vegetation", "Flooded", "FL", "#8e7cc4", _DARK),
+        LandCoverClass("crops", "Crops", "Crops", "CR", "#da8400", _DARK),
+        LandCoverClass("shrub", "Shrub and scrub", "Shrub", "SH", "#ffd424", _DARK),
+        LandCoverClass("built", "Built-up", "Built-up", "BU", "#bc3215", _WHITE),
+        LandCoverClass("bare", "Bare ground", "Bare", "BA", "#bdb2a3", _DARK),
+        LandCoverClass("snow", "Snow and ice", "Snow, ice", "SN", "#efecff", _DARK),
     ),
 )

@@ -118,7 +118,9 @@ def read_truth(
     return _places(found)
 
 
-def split_places(truths: Sequence[Truth], held_out: Sequence[str] = (), part: float = 0.2) -> tuple[list[Truth], list[Truth]]:
+def split_places(
+    truths: Sequence[Truth], held_out: Sequence[str] = (), part: float = 0.2
+) -> tuple[list[Truth], list[Truth]]:
     """Truth to learn from and truth held out, split by place and never by pixel.
 
     `held_out` names places or scenes; without it every so many places, in the order of their names, make up `part`.
@@ -255,7 +257,12 @@ def _on_mask(scene: Scene, path: Path, names: tuple[str, ...], bands: Sequence[s
             transform, (height, width) = _raster_grid(bounds)
             grid: dict[str, Any] = {"transform": transform, "height": height, "width": width}
             with WarpedVRT(
-                source, crs=f"EPSG:{scene.epsg}", resampling=Resampling.nearest, src_nodata=nodata, nodata=IGNORED, **grid
+                source,
+                crs=f"EPSG:{scene.epsg}",
+                resampling=Resampling.nearest,
+                src_nodata=nodata,
+                nodata=IGNORED,
+                **grid,
             ) as view:
                 planes = view.read()
     except RasterioError as error:
@@ -324,7 +331,12 @@ def _present(truth: Truth) -> Iterator[str]:
 
 
 def _common(one: Bounds, other: Bounds) -> Bounds | None:
-    left, bottom, right, top = max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])
+    left, bottom, right, top = (
+        max(one[0], other[0]),
+        max(one[1], other[1]),
+        min(one[2], other[2]),
+        min(one[3], other[3]),
+    )
     return (left, bottom, right, top) if left < right and bottom < top else None
 
 

@@ -25,9 +25,7 @@ class CoverScore:
     """Pixels (truth, answer)."""
 
     @classmethod
-    def of(
-        cls, classes: Sequence[str], truth: npt.NDArray[np.integer], answer: npt.NDArray[np.integer]
-    ) -> Self:
+    def of(cls, classes: Sequence[str], truth: npt.NDArray[np.integer], answer: npt.NDArray[np.integer]) -> Self:
         """Counts the pixels where both carry a class."""
         count = len(classes)
         both = (truth < count) & (answer < count)

@@ -1,6 +1,6 @@
 """The plug point of the pipeline: anything that turns patches into class probabilities."""
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -33,4 +33,22 @@ class Classifier(Protocol):
 
     def judge(self, patches: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> Prediction:
         """Probabilities together with which patches are unlike anything that the model was trained on."""
+        ...
+
+
+class PixelClassifier(Protocol):
+    """A trained model behind its card that answers for every pixel of a picture of any size."""
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model is and what input it takes."""
+        ...
+
+    @property
+    def halo(self) -> int:
+        """How many pixels beside a pixel its answer depends on: so many at a picture's edge are less sure."""
+        ...
+
+    def predict(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Calibrated probabilities (y, x, classes) of pixels (y, x, bands); they sum to 1."""
         ...

@@ -58,7 +58,9 @@ def fit(options: CoverOptions, crops: CropMaker, bands: int, progress: Callable[
     try:
         options.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{options.folder}: cannot take checkpoints ({error.strerror}); choose another --run") from error
+        raise OutputError(
+            f"{options.folder}: cannot take checkpoints ({error.strerror}); choose another --run"
+        ) from error
     keras.utils.set_random_seed(options.seed)
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if options.mixed_precision else "float32")
