@@ -37,7 +37,7 @@ from pipeline.classify import classify_scene  # noqa: E402
 from pipeline.files import digest  # noqa: E402
 from pipeline.grid import TileGrid  # noqa: E402
 from pipeline.models.store import DEFAULT, load, locate  # noqa: E402
-from pipeline.scenes.find import find_scenes  # noqa: E402
+from pipeline.scenes.finding.find import find_scenes  # noqa: E402
 from pipeline.scenes.scene import Scene  # noqa: E402
 
 CHANGED = 0.05

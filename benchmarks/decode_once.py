@@ -23,9 +23,9 @@ import numpy as np
 import rasterio
 
 from pipeline.grid import TileGrid
-from pipeline.scenes import guard
-from pipeline.scenes.find import find_scenes
-from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.finding.find import find_scenes
+from pipeline.scenes.reading.reader import SceneReader
+from pipeline.scenes.safety import guard
 from tests import builders
 
 BANDS = ("B04", "B03", "B02")

@@ -132,10 +132,10 @@ def mutate(folder, chance):
 
 def judge(folder, truth):
     """`refused`, `correct`, or what is wrong with the answer to one mutant."""
-    from pipeline.scenes.find import find_scenes
-    from pipeline.scenes.inspect import inspect_pixels
+    from pipeline.scenes.finding.find import find_scenes
     from pipeline.scenes.radiometry import Stretch, encode
-    from pipeline.scenes.reader import SceneReader
+    from pipeline.scenes.reading.inspect import inspect_pixels
+    from pipeline.scenes.reading.reader import SceneReader
     from pipeline.scenes.scene import Refusal
 
     try:

@@ -27,7 +27,7 @@ from pipeline.batch.loaded import verified_card  # noqa: E402
 from pipeline.batch.task import ModelChoice, SceneTask  # noqa: E402
 from pipeline.cli.bench import processor  # noqa: E402
 from pipeline.results.folder import ResultsFolder  # noqa: E402
-from pipeline.scenes.find import find_scenes  # noqa: E402
+from pipeline.scenes.finding.find import find_scenes  # noqa: E402
 from pipeline.scenes.scene import Scene  # noqa: E402
 from tests.test_tiling import scene_on_disk  # noqa: E402
 

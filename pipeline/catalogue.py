@@ -17,11 +17,11 @@ from urllib.error import HTTPError
 from urllib.parse import urljoin, urlsplit
 
 from pipeline.errors import CorruptScene, NotAScene, OutputError, PipelineError, UnsafeInput
-from pipeline.scenes.guard import RASTER_SUFFIXES, printable
-from pipeline.scenes.names import band_name, safe_id
-from pipeline.scenes.ranged import ranged
-from pipeline.scenes.remote import SCHEMES, Remote, RemoteError, ask, base_name, explained, redacted
-from pipeline.scenes.stac import read_item
+from pipeline.scenes.finding.names import band_name, safe_id
+from pipeline.scenes.finding.stac import read_item
+from pipeline.scenes.reading.ranged import ranged
+from pipeline.scenes.safety.address import SCHEMES, Remote, RemoteError, ask, base_name, explained, redacted
+from pipeline.scenes.safety.guard import RASTER_SUFFIXES, printable
 
 ITEM = "item.json"
 _TRIES = 4

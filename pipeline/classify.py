@@ -11,19 +11,16 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.bands import SENTINEL_2
 from pipeline.errors import ModelError
 from pipeline.grid import TileGrid
 from pipeline.legend import TileState
 from pipeline.models.card import ModelCard
-from pipeline.models.classifier import Classifier
+from pipeline.models.classifier import TileClassifier
 from pipeline.models.input import network_input
 from pipeline.results.table import TileAnswers, tile_table
 from pipeline.scenes.scene import Scene
 from pipeline.tiling import Block, Patches, blocks, grid_for, patches, tile_fraction
-
-# Scene classification layer: cloud shadow, medium and high cloud, thin cirrus; snow or ice (ESA's SCL table).
-CLOUD_CLASSES = (3, 8, 9, 10)
-SNOW_CLASSES = (11,)
 
 Item = TypeVar("Item")
 
@@ -72,11 +69,13 @@ def _fraction(
 
 def _prepare(block: Block, size: int) -> _Prepared:
     tiles = patches(block, size)
-    cloud, snow = (_fraction(block, classes, size, tiles.valid_fraction) for classes in (CLOUD_CLASSES, SNOW_CLASSES))
+    cloud, snow = (
+        _fraction(block, classes, size, tiles.valid_fraction) for classes in (SENTINEL_2.cloud, SENTINEL_2.snow)
+    )
     return _Prepared(block, tiles, cloud, snow)
 
 
-def _answer(prepared: _Prepared, classifier: Classifier, options: ClassifyOptions) -> TileAnswers:
+def _answer(prepared: _Prepared, classifier: TileClassifier, options: ClassifyOptions) -> TileAnswers:
     tiles, cloud, snow = prepared.tiles, prepared.cloud, prepared.snow
     codes = np.full(len(tiles.index), TileState.NO_DATA, np.int8)
     enough = tiles.valid_fraction >= max(options.min_valid, 1e-9)
@@ -92,7 +91,7 @@ def _answer(prepared: _Prepared, classifier: Classifier, options: ClassifyOption
     return TileAnswers(tiles.index, codes, probabilities, tiles.valid_fraction, cloud)
 
 
-def classify_block(block: Block, classifier: Classifier, options: ClassifyOptions) -> TileAnswers:
+def classify_block(block: Block, classifier: TileClassifier, options: ClassifyOptions) -> TileAnswers:
     """States and calibrated probabilities of a block whose pixels are already network input."""
     return _answer(_prepare(block, classifier.card.input.size), classifier, options)
 
@@ -112,7 +111,7 @@ def _prepared_blocks(
 
 
 def classified_blocks(
-    scene: Scene, classifier: Classifier, grid: TileGrid, options: ClassifyOptions, wanted: Sequence[str] = ()
+    scene: Scene, classifier: TileClassifier, grid: TileGrid, options: ClassifyOptions, wanted: Sequence[str] = ()
 ) -> Iterator[ClassifiedBlock]:
     """The scene's blocks as network input with their answers, and the stored numbers of `wanted` bands.
 
@@ -142,7 +141,7 @@ def gather(parts: list[TileAnswers]) -> TileAnswers:
 
 def classify_scene(
     scene: Scene,
-    classifier: Classifier,
+    classifier: TileClassifier,
     grid: TileGrid,
     options: ClassifyOptions = ClassifyOptions(),
     watch: Callable[[ClassifiedBlock], Any] | None = None,

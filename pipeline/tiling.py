@@ -16,8 +16,8 @@ from pipeline.errors import IncompleteScene, UnfitScene
 from pipeline.grid import Bounds, TileGrid, TileIndex
 from pipeline.models.card import ModelCard
 from pipeline.models.input import lacking
-from pipeline.scenes.header import check_gsd, native_gsd
-from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.reading.header import check_gsd, native_gsd
+from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.scene import Scene
 
 # Height of a strip in pixels, where tiles are not taller.

@@ -7,7 +7,7 @@ import pytest
 import rasterio
 from click.testing import CliRunner
 
-from pipeline.scenes.find import find_scenes
+from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.scene import Scene
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "make_granule.py"

@@ -13,7 +13,7 @@ from pipeline import catalogue
 from pipeline.catalogue import Query, download_item, fetch, file_name, search, wanted
 from pipeline.cli import main
 from pipeline.errors import CorruptScene, NotAScene, OutputError, UnsafeInput
-from pipeline.scenes.find import find_scenes
+from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.scene import Scene
 from tests.test_tiling import scene_on_disk
 

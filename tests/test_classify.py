@@ -2,14 +2,18 @@ import numpy as np
 import pytest
 
 from pipeline.classify import ClassifyOptions, classify_scene
-from pipeline.errors import ModelError
+from pipeline.errors import ModelError, UnfitScene
 from pipeline.grid import TileGrid
 from pipeline.legend import EUROSAT, TileState
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
 from pipeline.models.input import ModelInput
+from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.radiometry import Stretch
-from pipeline.tiling import grid_for
+from pipeline.scenes.reading.inspect import inspect_pixels
+from pipeline.scenes.scene import Level
+from pipeline.tiling import grid_for, refuse_unfit
+from tests.builders import write_safe, write_tif
 from tests.fakes import FakeClassifier, class_of
 from tests.test_tiling import scene_on_disk
 
@@ -160,3 +164,28 @@ def test_without_a_classification_layer_cloud_is_unknown(tmp_path):
     pixels = np.full((3, 64, 64), 1000, np.uint16)
     table = classify_scene(scene_on_disk(tmp_path, pixels, LEFT, TOP), FakeClassifier(), GRID)
     assert np.isnan(table["cloud_fraction"].iloc[0])
+
+
+def test_a_picture_from_a_plane_is_found_and_mapped_in_its_own_pixels(tmp_path):
+    gsd, size, rows, columns = 0.3, 32, 3, 5
+    left, top = (gsd * size * at for at in (66_700, 533_300))
+    colours = np.random.default_rng(4).integers(1, 256, (3, rows, columns))
+    picture = np.kron(colours, np.ones((size, size), int)).astype(np.uint8)
+    write_tif(tmp_path / "city.tif", picture, west=left, north=top, gsd=gsd, photometric="RGB")
+    taken = ModelInput("aerial", ("red", "green", "blue"), "dn", size, gsd)
+    (scene,) = find_scenes(tmp_path, taken.reading())
+    assert (scene.sensor, scene.gsd, scene.level) == ("aerial", gsd, Level.RGB)
+    card = ModelCard("aerial", EUROSAT, taken)
+    refuse_unfit(card, scene)
+    table = classify_scene(inspect_pixels(scene), FakeClassifier(card), grid_for(card, scene.epsg))
+    expected = [[class_of(*colours[:, row, col]) for col in range(columns)] for row in range(rows)]
+    assert table["code"].to_numpy().reshape(rows, columns).tolist() == expected
+    assert table["tile_id"].iloc[0] == f"32632_66700_{533_300 - 1}_32x0.3m"
+    with pytest.raises(UnfitScene):
+        refuse_unfit(FakeClassifier().card, scene)
+
+
+def test_a_satellite_scene_is_no_picture_from_a_plane(tmp_path):
+    write_safe(tmp_path)
+    (refused,) = find_scenes(tmp_path, ModelInput("aerial", ("red", "green", "blue"), "dn", 64, 10.0).reading())
+    assert refused.error == "UnfitScene" and "a scene of Sentinel-2" in refused.reason

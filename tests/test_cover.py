@@ -12,7 +12,7 @@ from pipeline.legend import CoverState
 
 
 class Blur:
-    """A network whose answer depends on all that lies within its halo, and on the place inside the window on nothing."""
+    """A network whose answer depends on all that lies within its halo, and not on the place inside the window."""
 
     halo = 6
 

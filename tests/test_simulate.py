@@ -11,7 +11,7 @@ from pipeline.classify import ClassifyOptions, classified_blocks, gather
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.legend import EUROSAT
 from pipeline.models import store
-from pipeline.scenes.find import find_scenes
+from pipeline.scenes.finding.find import find_scenes
 from pipeline.simulate import read_truth, simulate
 from pipeline.simulate.landscape import Landscape
 

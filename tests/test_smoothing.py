@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pipeline.change import transitions
 from pipeline.legend import EUROSAT
 from pipeline.smoothing import smooth, smoothed_probabilities
 from tests.change.tables import COUNT, probabilities, table, tile_id
@@ -48,6 +49,22 @@ def test_what_the_model_itself_said_stays():
     assert after[[*probabilities, "entropy", "margin"]].equals(before[[*probabilities, "entropy", "margin"]])
     assert after["code_raw"].tolist() == before["code"].tolist()
     assert after["label_raw"].astype(str).tolist() == before["label"].astype(str).tolist()
+
+
+def test_change_reads_what_the_model_itself_said():
+    """A changed tile among unchanged neighbours stays as likely changed as it was."""
+    later = np.ones(COUNT, int)
+    later[MIDDLE] = 7
+    pair = table("a", 1, sure=0.9), table("b", later, days=365, sure=0.9)
+    leaning = [smooth(one, EUROSAT) for one in pair]
+    assert leaning[1].set_index("tile_id").loc[tile_id(MIDDLE), ["label", "label_raw"]].tolist() == [
+        "Forest",
+        "Residential",
+    ]
+    plain, smoothed = transitions(*pair), transitions(*leaning)
+    for name in ("p_change", "change_class", "state"):
+        assert smoothed[name].equals(plain[name])
+    assert plain["p_change"].max() > 10 * plain["p_change"].median()
 
 
 def test_the_posterior_weighs_look_and_neighbours_by_each_others_variance():

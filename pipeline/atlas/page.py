@@ -23,6 +23,7 @@ from pipeline.atlas.chips import chip_sheets
 from pipeline.atlas.collect import OUTSIDE, AtlasInput, SceneTiles
 from pipeline.atlas.imagery import affordable_gsd, sharper, within_budget
 from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Payload, build_payload
+from pipeline.bands import SENTINEL_2
 from pipeline.errors import OutputError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
@@ -59,7 +60,6 @@ SCRIPTS = (
 MIN_CONTRAST = 4.5
 # Planes nearer than about 50 km are one place.
 NEAR_DEGREES = 0.5
-ATTRIBUTION = "Contains modified Copernicus Sentinel data"
 # Asked only after the reader chooses one; the page's security policy names no other host.
 BASEMAPS: tuple[dict[str, Any], ...] = (
     {
@@ -246,7 +246,7 @@ def _meta(
         "model": json.loads(json.dumps(collected.model, default=str)),
         "mode": options.mode if len(dates) > 1 else "map",
         "changePrior": options.change_prior,
-        "attribution": ATTRIBUTION,
+        "attribution": SENTINEL_2.attribution,
         "basemaps": list(BASEMAPS) if options.online_basemaps else [],
         "places": _places(collected.scenes, payload, bounds),
     }

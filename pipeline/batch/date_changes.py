@@ -18,8 +18,8 @@ from pipeline.errors import OutputError, TileTableError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
 from pipeline.results.layout import CHANGES, ITEM, TABLE, evidence_file, evidence_files
-from pipeline.results.table import read_table, write_table
-from pipeline.scenes.inspect import inspect_pixels
+from pipeline.results.table import read_metadata, read_table, write_table
+from pipeline.scenes.reading.inspect import inspect_pixels
 from pipeline.scenes.scene import Scene
 
 # Part of every key: raise it when the meaning of the evidence changes.
@@ -93,7 +93,8 @@ def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:
         return pd.read_parquet(path)
     let_models_go()
     try:
-        found = evidence(inspect_pixels(before), inspect_pixels(after), TileGrid(before.epsg))
+        grid = TileGrid(**read_metadata(folder / before.id / TABLE)["grid"])
+        found = evidence(inspect_pixels(before), inspect_pixels(after), grid)
     except Exception as error:  # one pair can never cost the others
         _log.warning(
             "%s and %s: compared by their classes alone, the pixels cannot be read: %s", before.id, after.id, error

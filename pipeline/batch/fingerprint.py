@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.batch.products import read_bands
-from pipeline.batch.products.product import Product
+from pipeline.batch.products.protocol import Product
 from pipeline.batch.task import SceneTask
 from pipeline.errors import CorruptScene, OutputError
 from pipeline.files import digest, write_text
 from pipeline.grid import TileGrid
 from pipeline.models.card import ModelCard
 from pipeline.results.layout import ITEM, digests_file
-from pipeline.scenes.remote import RemoteError, base_name, is_remote, probe
+from pipeline.scenes.safety.address import RemoteError, base_name, is_remote, probe
 from pipeline.scenes.scene import Asset, Scene
 
 # The software's part in what results mean. Raise it with every change of radiometry, of reading or of an output's

@@ -7,17 +7,17 @@ from functools import lru_cache
 from pipeline.batch.task import ModelChoice
 from pipeline.models import store
 from pipeline.models.card import ModelCard
-from pipeline.models.classifier import Classifier, PixelClassifier
+from pipeline.models.classifier import PixelClassifier, TileClassifier
 from pipeline.models.pixels import load_pixels
 
 
-def classifier(choice: ModelChoice) -> Classifier:
+def classifier(choice: ModelChoice) -> TileClassifier:
     """The loaded model; a worker process loads each once."""
     return _loaded(choice)
 
 
 @lru_cache(maxsize=2)
-def _loaded(choice: ModelChoice) -> Classifier:
+def _loaded(choice: ModelChoice) -> TileClassifier:
     return store.load(choice.name, engine=choice.engine, threads=choice.threads, folder=choice.folder)
 
 
@@ -53,6 +53,4 @@ def verified_card(choice: ModelChoice) -> ModelCard:
     Raises:
         ModelError: they are not, or there is no such model.
     """
-    card = ModelCard.read(choice.card_path)
-    card.verify(choice.card_path.parent)
-    return card
+    return store.card(choice.name, choice.folder, verified=True)

@@ -18,7 +18,6 @@ from pipeline.batch.task import ModelChoice, SceneTask
 from pipeline.batch.work import process
 from pipeline.classify import ClassifiedBlock, ClassifyOptions
 from pipeline.errors import EmptyScene, OutputError, SupersededScene
-from pipeline.files import digest
 from pipeline.models.card import ModelCard
 from pipeline.results.folder import ResultsFolder
 from pipeline.results.layout import CHANGES, DIGESTS, EVIDENCE, PAGE, RUN_REPORT, SceneStatus
@@ -203,16 +202,8 @@ def _parted(inputs: Iterable[Scene | Refusal], results: ResultsFolder) -> tuple[
 
 
 def _task(scene: Scene, options: RunOptions, results: ResultsFolder) -> SceneTask:
-    return SceneTask(
-        scene,
-        options.model,
-        results,
-        options.classify,
-        options.keep_chips,
-        options.smooth,
-        options.force,
-        options.cover,
-    )
+    asked = options.keep_chips, options.smooth, options.force, options.cover
+    return SceneTask(scene, options.model, results, options.classify, *asked)
 
 
 def _watched(watcher: Watcher) -> Callable[[SceneTask], SceneRecord]:
@@ -245,7 +236,7 @@ def _keep_apart(scenes: Sequence[Scene], options: RunOptions, results: ResultsFo
 def _write_report(results: ResultsFolder, records: Sequence[SceneRecord], options: RunOptions) -> None:
     facts = {
         "software": f"landcover-atlas {__version__}",
-        "model": {"name": results.path.name, "card_sha256": digest(options.model.card_path)},
+        "model": {"name": results.path.name, "card_sha256": options.model.card_digest},
         "options": {**asdict(options.classify), "keep_chips": options.keep_chips, "smooth": options.smooth},
     }
     write_run(results.path, facts, records)

@@ -20,13 +20,13 @@ from pipeline.batch.task import ModelChoice
 from pipeline.errors import CorruptScene, NotAScene
 from pipeline.grid import TileIndex
 from pipeline.models import store
-from pipeline.models.classifier import Classifier
+from pipeline.models.classifier import TileClassifier
 from pipeline.models.input import network_input
 from pipeline.results.layout import TABLE, SceneStatus
 from pipeline.results.record import SceneRecord
 from pipeline.results.table import class_labels, probability_columns, read_table
-from pipeline.scenes.guard import environment, open_raster
-from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.reading.reader import SceneReader
+from pipeline.scenes.safety.guard import environment, open_raster
 from pipeline.scenes.scene import Scene
 from pipeline.tiling import Block, blocks, grid_for, patches
 
@@ -148,7 +148,7 @@ def _hrefs(scene: Scene, bands: Sequence[str]) -> list[str]:
 
 def _decode(scene: Scene, model: ModelChoice, _: float) -> Side:
     """Every needed file once, by whole rows of its own blocks, one after the other."""
-    bands = store.card(model.name, model.folder).bands
+    bands = store.card(model.name, model.folder).input.bands
     began, cpu = time.monotonic(), time.process_time()
     for href in _hrefs(scene, bands):
         with environment(), open_raster(href) as dataset:
@@ -158,7 +158,7 @@ def _decode(scene: Scene, model: ModelChoice, _: float) -> Side:
     return _side(began, cpu)
 
 
-def _seen(block: Block, scene: Scene, model: Classifier) -> Block:
+def _seen(block: Block, scene: Scene, model: TileClassifier) -> Block:
     return replace(block, pixels=network_input(block.pixels, scene, model.card.input))
 
 
@@ -249,5 +249,5 @@ def _tile_by_tile(scene: Scene, model: ModelChoice, _: float) -> Side:
             if valid.any():
                 index.append(tile)
                 cut.append(patches(_seen(Block(tile, pixels, valid), scene, loaded), grid.tile_size).pixels)
-    codes = loaded.predict(np.concatenate(cut)).argmax(axis=1)
+    codes = loaded.judge(np.concatenate(cut)).probabilities.argmax(axis=1)
     return _side(began, cpu, answers=np.column_stack([np.array(index), codes]))

@@ -30,7 +30,7 @@ def export_tables(folder: Path, out: Path, driver: str | None, scene: str | None
         )
     tables = [read_table(path / TABLE).to_crs(4326) for path in chosen]
     joined = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=4326)
-    for name in ("scene", "label"):
+    for name in {"scene", "label", *joined.select_dtypes("category")}:
         joined[name] = joined[name].astype(str)
     with whole_file(out) as part:
         if driver is None:

@@ -23,9 +23,9 @@ class ModelChoice:
     """How many threads; None: all cores."""
 
     @property
-    def card_path(self) -> Path:
-        """The model's `card.json`."""
-        return store.locate(self.name, self.folder) / "card.json"
+    def card_digest(self) -> str:
+        """SHA-256 of the model's card."""
+        return store.card_digest(self.name, self.folder)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,34 +7,35 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import geopandas as gpd
 
 from pipeline.batch.fingerprint import FINGERPRINT, fingerprint, finished, sources
 from pipeline.batch.loaded import classifier, give_memory_back
 from pipeline.batch.products import planned_products, read_bands, wanted_bands
-from pipeline.batch.products.product import Outcome, Product, SceneJob
+from pipeline.batch.products.protocol import Outcome, Product, SceneJob
 from pipeline.batch.products.scene_item import write_item
 from pipeline.batch.task import SceneTask
 from pipeline.classify import ClassifiedBlock, classify_scene
 from pipeline.errors import CorruptScene, EmptyScene, ModelError, OutputError, PipelineError
-from pipeline.files import digest
 from pipeline.grid import TileGrid
-from pipeline.models.classifier import Classifier
+from pipeline.models.classifier import TileClassifier
 from pipeline.results.layout import ITEM, SceneStatus
 from pipeline.results.record import SceneRecord
 from pipeline.results.staging import staged_folder
 from pipeline.results.table import with_columns
-from pipeline.scenes.guard import printable
-from pipeline.scenes.inspect import check_files, inspect_pixels
+from pipeline.scenes.reading.inspect import check_files, inspect_pixels
+from pipeline.scenes.safety.guard import one_line, printable
 from pipeline.scenes.scene import Scene
 from pipeline.smoothing import smooth
 from pipeline.tiling import grid_for, refuse_unfit
 
 Watch = Callable[[ClassifiedBlock], Any]
 Products = Mapping[str, Product]
+Answer = TypeVar("Answer")
 
 # What the Item tells of the tiles: how many carry each label, and how many a class.
 _COUNTS, _CLASSIFIED = "atlas:counts", "atlas:classified"
@@ -77,23 +78,23 @@ def refusal(scene: Scene, error: Exception) -> SceneRecord:
     return replace(SceneRecord.described(scene, SceneStatus.REFUSED), error=name, reason=printable(reason))
 
 
-def _processed(task: SceneTask, model: Classifier, watch: Watch | None) -> SceneRecord:
+def _processed(task: SceneTask, model: TileClassifier, watch: Watch | None) -> SceneRecord:
     grid, products = grid_for(model.card, task.scene.epsg), planned_products(task, model.card)
     final = task.results.scene(task.scene.id)
     # The inputs are hashed and compared with their checksums while they are classified; only where results lie
     # already must the digest come first.
     with ThreadPoolExecutor(2, thread_name_prefix="digest") as aside:
-        mark = aside.submit(fingerprint, task, model.card, grid, products)
+        mark = aside.submit(_read_whole, task.scene, partial(fingerprint, task, model.card, grid, products))
         hashes = None if task.force or not final.exists() else finished(final, mark.result())
         if hashes is not None:
             return replace(_record(task.scene, grid, final, hashes), status=SceneStatus.CACHED)
-        whole = aside.submit(check_files, task.scene, read_bands(model.card, products))
         refuse_unfit(model.card, task.scene)
+        checked = partial(check_files, task.scene, read_bands(model.card, products))
+        whole = aside.submit(_read_whole, task.scene, checked)
         scene = inspect_pixels(task.scene, needed=())
         with staged_folder(final) as staging:
-            _write(
-                SceneJob(task, scene, model.card, grid, wanted_bands(products), staging), model, products, mark, watch
-            )
+            job = SceneJob(task, scene, model.card, grid, wanted_bands(products), staging)
+            _write(job, model, products, mark, watch)
             whole.result()
     give_memory_back()
     hashes = finished(final, mark.result())
@@ -102,7 +103,15 @@ def _processed(task: SceneTask, model: Classifier, watch: Watch | None) -> Scene
     return _record(scene, grid, final, hashes)
 
 
-def _write(job: SceneJob, model: Classifier, products: Products, mark: Future[str], watch: Watch | None) -> None:
+def _read_whole(scene: Scene, read: Callable[[], Answer]) -> Answer:
+    """What `read` says of a scene's files; one that went meanwhile is the scene's fault, and not the outputs'."""
+    try:
+        return read()
+    except OSError as error:
+        raise CorruptScene(f"{scene.id}: a file cannot be read to its end ({one_line(error)}); get it again") from error
+
+
+def _write(job: SceneJob, model: TileClassifier, products: Products, mark: Future[str], watch: Watch | None) -> None:
     """Classifies a scene and lets every product see every block, then the tiles."""
     with ExitStack() as stack:
         for product in products.values():
@@ -126,7 +135,7 @@ def _write(job: SceneJob, model: Classifier, products: Products, mark: Future[st
     provenance = {
         FINGERPRINT: mark.result(),
         "atlas:model": job.card.name,
-        "atlas:model_card_sha256": digest(job.task.model.card_path),
+        "atlas:model_card_sha256": job.task.model.card_digest,
         "atlas:sources": sources(job.scene, read_bands(job.card, products)),
         _COUNTS: _counts(table),
         _CLASSIFIED: int((table["code"] >= 0).sum()),

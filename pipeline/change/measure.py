@@ -12,8 +12,8 @@ import pandas as pd
 
 from pipeline.change import score
 from pipeline.grid import Bounds, TileGrid, TileIndex
-from pipeline.scenes import guard
 from pipeline.scenes.radiometry import reflectance
+from pipeline.scenes.safety import guard
 from pipeline.scenes.scene import Scene
 from pipeline.tiling import Block, blocks, cut, tile_fraction, tile_indices
 

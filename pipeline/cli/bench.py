@@ -74,8 +74,8 @@ def _simulated(folder: Path) -> Path:
 def _scene(folder: Path, model: str) -> "Scene":
     from pipeline.errors import NotAScene
     from pipeline.models import store
-    from pipeline.scenes.find import find_scenes
-    from pipeline.scenes.inspect import inspect_pixels
+    from pipeline.scenes.finding.find import find_scenes
+    from pipeline.scenes.reading.inspect import inspect_pixels
     from pipeline.scenes.scene import Scene
 
     for found in find_scenes(folder, store.card(model).input.reading()):

@@ -14,7 +14,8 @@ from pipeline.files import write_text
 
 if TYPE_CHECKING:
     from pipeline.evaluation.metrics import Figures
-    from pipeline.models.store import Engine
+    from pipeline.models.card import ModelCard
+    from pipeline.models.store import LoadedClassifier
 
 MODEL = click.option(
     "--model",
@@ -26,7 +27,7 @@ ENGINE = click.option(
     "--engine",
     default="auto",
     show_default=True,
-    help="auto, openvino, openvino-int8, openvino-bf16, openvino-f32 or keras.",
+    help="What runs the model: auto (the fastest that passed its gate), or an engine that `models` lists.",
 )
 
 
@@ -34,22 +35,55 @@ ENGINE = click.option(
 @verbosity
 @explain_errors
 def models() -> None:
-    """List the trained models with their accuracy and engines."""
+    """List the trained models: what they take, what runs them here, and what was measured on what."""
     from pipeline.models import store
 
     for name in store.names():
-        card = store.card(name)
-        part = next((part for part in ("spatial_val", "validation") if "accuracy" in card.metrics.get(part, {})), None)
-        known = (
-            "not measured"
-            if part is None
-            else f"{card.metrics[part]['accuracy']:.1%} ({part.replace('_val', ' validation')})"
+        try:
+            card = store.card(name)
+            here = store.choose_engine(card)
+        except ModelError as error:
+            click.echo(f"{name}\n  {error}")
+            continue
+        taken = card.input
+        lines = [
+            f"{card.architecture}, answers by {'tile' if card.kind == 'tile' else 'pixel'}, "
+            f"{len(card.legend.classes)} classes",
+            f"takes {taken.sensor} {' '.join(taken.bands)}, {taken.size} x {taken.size} pixels of {taken.gsd:g} m",
+            f"engines {', '.join(card.engines)}; here {here}",
+            *measured(card),
+        ]
+        click.echo("\n  ".join([name, *lines]))
+
+
+def measured(card: "ModelCard") -> list[str]:
+    """What a card's figures say of its weights, a line each: on how many pictures, and whether they knew them."""
+    told, metrics = card.trained_on, card.metrics
+    split = told.get("split", ())
+    parts = "; ".join([split] if isinstance(split, str) else map(str, split))
+    known = f" ({parts})" if parts else ""
+    lines = [f"trained on {told['n']:,} pictures{known}"] if "n" in told else []
+    own = metrics.get("shipped", {}).get("held_out")
+    if own:
+        lines.append(f"accuracy {_reached(own)} that these weights never saw")
+    if "spatial_val" in metrics:
+        whose = (
+            "by the run before, which never saw them; these weights learned from most of them, so it is no figure of "
+            "theirs"
+            if own
+            else "by these weights"
         )
-        click.echo(
-            f"{name}\n  {card.architecture}, {len(card.legend.classes)} classes, bands {' '.join(card.input.bands)}, "
-            f"accuracy {known}"
-        )
-        click.echo(f"  engines {', '.join(card.engines)}")
+        lines.append(f"accuracy {_reached(metrics['spatial_val'])} of the spatial validation part, {whose}")
+    if "validation" in metrics:
+        lines.append(f"accuracy {_reached(metrics['validation'])} that also set its temperature and threshold")
+    if not any(line.startswith("accuracy") for line in lines):
+        lines.append("accuracy not measured")
+    return lines
+
+
+def _reached(part: Mapping[str, Any]) -> str:
+    many = f"{part['n']:,} pictures" if "n" in part else "pictures"
+    return f"{part['accuracy']:.1%} on {many}"
 
 
 def _names(split: str | None) -> list[str] | None:
@@ -76,13 +110,13 @@ def evaluate(data: Path, split: str | None, model: str, engine: str, tta: bool, 
     """Measure a model on labelled pictures: accuracy, macro F1, per class, calibration, confusion."""
     from pipeline.evaluation.metrics import evaluate as measure
     from pipeline.models import store
+    from pipeline.models.ensemble import Eightfold
     from pipeline.models.pictures import read_labelled
 
     classifier = store.load(model, engine=engine)
     found = measure(
-        classifier,
+        Eightfold(classifier) if tta else classifier,
         read_labelled(data, classifier.card.legend.labels, _names(split), classifier.card.input.size),
-        eightfold=tta,
     )
     click.echo(
         _table(
@@ -153,7 +187,7 @@ def classify(images: tuple[Path, ...], model: str, engine: str, as_json: bool) -
         sys.exit(1 if bad == len(images) else 3)
 
 
-def _answers(path: Path, classifier: "Engine") -> list[dict[str, Any]]:
+def _answers(path: Path, classifier: "LoadedClassifier") -> list[dict[str, Any]]:
     """One entry a patch of a picture."""
     from pipeline.models.pictures import cut, read_picture
 

@@ -3,6 +3,7 @@
 import logging
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from pipeline.batch.executors import Executor
     from pipeline.batch.main_job import RunReport
     from pipeline.results.record import SceneRecord
-    from pipeline.scenes.remote import Remote
+    from pipeline.scenes.safety.address import Remote
     from pipeline.scenes.scene import ReadOptions, Scene
 
 DEMO_SCENES = Path("demo-scenes")
@@ -84,7 +85,7 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     from pipeline.batch.task import ModelChoice
     from pipeline.classify import ClassifyOptions
     from pipeline.models import store
-    from pipeline.scenes.find import find_scenes
+    from pipeline.scenes.finding.find import find_scenes
 
     if demo:
         _simulate(folder)
@@ -155,7 +156,7 @@ def _reached(scenes: str, allow_remote: bool, model: str) -> "tuple[Path, Mappin
 
     The network is touched only when the user says so.
     """
-    from pipeline.scenes.remote import redacted
+    from pipeline.scenes.safety.address import redacted
 
     far = "://" in scenes
     if far and not allow_remote:
@@ -214,6 +215,12 @@ def _refusals(report: "RunReport") -> str:
     return "\n".join(["refused:", *lines]) if lines else ""
 
 
+def _day(acquired: str | None) -> str:
+    from pipeline.scenes.scene import day
+
+    return day(datetime.fromisoformat(acquired) if acquired else None)
+
+
 def summary(report: "RunReport") -> str:
     """What a person wants to know at the end: scenes, dates, hectares by class, what was refused, where the map is."""
     from pipeline.legend import STATE_LABELS
@@ -223,7 +230,7 @@ def summary(report: "RunReport") -> str:
     states = set(STATE_LABELS.values())
     for record in done:
         total = sum(record.counts.values())
-        lines.append(f"\n{record.id}  {(record.acquired or '')[:10]}  {record.level}  {total:,} tiles")
+        lines.append(f"\n{record.id}  {_day(record.acquired)}  {record.level}  {total:,} tiles")
         ordered = sorted(record.counts.items(), key=lambda entry: (entry[0] in states, -entry[1]))
         lines += [
             f"  {label:<22}{count * record.tile_hectares:>12,.0f} ha {count / total:>7.1%}" for label, count in ordered

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 @explain_errors
 def scenes(folder: Path, as_json: bool, **told: Any) -> None:  # noqa: ANN401 - the options above
     """Tell what scenes a FOLDER holds, without reading pixels."""
-    from pipeline.scenes.find import find_scenes
+    from pipeline.scenes.finding.find import find_scenes
     from pipeline.scenes.scene import ReadOptions, Scene
 
-    found = list(find_scenes(folder, ReadOptions(**told)))
+    found = list(find_scenes(folder, ReadOptions(**told, sensor=None)))
     if as_json:
         click.echo(
             json.dumps(
@@ -45,6 +45,7 @@ def _facts(scene: "Scene") -> dict[str, Any]:
     return {
         "id": scene.id,
         "layout": scene.layout,
+        "sensor": scene.sensor,
         "acquired": scene.acquired.isoformat() if scene.dated else None,
         "level": str(scene.level),
         "platform": scene.platform,

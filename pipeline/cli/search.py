@@ -88,7 +88,7 @@ def search(
     from pipeline.catalogue import search as ask
     from pipeline.errors import PipelineError
     from pipeline.models import store
-    from pipeline.scenes.guard import printable
+    from pipeline.scenes.safety.guard import printable
 
     found, lost = 0, []
     for item in ask(api, Query(bbox, dates, collection, max_cloud, limit)):

@@ -24,7 +24,7 @@ from rasterio.vrt import WarpedVRT
 
 from pipeline.errors import ModelError
 from pipeline.grid import Bounds
-from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.scene import Scene
 
 log = logging.getLogger(__name__)

@@ -101,7 +101,7 @@ def total(scores: Iterable[CoverScore]) -> CoverScore:
 
 
 def reliability(confidence: Floats, right: npt.NDArray[np.bool_], bins: int = 10) -> list[tuple[float, float, int]]:
-    """Mean confidence, part right and count of the answers in equal steps of confidence (0..1); empty steps left out."""
+    """Mean confidence, part right and count of answers in equal steps of confidence (0..1), without empty steps."""
     step = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     found = []
     for at in range(bins):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.models.classifier import Classifier
+from pipeline.models.classifier import TileClassifier
 from pipeline.scenes.radiometry import Harmonisation, Stretch
 
 Floats = npt.NDArray[np.floating]
@@ -44,16 +44,17 @@ def clear(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
 
 
 def stability(
-    classifier: Classifier, stretch: Stretch, top: Floats, surfaces: list[Floats], line: Harmonisation | None
+    classifier: TileClassifier, stretch: Stretch, top: Floats, surfaces: list[Floats], line: Harmonisation | None
 ) -> Stability:
     """How many patches (n, y, x, bands) of reflectance keep their top-of-atmosphere label on all surface products."""
     codes = stretch.codes(top)
     kept = clear(codes)
-    answer = classifier.predict(codes[kept])
+    answer = classifier.judge(codes[kept]).probabilities
     label, confident = answer.argmax(axis=1), answer.max(axis=1) > 0.7
     same = np.ones(len(label), np.bool_)
     for surface in surfaces:
-        same &= classifier.predict(stretch.codes(harmonised(surface[kept], line))).argmax(axis=1) == label
+        moved = classifier.judge(stretch.codes(harmonised(surface[kept], line)))
+        same &= moved.probabilities.argmax(axis=1) == label
     return Stability(
         float(same.mean()),
         float(same[confident].mean()) if confident.any() else float("nan"),

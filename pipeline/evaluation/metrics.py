@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.models.calibration import brier, calibration_error
-from pipeline.models.classifier import Classifier
+from pipeline.models.classifier import TileClassifier
 from pipeline.models.pictures import LabelledPatches
 
 
@@ -88,21 +88,10 @@ def _share(part: int, whole: int) -> float | None:
     return float(part / whole) if whole else None
 
 
-def evaluate(classifier: Classifier, data: LabelledPatches, eightfold: bool = False) -> Figures:
-    """The figures of a classifier on labelled patches; `refused` is the share that it calls unfamiliar.
-
-    `eightfold` averages the answers to the eight flips and quarter turns of each patch (test-time augmentation).
-    """
+def evaluate(classifier: TileClassifier, data: LabelledPatches) -> Figures:
+    """The figures of a classifier on labelled patches; `refused` is the share that it calls unfamiliar."""
     answer = classifier.judge(data.patches)
-    probabilities = answer.probabilities
-    if eightfold:
-        turned = (
-            np.rot90(patches, turns, axes=(1, 2))
-            for patches in (data.patches, data.patches[:, :, ::-1])
-            for turns in range(4)
-        )
-        probabilities = np.mean([classifier.predict(np.ascontiguousarray(patches)) for patches in turned], axis=0)
-    return figures(probabilities, data.labels, data.classes, float(answer.unfamiliar.mean()))
+    return figures(answer.probabilities, data.labels, data.classes, float(answer.unfamiliar.mean()))
 
 
 def risk_coverage(

@@ -13,7 +13,7 @@ from pipeline.evaluation import figures
 from pipeline.evaluation.metrics import Figures
 from pipeline.evaluation.metrics import figures as measure
 from pipeline.models.calibration import softmax
-from pipeline.models.classifier import Classifier
+from pipeline.models.classifier import TileClassifier
 from pipeline.models.pictures import LabelledPatches
 
 History = Sequence[Mapping[str, float]]
@@ -21,7 +21,7 @@ History = Sequence[Mapping[str, float]]
 
 def write_report(
     folder: Path,
-    classifier: Classifier,
+    classifier: TileClassifier,
     training: LabelledPatches,
     validation: LabelledPatches,
     histories: Mapping[str, History],

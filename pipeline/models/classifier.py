@@ -1,4 +1,4 @@
-"""The plug point of the pipeline: anything that turns patches into class probabilities."""
+"""The plug points of the pipeline: what turns patches, or every pixel, into class probabilities."""
 
 from typing import Any, NamedTuple, Protocol
 
@@ -9,30 +9,24 @@ from pipeline.models.card import ModelCard
 
 
 class Prediction(NamedTuple):
-    """Answers for n patches.
-
-    `probabilities` is (n, classes) float32, calibrated, rows sum to 1. `unfamiliar` is (n,) bool: the patch is
-    unlike the training data and must not carry a class.
-    """
+    """Answers for n patches."""
 
     probabilities: npt.NDArray[np.float32]
+    """(n, classes), calibrated, rows sum to 1."""
     unfamiliar: npt.NDArray[np.bool_]
+    """(n,): the patch is unlike the training data and must not carry a class."""
 
 
-class Classifier(Protocol):
-    """A trained model behind its card; the same patch gets the same answer in any batch."""
+class TileClassifier(Protocol):
+    """A trained model behind its card; the same patch gets the same answer in any batch and from any thread."""
 
     @property
     def card(self) -> ModelCard:
         """What the model is and what input it takes."""
         ...
 
-    def predict(self, patches: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Calibrated probabilities (n, classes) of patches (n, 64, 64, bands); rows sum to 1."""
-        ...
-
-    def judge(self, patches: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> Prediction:
-        """Probabilities together with which patches are unlike anything that the model was trained on."""
+    def judge(self, patches: npt.NDArray[Any]) -> Prediction:
+        """Calibrated probabilities of patches (n, size, size, bands), and which are unlike the training data."""
         ...
 
 

@@ -15,6 +15,9 @@ from pipeline.scenes.scene import ReadOptions, Scene
 CODE, REFLECTANCE, DN = "code", "reflectance", "dn"
 UNITS = (CODE, REFLECTANCE, DN)
 
+# What models of pictures call their bands.
+COLOURS = ("red", "green", "blue")
+
 Pixels = npt.NDArray[Any]
 
 
@@ -117,6 +120,16 @@ def network_input(pixels: Pixels, scene: Scene, taken: ModelInput) -> Pixels:
     if taken.stretch is not None and taken.units == CODE:
         return encode(pixels, assets, taken.stretch, line)
     return reflectance(pixels, assets, line)
+
+
+def true_colour(pixels: Pixels, taken: ModelInput) -> npt.NDArray[np.uint8]:
+    """A picture (3, y, x) for people of what a network takes (band, y, x); grey without red, green and blue."""
+    order = next(
+        ([taken.bands.index(band) for band in names] for names in (RGB, COLOURS) if set(names) <= set(taken.bands)),
+        [0, 0, 0],
+    )
+    chosen: Pixels = pixels[order]
+    return chosen if taken.dtype == np.uint8 else Stretch().codes(np.nan_to_num(chosen, posinf=0.0, neginf=0.0))
 
 
 def lacking(scene: Scene, missing: Sequence[str]) -> str:

@@ -1,25 +1,39 @@
 """Stored models by name: find, verify, load with the fastest engine that passed the gate."""
 
-import importlib.util
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pipeline.errors import ModelError
-from pipeline.models.card import ModelCard
-from pipeline.models.classifier import Classifier
+from pipeline.files import digest
+from pipeline.models import engines
+from pipeline.models.card import TILE, ModelCard
+from pipeline.models.classifier import TileClassifier
+from pipeline.models.ensemble import Ensemble, joined_card
+from pipeline.models.stored import StoredClassifier
 
 FOLDER = Path(__file__).resolve().parents[2] / "saved_models"
 DEFAULT = "eurosat-resnet50"
-ENGINES = ("auto", "openvino-int8", "openvino-bf16", "openvino-f32", "keras")
+AUTO = "auto"
 
 
-class Engine(Classifier, Protocol):
+class LoadedClassifier(TileClassifier, Protocol):
     """A classifier that says what runs it."""
 
     @property
     def engine(self) -> str:
         """For example "openvino-bf16"."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedEnsemble(Ensemble):
+    """An ensemble that says what runs it."""
+
+    engine: str
+    """The members' engines, joined by commas."""
 
 
 def names(folder: Path = FOLDER) -> tuple[str, ...]:
@@ -42,71 +56,91 @@ def locate(name: str, folder: Path = FOLDER) -> Path:
     )
 
 
-def card(name: str, folder: Path = FOLDER) -> ModelCard:
-    """The card of a model, its files not yet verified."""
-    return ModelCard.read(locate(name, folder) / "card.json")
+def members(name: str) -> tuple[str, ...]:
+    """The models that a name means: one, or several with commas between them.
+
+    >>> members("eurosat-resnet50")
+    ('eurosat-resnet50',)
+    >>> members("one, two")
+    ('one', 'two')
+    """
+    return tuple(part.strip() for part in name.split(","))
 
 
-def load(name: str = DEFAULT, engine: str = "auto", threads: int | None = None, folder: Path = FOLDER) -> Engine:
-    """The classifier of a verified model.
+def card(name: str, folder: Path = FOLDER, verified: bool = False) -> ModelCard:
+    """The card of a model, or of an ensemble named `a,b`; `verified` compares the files with it first.
 
-    `engine` "auto" takes the fastest that passed the card's gate and runs on this machine; "openvino" the fastest of
-    OpenVINO's.
+    Raises:
+        ModelError: no such model, a file that differs from its digest, or models that make no ensemble.
+    """
+    places = [locate(part, folder) for part in members(name)]
+    cards = [ModelCard.read(place / "card.json") for place in places]
+    if verified:
+        for one, place in zip(cards, places, strict=True):
+            one.verify(place)
+    return cards[0] if len(cards) == 1 else joined_card(cards)
+
+
+def card_digest(name: str, folder: Path = FOLDER) -> str:
+    """SHA-256 of a model's `card.json`; of an ensemble, that of its members' digests.
+
+    Raises:
+        ModelError: no such model.
+    """
+    marks = [digest(locate(part, folder) / "card.json") for part in members(name)]
+    return marks[0] if len(marks) == 1 else hashlib.sha256("".join(marks).encode()).hexdigest()
+
+
+def load(
+    name: str = DEFAULT, engine: str = AUTO, threads: int | None = None, folder: Path = FOLDER
+) -> LoadedClassifier:
+    """The classifier of a verified model, or the ensemble of those named `a,b`.
+
+    `engine` "auto" takes the fastest that passed the card's gate and runs on this machine; an engine's name without
+    its precision ("openvino") the fastest of its kind.
 
     Raises:
         ModelError: no such model or engine, a file differs from its digest, or the network differs from the card.
     """
+    parts = members(name)
+    if len(parts) > 1:
+        joined = card(name, folder)
+        loaded = [load(part, engine, threads, folder) for part in parts]
+        return LoadedEnsemble(tuple(loaded), joined, ", ".join(one.engine for one in loaded))
     place = locate(name, folder)
-    found = ModelCard.read(place / "card.json")
-    found.verify(place)
-    chosen = choose_engine(found, engine)
-    if chosen == "keras":
-        from pipeline.models.engines.keras import KerasClassifier
-
-        return KerasClassifier(found, place)
-    if "margin" in found.engines[chosen]:
-        from pipeline.models.engines.checked import CheckedClassifier
-
-        return CheckedClassifier(found, place, chosen, threads)
-    from pipeline.models.engines.openvino import OpenVinoClassifier
-
-    return OpenVinoClassifier(
-        found, place, place / found.engines[chosen]["file"], chosen.removeprefix("openvino-"), threads
-    )
+    told = ModelCard.read(place / "card.json")
+    if told.kind != TILE:
+        raise ModelError(f"{told.name}: answers for pixels (its kind is {told.kind}), not for tiles; choose another")
+    told.verify(place)
+    return StoredClassifier(told, place, choose_engine(told, engine), threads)
 
 
-def choose_engine(found: ModelCard, engine: str = "auto") -> str:
+def choose_engine(told: ModelCard, engine: str = AUTO) -> str:
     """The engine to use: the one asked for, or the first of the card's (fastest first) that this machine can run well.
 
     Raises:
-        ModelError: the engine is unknown, or the model has no such twin.
+        ModelError: the engine is unknown, the model has no such twin, or none of its engines runs here.
     """
-    if engine not in (*ENGINES, "openvino"):
-        raise ModelError(f"{engine}: no such engine; choose one of {', '.join((*ENGINES, 'openvino'))}")
-    openvino_there = importlib.util.find_spec("openvino") is not None
-    if engine not in ("auto", "openvino"):
-        if engine not in found.engines:
+    known = engines.names()
+    if engine in known:
+        if engine not in told.engines:
             raise ModelError(
-                f"{found.name}: has no {engine} twin (there are: {', '.join(found.engines)}); choose another --engine"
+                f"{told.name}: has no {engine} twin (there are: {', '.join(told.engines)}); choose another --engine"
             )
         return engine
-    for candidate in found.engines:
-        if candidate == "keras" and engine == "auto":
+    asked = known if engine == AUTO else [name for name in known if name.startswith(f"{engine}-")]
+    if not asked:
+        raise ModelError(f"{engine}: no such engine; choose one of {', '.join(choices())}")
+    for candidate in told.engines:
+        if candidate in asked and engines.available(candidate):
             return candidate
-        if not openvino_there or candidate == "keras":
-            continue
-        if candidate == "openvino-int8":
-            from pipeline.models.engines.checked import supports_vnni
-
-            if not supports_vnni():
-                continue
-        if candidate == "openvino-bf16":
-            from pipeline.models.engines.openvino import supports_bf16
-
-            if not supports_bf16():
-                continue
-        return candidate
     raise ModelError(
-        f"{found.name}: none of its engines ({', '.join(found.engines)}) runs here; install openvino or keras from "
+        f"{told.name}: none of its engines ({', '.join(told.engines)}) runs here; install openvino or keras from "
         f"requirements.txt"
     )
+
+
+def choices() -> Sequence[str]:
+    """What `--engine` takes."""
+    known = engines.names()
+    return [AUTO, *sorted({*known, *(name.partition("-")[0] for name in known)})]

@@ -9,7 +9,7 @@ from typing import Any, Self
 from pipeline.errors import TileTableError
 from pipeline.files import write_text
 from pipeline.results.layout import RUN_REPORT, SceneStatus
-from pipeline.scenes.guard import printable
+from pipeline.scenes.safety.guard import printable
 from pipeline.scenes.scene import Refusal, Scene
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from pipeline.bands import SENTINEL_2, SceneClass
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.legend import EUROSAT
 from pipeline.simulate.fields import Bools, Floats, noise
@@ -60,7 +61,18 @@ def simulate(folder: Path, seed: int = 7, suffix: str = "jp2") -> Truth:
         quality[~valid] = 0
         stored = {name: _digital_numbers(band, valid, product) for name, band in zip(BAND_ORDER, bands, strict=True)}
         coarse = np.ascontiguousarray(quality[::2, ::2])
-        cloud = np.repeat(np.repeat(np.isin(coarse, (3, 8, 9)), 2, axis=0), 2, axis=1) & valid
+        cloud = (
+            np.repeat(
+                np.repeat(
+                    np.isin(coarse, (SceneClass.CLOUD_SHADOW, SceneClass.CLOUD_MEDIUM, SceneClass.CLOUD_HIGH)),
+                    2,
+                    axis=0,
+                ),
+                2,
+                axis=1,
+            )
+            & valid
+        )
         share = 100.0 * float(np.count_nonzero(cloud) / np.count_nonzero(valid))
         products.append(write_product(folder, product, stored, coarse, share, suffix))
         tiles += _tile_truths(product, classes, valid, cloud)
@@ -71,13 +83,14 @@ def simulate(folder: Path, seed: int = 7, suffix: str = "jp2") -> Truth:
 def _digital_numbers(reflectance: Floats, valid: Bools, product: Product) -> npt.NDArray[np.uint16]:
     """DN of a band; a measured pixel never gets 0, which says no data."""
     numbers = np.round(reflectance * QUANTIFICATION) - (product.offset or 0)
-    return np.where(valid, np.clip(numbers, 1, 32_766), 0).astype(np.uint16)
+    return np.where(valid, np.clip(numbers, 1, SENTINEL_2.ceiling["L2A"] - 1), 0).astype(np.uint16)
 
 
 def _scene_classes(ground: npt.NDArray[np.int8], wet: Bools) -> npt.NDArray[np.uint8]:
-    """Scene classification (SCL) codes (y, x): vegetation 4, not vegetated 5, water 6."""
+    """Codes (y, x) of the scene classification: water, vegetation, or neither."""
     built = (ground == CODE["Residential"]) | (ground == CODE["Industrial"])
-    return np.where(wet | (ground == CODE["SeaLake"]), 6, np.where(built, 5, 4)).astype(np.uint8)
+    dry = np.where(built, SceneClass.NOT_VEGETATED, SceneClass.VEGETATION)
+    return np.where(wet | (ground == CODE["SeaLake"]), SceneClass.WATER, dry).astype(np.uint8)
 
 
 def _overcast(bands: Floats, quality: npt.NDArray[np.uint8], rng: np.random.Generator) -> None:
@@ -94,9 +107,9 @@ def _overcast(bands: Floats, quality: npt.NDArray[np.uint8], rng: np.random.Gene
     shadow = ndimage.gaussian_filter(np.roll(thick, (-26, -18), axis=(0, 1)), 2)
     bands *= 1 - 0.55 * shadow * (1 - thick)
     bands += thick * (np.array([0.62, 0.62, 0.64, 0.66], dtype=np.float32)[:, None, None] - bands)
-    quality[(shadow > 0.4)] = 3
-    quality[(thick > 0.15)] = 8
-    quality[(thick > 0.5)] = 9
+    quality[(shadow > 0.4)] = SceneClass.CLOUD_SHADOW
+    quality[(thick > 0.15)] = SceneClass.CLOUD_MEDIUM
+    quality[(thick > 0.5)] = SceneClass.CLOUD_HIGH
 
 
 def _inside_swath() -> Bools:

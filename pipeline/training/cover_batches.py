@@ -199,7 +199,7 @@ class CropMaker:
         if self.weak is not None:
             mass += plan.weak * self.weak.covers.shares.mean(axis=0)
         part = np.maximum(mass / mass.sum() * count, 1e-6)
-        return np.clip(part**-plan.balance, 0.3, 4.0).astype(np.float32)
+        return np.asarray(np.clip(part**-plan.balance, 0.3, 4.0), np.float32)
 
 
 def soft_targets(

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.models.engines.checked import lead
 from pipeline.models.pictures import LabelledPatches
+from pipeline.models.stored import lead
 from pipeline.training.augment import Augmentation, augment, side_by_side
 
 Floats = npt.NDArray[np.float32]

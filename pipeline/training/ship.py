@@ -15,12 +15,11 @@ from pipeline.models.abstention import FILE, Abstention
 from pipeline.models.architectures import Network
 from pipeline.models.calibration import calibration_error, fit_temperature, log_loss
 from pipeline.models.card import ModelCard
-from pipeline.models.engines.checked import CheckedClassifier, lead, supports_vnni
-from pipeline.models.engines.keras import KerasClassifier
-from pipeline.models.engines.openvino import OpenVinoClassifier, supports_bf16
+from pipeline.models.engines import available
 from pipeline.models.gate import Gate, compare
 from pipeline.models.input import ModelInput
 from pipeline.models.pictures import LabelledPatches
+from pipeline.models.stored import StoredClassifier, lead
 from pipeline.scenes.radiometry import Harmonisation, Stretch
 from pipeline.training import export, quantize
 from pipeline.training.augment import Augmentation, augment, side_by_side
@@ -81,13 +80,13 @@ def ship(network: Network, order: Shipment, progress: Callable[[str], None] = lo
         },
     )
     card = export.save(order.folder, network, card)
-    raw, features = _twin(card, order.folder, "f32").outputs(order.fitting.patches)
+    raw, features = StoredClassifier(card, order.folder, "openvino-f32").outputs(order.fitting.patches)
     logits = np.log(np.maximum(raw, 1e-30))
     temperature = order.temperature or fit_temperature(logits, order.fitting.labels)
     losses = log_loss(logits, order.fitting.labels), log_loss(logits / temperature, order.fitting.labels)
     progress(f"temperature {temperature:.3f}, log loss {losses[0]:.4f} -> {losses[1]:.4f}")
     labels = order.fitting.labels
-    abstention, known = fit_abstention(_twin(card, order.folder, "f32"), order.training, order.seed)
+    abstention, known = fit_abstention(StoredClassifier(card, order.folder, "openvino-f32"), order.training, order.seed)
     threshold = float(
         np.quantile(abstention.score(features), 1 - order.refuse)
         if order.exceedance is None
@@ -113,7 +112,7 @@ def ship(network: Network, order: Shipment, progress: Callable[[str], None] = lo
 
 
 def fit_abstention(
-    network: OpenVinoClassifier, training: LabelledPatches, seed: int
+    network: StoredClassifier, training: LabelledPatches, seed: int
 ) -> tuple[Abstention, npt.NDArray[np.float32]]:
     """What counts as familiar, and the distances of training patches from it.
 
@@ -137,19 +136,18 @@ def fast_twins(card: ModelCard, order: Shipment, progress: Callable[[str], None]
     twins: dict[str, Any] = {}
     if not quantize.available():
         progress("no int8 twin is made: pip install nncf to have one")
-    elif supports_vnni():
+    elif available("openvino-int8"):
         quantize.quantize(
             order.folder / EXACT["openvino-f32"]["file"], order.folder / quantize.FILE, order.training, order.seed
         )
         twins["openvino-int8"] = {"file": quantize.FILE}
-    if supports_bf16():
+    if available("openvino-bf16"):
         twins["openvino-bf16"] = dict(EXACT["openvino-f32"])
     patches = quantize.ordinary_patches(order.training, quantize.MARGIN, np.random.default_rng([order.seed, 1]))
-    exact = _twin(card, order.folder, "f32").predict(patches)
+    exact = StoredClassifier(card, order.folder, "openvino-f32").predict(patches)
     for engine, told in twins.items():
-        found = OpenVinoClassifier(
-            card, order.folder, order.folder / told["file"], engine.removeprefix("openvino-")
-        ).predict(patches)
+        plain = replace(card, engines={engine: told})  # no margin yet, so no second opinion
+        found = StoredClassifier(plain, order.folder, engine).predict(patches)
         told["margin"] = quantize.fit_margin(found, exact)
         progress(
             f"{engine}: asked again in float32 below a lead of {told['margin']:.3f}, "
@@ -166,27 +164,19 @@ def pass_gate(
     progress: Callable[[str], None] = log.info,
 ) -> tuple[dict[str, Any], dict[str, Any], npt.NDArray[np.float32]]:
     """The engines that answer as the Keras model does, the figures of each, and the Keras model's own answers."""
-    keras_model = KerasClassifier(card, folder)
-    reference, reference_elsewhere = keras_model.predict(fitting.patches), keras_model.predict(elsewhere)
+    keras_model = StoredClassifier(card, folder, "keras")
+    reference, reference_elsewhere = keras_model.judge(fitting.patches), keras_model.judge(elsewhere)
     engines: dict[str, Any] = {}
     gates: dict[str, Any] = {}
     for engine, told in card.engines.items():
-        if engine != "keras":
-            twin = (
-                CheckedClassifier(card, folder, engine)
-                if "margin" in told
-                else _twin(card, folder, engine.removeprefix("openvino-"))
-            )
+        if engine != keras_model.engine:
+            twin = StoredClassifier(card, folder, engine)
             gate: Gate = compare(
-                reference, twin.predict(fitting.patches), fitting.labels, reference_elsewhere, twin.predict(elsewhere)
+                reference, twin.judge(fitting.patches), fitting.labels, reference_elsewhere, twin.judge(elsewhere)
             )
             gates[engine] = gate.as_json()
             progress(f"{engine}: {gate}, {'passed' if gate.passed else 'failed'}")
             if not gate.passed:
                 continue
         engines[engine] = dict(told)
-    return engines, gates, reference
-
-
-def _twin(card: ModelCard, folder: Path, precision: str) -> OpenVinoClassifier:
-    return OpenVinoClassifier(card, folder, folder / EXACT[f"openvino-{precision}"]["file"], precision)
+    return engines, gates, reference.probabilities

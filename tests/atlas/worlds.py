@@ -1,6 +1,7 @@
 """A made landscape of EuroSAT's classes on the tile grid, cut into scenes and written as tile folders."""
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -17,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 from pipeline.atlas.imagery import quicklook
 from pipeline.grid import TileGrid
 from pipeline.legend import EUROSAT, Legend
-from pipeline.results.table import TileAnswers, read_table, tile_table, write_table
+from pipeline.results.table import LEGEND, TileAnswers, read_table, tile_table, write_table
 
 # Mean codes (red, green, blue) of the classes, near EuroSAT's own.
 TONES = np.array(
@@ -137,7 +138,13 @@ def write_scene(
     write_table(
         table,
         place / "tiles.parquet",
-        {"model": model, "radiometry": radiometry, "model_sha256": "0" * 64, "software": "0.1.0"},
+        {
+            "model": model,
+            "radiometry": radiometry,
+            "model_sha256": "0" * 64,
+            "software": "0.1.0",
+            LEGEND: asdict(legend),
+        },
     )
     item: dict = {
         "properties": {

@@ -9,7 +9,7 @@ import rasterio
 
 from pipeline.batch.main_job import RunOptions, run
 from pipeline.errors import OutputError
-from pipeline.scenes.find import find_scenes
+from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.scene import UNKNOWN_DATE, Refusal
 from tests.fakes import FakeClassifier, fake_model
 from tests.test_tiling import scene_on_disk

@@ -13,7 +13,7 @@ from scipy.ndimage import median_filter
 from pipeline.change import evidence, score
 from pipeline.change.measure import shared_bands
 from pipeline.grid import TileGrid
-from pipeline.scenes.find import find_scenes
+from pipeline.scenes.finding.find import find_scenes
 from tests.builders import write_tif
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "change_oscd.py"
@@ -108,7 +108,7 @@ def test_thin_reading_gives_the_same_numbers(tmp_path, monkeypatch):
 
 def test_no_more_than_a_tile_row_is_read_at_a_time(tmp_path, monkeypatch):
     """Memory while two dates are compared is bounded by thin strips: the evidence asks for nothing taller."""
-    from pipeline.scenes.reader import SceneReader
+    from pipeline.scenes.reading.reader import SceneReader
 
     pair, heights = mirrored(tmp_path), []
     read = SceneReader.read

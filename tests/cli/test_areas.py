@@ -1,4 +1,6 @@
 import json
+from dataclasses import asdict
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -8,7 +10,7 @@ from click.testing import CliRunner
 from pipeline.cli import main
 from pipeline.grid import TileGrid
 from pipeline.legend import EUROSAT
-from pipeline.results.table import TileAnswers, tile_table, write_table
+from pipeline.results.table import LEGEND, TileAnswers, read_table, tile_table, write_table
 from tests.results.test_table import MOMENT
 
 
@@ -26,7 +28,7 @@ def tiles(tmp_path):
     write_table(
         tile_table(TileAnswers(index, codes, probabilities, ones, ones), TileGrid(32632), EUROSAT, "a-scene", MOMENT),
         folder / "tiles.parquet",
-        {},
+        {LEGEND: asdict(EUROSAT)},
     )
     (folder.parent / "run.json").write_text(json.dumps({"scenes": [{"id": "a-scene", "status": "done"}]}))
     return tmp_path / "tiles"
@@ -101,3 +103,46 @@ def test_export_keeps_every_tile(tiles, tmp_path):
         assert len(found) == 105 and found.crs.to_epsg() == 4326 and found["tile_id"].is_unique
     invoke("export", tiles, tmp_path / "tiles.csv")
     assert len(pd.read_csv(tmp_path / "tiles.csv")) == 105
+
+
+@pytest.fixture
+def two_orbits(tiles):
+    """The same place once more, seen from the next orbit 100 minutes later, a little worse."""
+    first = tiles / "some-model" / "a-scene" / "tiles.parquet"
+    table = read_table(first)
+    later = table.assign(
+        scene="b-scene", acquired=table["acquired"] + timedelta(minutes=100), valid_fraction=np.float32(0.9)
+    )
+    (tiles / "some-model" / "b-scene").mkdir()
+    write_table(later, tiles / "some-model" / "b-scene" / "tiles.parquet", {LEGEND: asdict(EUROSAT)})
+    return tiles
+
+
+def test_two_orbits_of_a_day_count_a_place_once(two_orbits, tmp_path):
+    assert "Forest                         2,458 ha   60.0%" in invoke("areas", two_orbits)
+    invoke("sample", two_orbits, tmp_path / "sample.csv", "--size", 1000)
+    drawn = pd.read_csv(tmp_path / "sample.csv", dtype=str)
+    assert len(drawn) == 100 and drawn["tile_id"].is_unique
+    drawn["label"] = np.where(np.arange(100) % 10, "Forest", "SeaLake")
+    drawn.to_csv(tmp_path / "sample.csv", index=False)
+    assert "100 labelled tiles" in invoke("assess", two_orbits, tmp_path / "sample.csv")
+
+
+def test_results_without_data_are_told(tiles, tmp_path):
+    place = tiles / "some-model" / "a-scene" / "tiles.parquet"
+    table = read_table(place)
+    write_table(table[table["code"] == -1], place, {LEGEND: asdict(EUROSAT)})
+    answer = CliRunner().invoke(main, ["sample", str(tiles), str(tmp_path / "sample.csv")])
+    assert answer.exit_code == 1 and "no tile of any scene holds data" in answer.output
+
+
+def test_results_tell_their_own_legend(tiles, tmp_path):
+    """Labels are matched with the classes that the table tells, whatever model has the name."""
+    place = tiles / "some-model" / "a-scene" / "tiles.parquet"
+    own = {"name": "own", "classes": [asdict(entry) | {"label": entry.label.lower()} for entry in EUROSAT.classes]}
+    write_table(read_table(place), place, {LEGEND: own})
+    pd.DataFrame({"tile_id": read_table(place)["tile_id"][:100], "label": "FOREST"}).to_csv(tmp_path / "l.csv")
+    assert "forest " in invoke("assess", tiles, tmp_path / "l.csv")
+    write_table(read_table(place), place, {})
+    answer = CliRunner().invoke(main, ["assess", str(tiles), str(tmp_path / "l.csv")])
+    assert answer.exit_code == 1 and "does not tell its classes" in answer.output

@@ -1,6 +1,7 @@
 """`classify`, `evaluate` and `train` as a person calls them, on good and bad data."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from pipeline.cli import main
+from pipeline.cli.models import measured
 from pipeline.cli.train import report
 from pipeline.legend import EUROSAT
 from pipeline.models import store
@@ -128,3 +130,58 @@ def test_the_report_lies_beside_the_model_and_its_figures_in_the_card(data: Path
     assert (measured["accuracy"], measured["n"], measured["engine"]) == (1, 9, "fake")
     with Image.open(place / "report" / "curves.png") as image:
         assert np.asarray(image.convert("RGB")).std() > 5
+
+
+def _stored(folder: Path, name: str, **told: object) -> None:
+    (folder / name).mkdir()
+    replace(CARD, name=name, engines={"keras": {"file": "model.keras"}}, **told).write(folder / name / "card.json")
+
+
+def _listed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    monkeypatch.setattr(store.names, "__defaults__", (folder,))
+    monkeypatch.setattr(store.card, "__defaults__", (folder, False))
+    answer = _call("models")
+    assert answer.exit_code == 0, answer.output
+    found: dict[str, list[str]] = {}
+    for line in answer.stdout.splitlines():
+        found.setdefault(line, []) if not line.startswith(" ") else found[list(found)[-1]].append(line.strip())
+    return found
+
+
+def test_models_says_what_was_measured_on_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other, own = {"accuracy": 0.963, "n": 5400}, {"held_out": {"accuracy": 0.985, "n": 540}}
+    trained = {"n": 21060, "split": ["train.txt", "val.txt, nine tenths"]}
+    _stored(tmp_path, "a", trained_on=trained, metrics={"spatial_val": other, "shipped": own})
+    _stored(tmp_path, "b", metrics={"spatial_val": other})
+    _stored(tmp_path, "c", metrics={"validation": {"accuracy": 0.9, "n": 12}})
+    _stored(tmp_path, "d")
+    found = _listed(tmp_path, monkeypatch)
+    assert found["a"][:3] == [
+        "resnet50, answers by tile, 10 classes",
+        "takes sentinel-2 B04 B03 B02, 64 x 64 pixels of 10 m",
+        "engines keras; here keras",
+    ]
+    assert found["a"][3] == "trained on 21,060 pictures (train.txt; val.txt, nine tenths)"
+    assert found["a"][4] == "accuracy 98.5% on 540 pictures that these weights never saw"
+    assert found["a"][5].startswith(
+        "accuracy 96.3% on 5,400 pictures of the spatial validation part, by the run before"
+    )
+    assert "no figure of theirs" in found["a"][5]
+    assert found["b"][3:] == ["accuracy 96.3% on 5,400 pictures of the spatial validation part, by these weights"]
+    assert found["c"][3:] == ["accuracy 90.0% on 12 pictures that also set its temperature and threshold"]
+    assert found["d"][3:] == ["accuracy not measured"]
+
+
+def test_a_damaged_model_does_not_hide_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _stored(tmp_path, "bad")
+    (tmp_path / "bad" / "card.json").write_text("{}")
+    _stored(tmp_path, "good")
+    found = _listed(tmp_path, monkeypatch)
+    assert list(found) == ["bad", "good"]
+    assert "not a model card" in found["bad"][0]
+
+
+def test_the_shipped_model_s_own_figure_stands_before_the_reference_run_s() -> None:
+    lines = [line for line in measured(store.card(store.DEFAULT)) if line.startswith("accuracy")]
+    assert "540 pictures that these weights never saw" in lines[0]
+    assert "no figure of theirs" in lines[1]

@@ -11,6 +11,7 @@ from pipeline.evaluation.report import class_table, read_history, write_report
 from pipeline.legend import EUROSAT
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
+from pipeline.models.ensemble import Eightfold
 from pipeline.models.input import ModelInput
 from pipeline.models.pictures import LabelledPatches
 from pipeline.scenes.radiometry import Stretch
@@ -52,7 +53,7 @@ def test_eight_flips_and_turns_are_averaged() -> None:
     data = _data(10)
     data.patches[...] = 0
     data.patches[:, 0, 0, 0] = 30  # one corner says Highway; a flip or turn leaves it there in two of eight views
-    alone, mean = evaluate(Redness(), data), evaluate(Redness(), data, eightfold=True)
+    alone, mean = evaluate(Redness(), data), evaluate(Eightfold(Redness()), data)
     assert [row[3] for row in alone.confusion] == [1] * 10
     assert [row[0] for row in mean.confusion] == [1] * 10
 

@@ -13,7 +13,7 @@ from pipeline.errors import AmbiguousRadiometry, IncompleteScene, ModelError
 from pipeline.legend import EUROSAT
 from pipeline.models import store
 from pipeline.models.card import ModelCard
-from pipeline.models.input import ModelInput, network_input
+from pipeline.models.input import ModelInput, network_input, true_colour
 from pipeline.scenes.radiometry import SURFACE_TO_TOP, Harmonisation, Stretch, surface_to_top
 from pipeline.scenes.scene import Asset, Level, Radiometry, Scene
 
@@ -122,3 +122,16 @@ def test_pictures_pass_as_they_are_and_other_numbers_are_refused():
 def test_a_missing_band_is_told():
     with pytest.raises(IncompleteScene, match=r"lacks B08 \(it has B04, B03, B02\)"):
         network_input(np.ones((4, 2, 2), np.uint16), scene_of(RGB), ModelInput(bands=FOUR, units="reflectance"))
+
+
+def test_the_picture_for_people_is_red_green_and_blue_of_any_input():
+    codes = np.arange(4 * 2 * 3, dtype=np.uint8).reshape(4, 2, 3)
+    four = ModelInput(bands=FOUR, stretch=Stretch())
+    assert np.array_equal(true_colour(codes, four), codes[[2, 1, 0]])
+    colours = ModelInput("aerial", ("blue", "green", "red"), "dn")
+    assert np.array_equal(true_colour(codes[:3], colours), codes[[2, 1, 0]])
+    assert np.array_equal(true_colour(codes[:1], ModelInput(bands=("B08",), stretch=Stretch())), codes[[0, 0, 0]])
+    floats = np.full((4, 1, 2), 0.1375, np.float32)
+    floats[2, 0, 1] = np.nan
+    found = true_colour(floats, ModelInput(bands=FOUR, units="reflectance"))
+    assert found[:, 0].tolist() == [[128, 1], [128, 128], [128, 128]]

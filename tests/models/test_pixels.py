@@ -26,7 +26,7 @@ def test_codes_of_eurosats_tifs_are_its_jpegs(shared_data: Path) -> None:
     with tifs, jpegs:
         by_stem = {PurePosixPath(name).stem: name for name in jpegs.namelist()}
         names = [name for name in tifs.namelist() if name.endswith(".tif")]
-        assert len(names) == 60
+        assert len(names) >= 60
         errors, swapped = [], []
         for name in names:
             with MemoryFile(tifs.read(name)) as memory, memory.open() as image:

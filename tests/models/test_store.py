@@ -5,38 +5,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.bands import RGB
 from pipeline.errors import ModelError
+from pipeline.legend import EUROSAT
 from pipeline.models import store
-from pipeline.models.abstention import Abstention
-from pipeline.models.card import ModelCard
-from pipeline.models.input import ModelInput
-from pipeline.scenes.radiometry import Stretch
-from pipeline.training import export
-from tests.models.networks import PAIR, tiny
+from pipeline.models.pictures import read_labelled, read_names
 
 # Keras' own way to numpy; its TensorFlow variables do not know numpy 2's copy keyword.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 RNG = np.random.default_rng
-TWINS = {"openvino-f32": {"file": "openvino/model.xml"}, "keras": {"file": "model.keras"}}
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    rng = RNG(8)
-    score = Abstention.fit(rng.normal(size=(200, 8)).astype(np.float32), rng.integers(0, 2, 200), rank=4)
-    card = ModelCard(
-        "tiny",
-        PAIR,
-        ModelInput(stretch=Stretch()),
-        temperature=0.7,
-        architecture="tiny",
-        unfamiliar={"score": "mahalanobis", "file": "abstention.npz", "threshold": 3.0},
-        engines=TWINS,
-    )
-    export.save(folder / "tiny", tiny(2), card, score)
-    return folder
+TWINS = ("openvino-f32", "keras")
 
 
 @pytest.fixture
@@ -88,15 +67,6 @@ def test_models_are_found_by_name_and_by_path(models: Path) -> None:
         store.load("other", folder=models)
 
 
-def test_the_first_engine_of_the_card_is_chosen(models: Path) -> None:
-    card = store.card("tiny", models)
-    assert store.choose_engine(card) == "openvino-f32"
-    assert store.choose_engine(card, "keras") == "keras"
-    for engine, message in (("openvino-int8", "has no openvino-int8"), ("onnx", "no such engine")):
-        with pytest.raises(ModelError, match=message):
-            store.choose_engine(card, engine)
-
-
 @pytest.mark.parametrize("name", ["model.keras", "openvino/model.bin", "openvino/model.xml", "abstention.npz"])
 def test_a_changed_or_missing_file_is_refused_whatever_the_engine(copied: Path, name: str) -> None:
     path = copied / "tiny" / name
@@ -120,26 +90,42 @@ def test_a_network_of_another_shape_than_its_card_is_refused(copied: Path, engin
         store.load("tiny", engine, folder=copied)
 
 
-def test_patches_of_another_shape_or_type_are_refused(models: Path) -> None:
-    classifier = store.load("tiny", folder=models)
-    for patches in (_patches(2).astype(np.float32), _patches(2)[:, :32], _patches(2)[0]):
-        with pytest.raises(ModelError, match="the model takes"):
-            classifier.predict(patches)
-
-
 def test_a_card_that_is_none_is_refused(copied: Path) -> None:
     (copied / "tiny" / "card.json").write_text("{}")
     with pytest.raises(ModelError, match="not a model card"):
         store.load("tiny", folder=copied)
 
 
-def test_the_shipped_model_is_what_its_card_says() -> None:
+def test_a_model_for_pixels_is_no_tile_classifier(copied: Path) -> None:
+    _change(copied, kind="cover")
+    with pytest.raises(ModelError, match="tiny: answers for pixels"):
+        store.load("tiny", folder=copied)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> store.LoadedClassifier:
     if store.DEFAULT not in store.names():
         pytest.skip("the trained model is not in saved_models/")
-    classifier = store.load()
-    assert classifier.card.input.size == 64
-    assert len(classifier.card.legend.classes) == 10
+    return store.load(threads=1)
+
+
+def test_the_shipped_model_takes_what_its_card_says(shipped: store.LoadedClassifier) -> None:
+    taken = shipped.card.input
+    assert (taken.sensor, taken.bands, taken.units, taken.size, taken.gsd) == ("sentinel-2", RGB, "code", 64, 10.0)
+    assert shipped.card.legend == EUROSAT
     patches = _patches(70)
-    whole = classifier.judge(patches)
-    np.testing.assert_array_equal(classifier.predict(patches[66:]), whole.probabilities[66:])
+    whole = shipped.judge(patches)
+    np.testing.assert_array_equal(shipped.judge(patches[66:]).probabilities, whole.probabilities[66:])
     assert whole.unfamiliar.all()  # noise is no land cover
+
+
+def test_the_shipped_model_knows_pictures_of_every_class(shipped: store.LoadedClassifier, shared_data: Path) -> None:
+    names = read_names(shared_data / "eurosat" / "eurosat-spatial-val.txt")[::20]
+    data = read_labelled(shared_data / "eurosat" / "EuroSAT_RGB_trainval.zip", EUROSAT.labels, names)
+    answer = shipped.judge(data.patches)
+    right = answer.probabilities.argmax(axis=1) == data.labels
+    assert data.counts.min() >= 4 and right.mean() >= 0.95
+    assert min(right[data.labels == code].mean() for code in range(10)) >= 0.75
+    assert answer.unfamiliar.mean() <= 0.03
+    turned = shipped.judge(np.ascontiguousarray(data.patches[..., ::-1]))  # blue for red
+    assert (turned.probabilities.argmax(axis=1) == data.labels).mean() < right.mean() - 0.1

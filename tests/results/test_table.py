@@ -1,7 +1,10 @@
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +12,21 @@ from hypothesis.extra import numpy as hnp
 
 from pipeline.errors import OutputError, TileTableError
 from pipeline.grid import TileGrid
-from pipeline.legend import EUROSAT
-from pipeline.results.table import TileAnswers, read_metadata, read_table, rounded, tile_table, write_table
+from pipeline.legend import EUROSAT, Legend
+from pipeline.results.table import (
+    LEGEND,
+    TileAnswers,
+    read_legend,
+    read_metadata,
+    read_table,
+    rounded,
+    tile_hectares,
+    tile_table,
+    tiles_by_grid,
+    with_columns,
+    write_table,
+)
+from pipeline.smoothing import smooth
 
 MOMENT = datetime(2024, 6, 1, 10, 30, tzinfo=UTC)
 
@@ -91,3 +107,47 @@ def test_damaged_tables_are_named(tmp_path):
         read_table(path)
     with pytest.raises(TileTableError, match="carries no pipeline metadata"):
         read_metadata(path)
+
+
+def test_ids_come_apart_by_grid():
+    ids = ["32633_5_-7", "32632_625_8280", "32633_6_9"]
+    found = [(grid, at.tolist(), index.tolist()) for grid, at, index in tiles_by_grid(ids)]
+    assert found == [(TileGrid(32632), [1], [[625, 8280]]), (TileGrid(32633), [0, 2], [[5, -7], [6, 9]])]
+    assert list(tiles_by_grid([])) == []
+    assert tile_hectares(ids).tolist() == [40.96] * 3
+    for grid, _, index in tiles_by_grid(ids):
+        assert set(grid.tile_ids(index.tolist())) <= set(ids)
+
+
+@pytest.mark.parametrize("bad", ["32632_1", "x_1_2", "elsewhere"])
+def test_what_is_no_tile_id_is_refused(bad):
+    with pytest.raises(ValueError, match="tile id"):
+        list(tiles_by_grid([bad]))
+
+
+def test_a_table_tells_its_legend(tmp_path):
+    path = tmp_path / "tiles.parquet"
+    own = Legend("own", tuple(replace(entry, label=f"my {entry.label}") for entry in EUROSAT.classes[:3]))
+    write_table(table(), path, {LEGEND: asdict(own)})
+    assert read_legend(path) == own
+    write_table(table(), path, {})
+    with pytest.raises(TileTableError, match="does not tell its classes"):
+        read_legend(path)
+
+
+def test_more_columns_go_in_front_of_the_geometry_by_tile():
+    before = table()
+    more = pd.DataFrame({"share": [0.5, 0.25]}, index=before["tile_id"].iloc[[2, 0]].to_numpy())
+    after = with_columns(before, more)
+    assert list(after.columns) == [*before.columns.drop("geometry"), "share", "geometry"] and after.crs == before.crs
+    assert after["share"].iloc[[0, 2]].tolist() == [0.25, 0.5] and after["share"].iloc[1:2].isna().all()
+    assert after[before.columns].equals(before)
+    assert with_columns(before, None) is before
+
+
+def test_every_column_is_documented():
+    page = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+    columns = smooth(table(), EUROSAT).columns
+    assert "label_raw" in columns
+    assert not [name for name in columns if f"`{name}`" not in page and not name.startswith("p_")]
+    assert "`p_<class>`" in page

@@ -8,9 +8,9 @@ import pytest
 
 from pipeline.bands import NAMES, RGB
 from pipeline.errors import AmbiguousRadiometry
-from pipeline.scenes.inspect import inspect_pixels
 from pipeline.scenes.radiometry import Harmonisation, Stretch, encode, reflectance
-from pipeline.scenes.reader import SceneReader
+from pipeline.scenes.reading.inspect import inspect_pixels
+from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.scene import Asset, ReadOptions
 from tests.builders import Safe, band_folder, stored, surface, write_item, write_jp2, write_safe, write_tif
 from tests.scenes.helpers import BANDS, codes, refusal, scenes, truth

@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 
 from pipeline.batch.main_job import RunOptions, run
-from pipeline.scenes.find import find_scenes
-from pipeline.scenes.scene import ReadOptions
+from pipeline.cli.run import summary
+from pipeline.scenes.finding.find import find_scenes
+from pipeline.scenes.scene import UNMASKED, ReadOptions
 from tests.builders import Safe, band_folder, stored, surface, write_item, write_jp2, write_safe, write_tif
 from tests.fakes import fake_model
-from tests.scenes.helpers import BANDS
-from tests.scenes.test_attacks import SECRET, server, vrt  # noqa: F401  (a fixture)
-from tests.scenes.test_damage import CUTS, cut
-from tests.scenes.test_duplicates import halves
+from tests.scenes.helpers import BANDS, CUTS, SECRET, cut, halves, vrt
 
 CHROMIUM = shutil.which("chromium")
 
@@ -170,7 +168,7 @@ def test_identical_input_of_two_baselines(tmp_path, mapped):
     assert tables[0].drop(columns="scene").equals(tables[1].drop(columns="scene"))
 
 
-def test_no_secret_in_any_output(tmp_path, mapped, server):  # noqa: F811
+def test_no_secret_in_any_output(tmp_path, mapped, server):
     secret = write_tif(tmp_path / "outside" / "secret.tif", np.full((200, 330), SECRET, np.uint16))
     home = tmp_path / "in"
     band_folder(home / "good")
@@ -258,3 +256,21 @@ def test_options_reach_the_readers(tmp_path, mapped):
     report, out = mapped(tmp_path / "in", options=replace(ReadOptions(), tci_max=2500.0))
     assert report.exit_code == 0
     assert any("approximate" in text for text in next(iter(records(out).values()))["warnings"])
+
+
+def test_an_unknown_date_is_called_unknown(tmp_path, mapped):
+    for band, value in surface().items():
+        write_tif(tmp_path / "in" / f"{band}.tif", stored(value))
+    report, _ = mapped(tmp_path / "in")
+    told = summary(report)
+    assert "date unknown" in told and "1970" not in told
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_clouds_that_nothing_masks_are_told_in_scene_item_and_page(tmp_path, mapped, masked):
+    write_safe(tmp_path / "in", Safe(level="L1C"))
+    write_safe(tmp_path / "in", Safe(level="L2A"), scl=np.full((100, 165), 4, np.uint8) if masked else None)
+    report, out = mapped(tmp_path / "in")
+    (record,) = (record for record in report.records if record.status == "done")
+    assert (UNMASKED in record.warnings) == (not masked)
+    assert ("clouds are not masked" in (out / "maps" / "atlas.html").read_text()) == (not masked)

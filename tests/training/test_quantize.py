@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from pipeline.models.card import ModelCard
-from pipeline.models.engines.openvino import OpenVinoClassifier
+from pipeline.models.engines import openvino
 from pipeline.models.input import ModelInput
 from pipeline.models.pictures import LabelledPatches
 from pipeline.scenes.radiometry import Stretch
@@ -49,7 +49,7 @@ def test_the_int8_twin_answers_nearly_as_its_source(tmp_path: Path) -> None:
     export.save(tmp_path, tiny(2), card)
     quantize.quantize(tmp_path / "openvino/model.xml", tmp_path / quantize.FILE, _data(), 3)
     one, two = (
-        OpenVinoClassifier(card, tmp_path, tmp_path / file, "f32").predict(_data().patches)
+        openvino.load(tmp_path / file, card, "f32")(_data().patches).probabilities
         for file in ("openvino/model.xml", quantize.FILE)
     )
     np.testing.assert_allclose(one, two, atol=0.1)

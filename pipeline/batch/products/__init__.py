@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from pkgutil import iter_modules
 
-from pipeline.batch.products.product import Product
+from pipeline.batch.products.protocol import Product
 from pipeline.batch.task import SceneTask
 from pipeline.models.card import ModelCard
 

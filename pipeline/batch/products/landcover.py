@@ -10,7 +10,7 @@ from affine import Affine
 from rasterio.io import MemoryFile
 from rasterio.shutil import copy as copy_raster
 
-from pipeline.batch.products.product import Outcome, Product, SceneFile, SceneJob
+from pipeline.batch.products.protocol import Outcome, Product, SceneFile, SceneJob
 from pipeline.batch.task import SceneTask
 from pipeline.errors import OutputError
 from pipeline.grid import TileGrid, TileIndex

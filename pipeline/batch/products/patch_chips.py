@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import rasterio
 
-from pipeline.batch.products.product import Product, SceneJob
+from pipeline.batch.products.protocol import Product, SceneJob
 from pipeline.batch.task import SceneTask
 from pipeline.classify import ClassifiedBlock
 from pipeline.grid import TileIndex

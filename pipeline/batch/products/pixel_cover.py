@@ -12,11 +12,12 @@ from affine import Affine
 from rasterio.shutil import copy as copy_raster
 from rasterio.windows import Window
 
+from pipeline.bands import SENTINEL_2
 from pipeline.batch.loaded import pixel_classifier, verified_card
 from pipeline.batch.products.landcover import raster_fields
-from pipeline.batch.products.product import Outcome, Product, SceneFile, SceneJob
+from pipeline.batch.products.protocol import Outcome, Product, SceneFile, SceneJob
 from pipeline.batch.task import ModelChoice, SceneTask
-from pipeline.classify import CLOUD_CLASSES, SNOW_CLASSES, ClassifiedBlock
+from pipeline.classify import ClassifiedBlock
 from pipeline.cover import WINDOW_TILES, CoverStream, CoverStrip, shares
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.legend import CoverState, Legend
@@ -160,8 +161,8 @@ def pixel_states(valid: npt.NDArray[np.bool_], quality: npt.NDArray[np.uint8] | 
     states = np.zeros(valid.shape, np.uint8)
     if quality is not None:
         table = np.zeros(256, np.uint8)
-        table[list(CLOUD_CLASSES)] = CoverState.CLOUD
-        table[list(SNOW_CLASSES)] = CoverState.UNFAMILIAR
+        table[list(SENTINEL_2.cloud)] = CoverState.CLOUD
+        table[list(SENTINEL_2.snow)] = CoverState.UNFAMILIAR
         np.take(table, quality, out=states)
     states[~valid] = CoverState.NO_DATA
     return states
@@ -170,8 +171,9 @@ def pixel_states(valid: npt.NDArray[np.bool_], quality: npt.NDArray[np.uint8] | 
 def colour(raster: rasterio.io.DatasetWriter, legend: Legend) -> None:
     """Colours and names of the classes."""
     colours = {code: (*bytes.fromhex(entry.colour[1:]), 255) for code, entry in enumerate(legend.classes)}
-    states = {CoverState.UNFAMILIAR: (90, 90, 90, 255), CoverState.CLOUD: (230, 230, 230, 255)}
-    raster.write_colormap(1, {**colours, **states, CoverState.NO_DATA: (0, 0, 0, 0)})
+    colours[int(CoverState.UNFAMILIAR)] = (90, 90, 90, 255)
+    colours[int(CoverState.CLOUD)] = (230, 230, 230, 255)
+    raster.write_colormap(1, {**colours, int(CoverState.NO_DATA): (0, 0, 0, 0)})
     raster.descriptions = ("class", "confidence in percent")
     names = {f"CLASS_{code}": label for code, label in enumerate(legend.labels)}
     raster.update_tags(

@@ -11,7 +11,7 @@ from shapely.geometry import mapping
 
 from pipeline import __version__
 from pipeline.batch.fingerprint import CHECKSUM, SHA256
-from pipeline.batch.products.product import SceneFile, SceneJob
+from pipeline.batch.products.protocol import SceneFile, SceneJob
 from pipeline.files import digest
 from pipeline.results.layout import ITEM
 

@@ -5,9 +5,8 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline import __version__
-from pipeline.batch.products.product import Outcome, Product, SceneFile, SceneJob
+from pipeline.batch.products.protocol import Outcome, Product, SceneFile, SceneJob
 from pipeline.batch.task import SceneTask
-from pipeline.files import digest
 from pipeline.models.card import ModelCard
 from pipeline.results.layout import TABLE
 from pipeline.results.table import LEGEND, write_table
@@ -37,7 +36,7 @@ def metadata(job: SceneJob) -> dict[str, Any]:
     model: Mapping[str, Any] = {
         "name": card.name,
         "architecture": card.architecture,
-        "card_sha256": digest(task.model.card_path),
+        "card_sha256": task.model.card_digest,
         "temperature": card.temperature,
         "metrics": card.metrics,
         "trained_on": card.trained_on,

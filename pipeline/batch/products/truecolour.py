@@ -8,15 +8,14 @@ import rasterio
 from affine import Affine
 from rasterio.windows import Window
 
-from pipeline import bands as band_table
 from pipeline.atlas.imagery import quicklook
-from pipeline.batch.products.product import Outcome, Product, SceneFile, SceneJob
+from pipeline.batch.products.protocol import Outcome, Product, SceneFile, SceneJob
 from pipeline.batch.task import SceneTask
 from pipeline.classify import ClassifiedBlock
 from pipeline.grid import TileIndex
 from pipeline.models.card import ModelCard
+from pipeline.models.input import true_colour
 from pipeline.results.layout import QUICKLOOK, TRUE_COLOUR
-from pipeline.scenes.radiometry import Stretch
 
 # Pixels of the quicklook a side of a tile: 80 m a pixel.
 _QUICKLOOK_PIXELS = 8
@@ -66,7 +65,7 @@ class TrueColour(Product):
     def add(self, seen: ClassifiedBlock) -> None:
         """Takes one block into both pictures."""
         block, size = seen.block, self._job.grid.tile_size
-        rgb = self._true_colour(block.pixels)
+        rgb = true_colour(block.pixels, self._job.card.input)
         rgb[:, ~block.valid] = 0
         top = (self._north_west.row - block.origin.row) * size
         height, width = block.valid.shape
@@ -94,12 +93,6 @@ class TrueColour(Product):
     def close(self) -> None:
         """Closes the raster."""
         self._raster.close()
-
-    def _true_colour(self, pixels: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-        card = self._job.card
-        order = [card.input.bands.index(band) for band in band_table.RGB]
-        chosen: npt.NDArray[Any] = pixels[order]
-        return chosen if card.input.units == "code" else Stretch().codes(chosen)
 
 
 def _box_sums(plane: npt.NDArray[Any], size: int) -> npt.NDArray[np.uint32]:

@@ -1,69 +1,64 @@
-"""Inference with Keras: the reference, and the way to a GPU."""
+"""Inference with Keras in float32: the reference, and the way to a GPU."""
 
+import importlib.util
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.errors import ModelError
-from pipeline.models.abstention import Abstention
 from pipeline.models.architectures import Network
 from pipeline.models.card import ModelCard
-from pipeline.models.classifier import Prediction
-from pipeline.models.engines.checks import check_patches, prediction
+from pipeline.models.engines import Outputs, Patches, padded
 
+PRECISIONS: tuple[str, ...] = ()
 BATCH = 64
 
 
-class KerasClassifier:
-    """The stored Keras model in float32, in batches of one fixed size."""
+def available(precision: str) -> bool:  # noqa: ARG001 - it has one
+    """Whether Keras is installed."""
+    return importlib.util.find_spec("keras") is not None
 
-    def __init__(self, card: ModelCard, folder: Path) -> None:
-        path = folder / "model.keras"
-        model = load_model(path)
-        size, bands, classes = card.input.size, len(card.input.bands), len(card.legend.classes)
-        if model.input_shape != (None, size, size, bands) or model.output_shape != (None, classes):
-            said = f"{size}x{size}x{bands} to {classes}"
-            raise ModelError(
-                f"{path}: maps {model.input_shape} to {model.output_shape}, the card says {said}; copy the model "
-                f"folder again"
-            )
+
+def load(path: Path, card: ModelCard, precision: str = "", threads: int | None = None) -> "KerasRunner":  # noqa: ARG001
+    """The stored Keras model; `threads` is left to its backend.
+
+    Raises:
+        ModelError: Keras is missing, the file does not load, or is another network than the card says.
+    """
+    model = load_model(path)
+    shape, classes = card.input.shape, len(card.legend.classes)
+    if model.input_shape != (None, *shape) or model.output_shape != (None, classes):
+        said = f"{'x'.join(map(str, shape))} to {classes}"
+        raise ModelError(
+            f"{path}: maps {model.input_shape} to {model.output_shape}, the card says {said}; copy the model folder "
+            f"again"
+        )
+    return KerasRunner(model)
+
+
+class KerasRunner:
+    """A Keras model with its pooled features, asked by one thread after the other: a call uses every core."""
+
+    def __init__(self, model: Network) -> None:
         import keras
 
-        self._card, self.engine = card, "keras"
         self._model: Any = keras.Model(model.input, [model.outputs[0], model.get_layer("features").output])
-        self._abstention = Abstention.read(folder / card.unfamiliar["file"]) if card.unfamiliar else None
+        self._turn = Lock()
 
-    @property
-    def card(self) -> ModelCard:
-        """What the model is and what input it takes."""
-        return self._card
-
-    def predict(self, patches: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Calibrated probabilities (n, classes)."""
-        return self.outputs(patches)[0]
-
-    def judge(self, patches: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> Prediction:
-        """Probabilities and which patches are unlike the training data, in one pass."""
-        return prediction(*self.outputs(patches), self._abstention, self._card)
-
-    def outputs(
-        self, patches: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Probabilities (n, classes) and pooled features (n, f)."""
-        check_patches(self.card, patches)
-        parts: list[tuple[Any, Any]] = []
-        for start in range(0, len(patches), BATCH):
-            piece = patches[start : start + BATCH].astype(np.float32)
-            padded = np.concatenate([piece, np.repeat(piece[-1:], BATCH - len(piece), axis=0)])
-            probabilities, features = self._model.predict_on_batch(padded)
-            parts.append((np.asarray(probabilities)[: len(piece)], np.asarray(features)[: len(piece)]))
-        if not parts:
-            return np.empty((0, len(self.card.legend.classes)), np.float32), np.empty(
-                (0, self._model.output_shape[1][1]), np.float32
-            )
-        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+    def __call__(self, patches: Patches) -> Outputs:
+        """Probabilities and pooled features of patches (n, size, size, bands), in batches of one fixed size."""
+        n = len(patches)
+        widths = [shape[1] for shape in self._model.output_shape]
+        probabilities, features = (np.empty((n, width), np.float32) for width in widths)
+        for start in range(0, n, BATCH):
+            piece = patches[start : start + BATCH]
+            with self._turn:
+                found = self._model.predict_on_batch(padded(piece, BATCH).astype(np.float32))
+            for rows, answers in zip((probabilities, features), found, strict=True):
+                rows[start : start + BATCH] = np.asarray(answers)[: len(piece)]
+        return Outputs(probabilities, features)
 
 
 def load_model(path: Path) -> Network:

@@ -1,104 +1,115 @@
-"""Inference with OpenVINO: the fast twin of a stored model."""
+"""Inference with OpenVINO: the fast twins of a stored model on the CPU."""
 
+import importlib.util
+from collections import deque
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.errors import ModelError
-from pipeline.models.abstention import Abstention
 from pipeline.models.card import ModelCard
-from pipeline.models.classifier import Prediction
-from pipeline.models.engines.checks import check_patches, prediction
+from pipeline.models.engines import Outputs, Patches, padded
 
+PRECISIONS = ("int8", "bf16", "f32")
 # Throughput is flat from 16 to 512 patches a call, and so are the answers. A strip of a granule has 688 patches: larger
 # batches would fill up their last one with copies, and leave a core idle while another works on it.
 BATCH = 16
+PROBABILITIES, FEATURES = "probabilities", "features"
 
 # OpenVINO is imported inside functions only.
 Request = Any
+Compiled = Any
 Core = Any
 
 
-class OpenVinoClassifier:
-    """A model's twin on the CPU.
+def available(precision: str) -> bool:
+    """Whether OpenVINO is installed and this machine computes well in `precision`."""
+    if importlib.util.find_spec("openvino") is None:
+        return False
+    return precision == "f32" or (supports_vnni() if precision == "int8" else supports_bf16())
 
-    Every call runs batches of one fixed size, so a patch's answer never depends on its neighbours.
 
-    `precision` is "int8", "bf16" or "f32"; `threads` limits the cores used.
+def load(path: Path, card: ModelCard, precision: str, threads: int | None = None) -> "OpenVinoRunner":
+    """The twin in an OpenVINO file.
+
+    Raises:
+        ModelError: OpenVINO is missing, the file does not load, or is another network than the card says.
     """
-
-    def __init__(self, card: ModelCard, folder: Path, model: Path, precision: str, threads: int | None = None) -> None:
+    try:
         import openvino
+    except ImportError as error:
+        raise ModelError(
+            f"{path}: OpenVINO is not installed ({error}); install requirements.txt or use --engine keras"
+        ) from error
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+    if threads is not None:
+        # Pinned threads of several processes would all sit on the first cores.
+        options |= {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
+    try:
+        core = openvino.Core()
+        if precision != "f32" and supports_bf16(core):
+            options["INFERENCE_PRECISION_HINT"] = "bf16"
+        graph = core.read_model(path)
+        graph.reshape([BATCH, *card.input.shape])
+        compiled = core.compile_model(graph, "CPU", options)
+        shapes = {output.get_any_name(): tuple(output.shape) for output in compiled.outputs}
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelError(
+            f"{path}: OpenVINO cannot load it ({reason}); use --engine keras or copy the model folder again"
+        ) from error
+    classes = len(card.legend.classes)
+    if shapes.get(PROBABILITIES) != (BATCH, classes) or FEATURES not in shapes:
+        raise ModelError(f"{path}: answers {shapes}, the card says {classes} classes; copy the model folder again")
+    return OpenVinoRunner(compiled)
 
-        self._card, self.engine = card, f"openvino-{precision}"
-        options: dict[str, Any] = {
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            "INFERENCE_PRECISION_HINT": "f32" if precision == "f32" else "bf16",
-        }
-        if threads is not None:
-            # Pinned threads of several processes would all sit on the first cores.
-            options |= {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
-        try:
-            core = openvino.Core()
-            if precision != "f32" and not supports_bf16(core):
-                options["INFERENCE_PRECISION_HINT"] = "f32"
-            graph = core.read_model(model)
-            bands, size = len(card.input.bands), card.input.size
-            graph.reshape([BATCH, size, size, bands])
-            self._compiled = core.compile_model(graph, "CPU", options)
-            shapes = {output.get_any_name(): tuple(output.shape) for output in self._compiled.outputs}
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise ModelError(
-                f"{model}: OpenVINO cannot load it ({reason}); use --engine keras or copy the model folder again"
-            ) from error
-        if shapes.get("probabilities") != (BATCH, len(card.legend.classes)) or "features" not in shapes:
-            raise ModelError(
-                f"{model}: answers {shapes}, the card says {len(card.legend.classes)} classes; copy the model "
-                f"folder again"
-            )
-        self._queue = openvino.AsyncInferQueue(self._compiled)
-        self._abstention = Abstention.read(folder / card.unfamiliar["file"]) if card.unfamiliar else None
 
-    @property
-    def card(self) -> ModelCard:
-        """What the model is and what input it takes."""
-        return self._card
+class OpenVinoRunner:
+    """A compiled network with its requests. Each call takes idle ones, so that calls of several threads share them."""
 
-    def predict(self, patches: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Calibrated probabilities (n, classes)."""
-        return self.outputs(patches)[0]
+    def __init__(self, compiled: Compiled) -> None:
+        self._widths = {name: int(compiled.output(name).shape[1]) for name in (PROBABILITIES, FEATURES)}
+        self._idle: SimpleQueue[Request] = SimpleQueue()
+        for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1):  # one waits while others work
+            self._idle.put(compiled.create_infer_request())
 
-    def judge(self, patches: npt.NDArray[np.uint8] | npt.NDArray[np.float32]) -> Prediction:
-        """Probabilities and which patches are unlike the training data, in one pass."""
-        return prediction(*self.outputs(patches), self._abstention, self._card)
-
-    def outputs(
-        self, patches: npt.NDArray[np.uint8] | npt.NDArray[np.float32]
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Probabilities (n, classes) and pooled features (n, f)."""
-        check_patches(self.card, patches)
+    def __call__(self, patches: Patches) -> Outputs:
+        """Probabilities and pooled features of patches (n, size, size, bands), in batches of one fixed size."""
         n = len(patches)
-        padded = -(-n // BATCH) * BATCH
-        found = {
-            name: np.empty((padded, self._compiled.output(name).shape[1]), np.float32)
-            for name in ("probabilities", "features")
-        }
+        rows = {name: np.empty((-(-n // BATCH) * BATCH, width), np.float32) for name, width in self._widths.items()}
+        under_way: deque[tuple[Request, int]] = deque()
 
-        def keep(request: Request, start: int) -> None:
-            for name, rows in found.items():
-                rows[start : start + BATCH] = request.get_tensor(name).data
+        def collect() -> None:
+            request, start = under_way[0]
+            request.wait()
+            for name, found in rows.items():
+                found[start : start + BATCH] = request.get_tensor(name).data
+            self._idle.put(under_way.popleft()[0])
 
-        self._queue.set_callback(keep)
-        for start in range(0, n, BATCH):
-            piece = patches[start : start + BATCH]
-            if len(piece) < BATCH:
-                piece = np.concatenate([piece, np.repeat(piece[-1:], BATCH - len(piece), axis=0)])
-            self._queue.start_async({0: np.ascontiguousarray(piece)}, start)
-        self._queue.wait_all()
-        return found["probabilities"][:n], found["features"][:n]
+        try:
+            for start in range(0, n, BATCH):
+                while (request := self._free(wait=not under_way)) is None:
+                    collect()
+                under_way.append((request, start))
+                request.start_async({0: padded(patches[start : start + BATCH], BATCH)})
+            while under_way:
+                collect()
+        finally:  # after a failure, what still runs must end before others may have its request
+            for request, _ in under_way:
+                with suppress(RuntimeError):
+                    request.wait()
+                self._idle.put(request)
+        return Outputs(rows[PROBABILITIES][:n], rows[FEATURES][:n])
+
+    def _free(self, wait: bool) -> Request | None:
+        """An idle request; None where there is none and the caller need not wait for others' to end."""
+        try:
+            return self._idle.get(block=wait)
+        except Empty:
+            return None
 
 
 def supports_bf16(core: Core = None) -> bool:
@@ -108,3 +119,11 @@ def supports_bf16(core: Core = None) -> bool:
 
         core = openvino.Core()
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def supports_vnni() -> bool:
+    """Whether this machine's processor multiplies int8 well (others are slower, or overflow in their sums)."""
+    try:
+        return "vnni" in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False

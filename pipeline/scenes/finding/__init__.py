@@ -1,0 +1,1 @@
+"""Finding scenes and understanding what they are, from names and metadata."""

@@ -1,0 +1,1 @@
+"""What makes an input safe to open: guards, whole files, addresses that may be asked."""

@@ -1,0 +1,136 @@
+"""A stored model: the second opinion on near ties, the patches it takes, and many threads at once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import ModelError
+from pipeline.models import store
+from pipeline.models.card import ModelCard
+from pipeline.models.engines import Outputs, openvino
+from pipeline.models.input import ModelInput
+from pipeline.models.stored import StoredClassifier, lead
+from pipeline.scenes.radiometry import Stretch
+from tests.models.networks import PAIR
+
+ENGINES = {"openvino-int8": {"file": "small.xml", "margin": 0.3}, "openvino-f32": {"file": "model.xml"}}
+CARD = ModelCard("pair", PAIR, ModelInput(stretch=Stretch()), engines=ENGINES)
+
+
+class Twin:
+    """Dark by the first pixel; int8 is off by 0.1 towards Bright, which turns only near ties."""
+
+    made: list[str] = []  # noqa: RUF012
+
+    def __init__(self, path: Path, card: ModelCard, precision: str, threads: int | None = None) -> None:
+        self.precision = precision
+        Twin.made.append(f"{precision} {path.name}")
+
+    def __call__(self, patches: np.ndarray) -> Outputs:
+        dark = patches[:, 0, 0, 0] / 100 - (0.1 if self.precision == "int8" else 0)
+        probabilities = np.stack([dark, 1 - dark], axis=1).astype(np.float32)
+        return Outputs(probabilities, np.full((len(patches), 4), len(self.precision), np.float32))
+
+
+@pytest.fixture
+def classifier(monkeypatch: pytest.MonkeyPatch) -> StoredClassifier:
+    monkeypatch.setattr(openvino, "load", Twin)
+    Twin.made.clear()
+    return StoredClassifier(CARD, Path("models"), "openvino-int8")
+
+
+def _patches(*codes: int) -> np.ndarray:
+    patches = np.zeros((len(codes), 64, 64, 3), np.uint8)
+    patches[:, 0, 0, 0] = codes
+    return patches
+
+
+def test_near_ties_get_the_exact_answer_and_the_others_keep_the_fast_one(classifier: StoredClassifier) -> None:
+    codes = (95, 55, 52, 20, 62)
+    found, features = classifier.outputs(_patches(*codes))
+    assert found[:, 0].tolist() == pytest.approx([0.85, 0.55, 0.52, 0.1, 0.62])
+    assert features[:, 0].tolist() == [4, 3, 3, 4, 3]
+    assert (found.argmax(axis=1) == (np.array(codes) < 50)).all()
+    assert not classifier.judge(_patches(*codes)).unfamiliar.any()
+
+
+def test_a_patch_gets_the_same_answer_in_any_batch(classifier: StoredClassifier) -> None:
+    whole = classifier.predict(_patches(95, 55, 52, 20))
+    for i, code in enumerate((95, 55, 52, 20)):
+        np.testing.assert_array_equal(classifier.predict(_patches(code))[0], whole[i])
+    assert classifier.predict(_patches()).shape == (0, 2)
+
+
+def test_the_float32_twin_is_loaded_when_it_is_first_needed(classifier: StoredClassifier) -> None:
+    classifier.predict(_patches(95, 5))
+    assert Twin.made == ["int8 small.xml"]
+    classifier.predict(_patches(55, 95))
+    assert Twin.made == ["int8 small.xml", "f32 model.xml"]
+    classifier.predict(_patches(55))
+    assert len(Twin.made) == 2
+
+
+def test_threads_that_need_the_float32_twin_at_once_load_it_once(classifier: StoredClassifier) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(classifier.predict, [_patches(55, 95)] * 16))
+    assert Twin.made == ["int8 small.xml", "f32 model.xml"]
+    assert all(np.array_equal(one, found[0]) for one in found)
+
+
+def test_without_a_margin_nobody_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino, "load", Twin)
+    Twin.made.clear()
+    card = replace(CARD, engines={"openvino-int8": {"file": "small.xml"}})
+    assert StoredClassifier(card, Path("models"), "openvino-int8").predict(_patches(55))[0, 0] == pytest.approx(0.45)
+    assert Twin.made == ["int8 small.xml"]
+
+
+def test_the_lead_is_the_distance_of_the_two_best() -> None:
+    assert lead(np.array([[0.2, 0.7, 0.1], [0.4, 0.2, 0.4]], np.float32)).tolist() == pytest.approx([0.5, 0.0])
+
+
+@pytest.mark.parametrize("engine", ["openvino-f32", "keras"])
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_eight_threads_get_the_answers_of_one(models: Path, engine: str) -> None:
+    classifier = store.load("tiny", engine, threads=2 if engine != "keras" else None, folder=models)
+    rng = np.random.default_rng(1)
+    calls = [rng.integers(1, 256, (size, 64, 64, 3), dtype=np.uint8) for size in (1, 70, 16, 33, 0, 150, 5, 64) * 4]
+    alone = [classifier.judge(patches) for patches in calls]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(classifier.judge, calls))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
+        np.testing.assert_array_equal(one.unfamiliar, other.unfamiliar)
+
+
+def test_a_failed_call_leaves_every_request_to_the_next(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = store.load("tiny", "openvino-f32", threads=2, folder=models)
+    patches = np.random.default_rng(2).integers(1, 256, (200, 64, 64, 3), dtype=np.uint8)
+    expected = classifier.judge(patches).probabilities
+    for _ in range(5):
+        with monkeypatch.context() as broken, pytest.raises(RuntimeError, match="full"):
+            broken.setattr(openvino, "padded", _second_fails())
+            classifier.judge(patches)
+    np.testing.assert_array_equal(classifier.judge(patches).probabilities, expected)
+
+
+def _second_fails():
+    asked = []
+
+    def padded(piece, count):
+        asked.append(piece)
+        if len(asked) == 3:
+            raise RuntimeError("the memory is full")
+        return np.ascontiguousarray(piece)
+
+    return padded
+
+
+def test_patches_of_another_shape_or_type_are_refused(classifier: StoredClassifier) -> None:
+    patches = _patches(95, 20)
+    for wrong in (patches.astype(np.float32), patches[:, :32], patches[0]):
+        with pytest.raises(ModelError, match="the model takes"):
+            classifier.predict(wrong)
