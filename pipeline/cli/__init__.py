@@ -19,7 +19,9 @@ _VERBS: Final = {
     "change": "change",
     "simulate": "scenes",
     "train": "train",
+    "train-cover": "cover",
     "evaluate": "models",
+    "evaluate-cover": "cover",
     "classify": "models",
     "models": "models",
     "bench": "bench",
@@ -36,7 +38,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in _VERBS:
             return None
-        command: click.Command = getattr(import_module(f"pipeline.cli.{_VERBS[cmd_name]}"), cmd_name)
+        command: click.Command = getattr(import_module(f"pipeline.cli.{_VERBS[cmd_name]}"), cmd_name.replace("-", "_"))
         return command
 
 

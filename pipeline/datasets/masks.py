@@ -3,13 +3,13 @@
 import csv
 import logging
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from math import ceil, floor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
@@ -24,6 +24,7 @@ from rasterio.vrt import WarpedVRT
 
 from pipeline.errors import ModelError
 from pipeline.grid import Bounds
+from pipeline.scenes.radiometry import Harmonisation, reflectance
 from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.scene import Scene
 
@@ -74,19 +75,20 @@ def read_truth(
     bands: Sequence[str],
     field: str = "class",
     classes: Sequence[str] | None = None,
+    lines: Mapping[str, Harmonisation] | None = None,
 ) -> list[Truth]:
     """Every scene with the truth that lies on it, from a file of masks or polygons or a folder of such.
 
     Masks are GeoTIFFs on any grid whose first band holds class codes; a second one says how sure they are, in percent
     or in steps of 5 %, a third the next likely class. Polygons name their class in `field`, or by OpenStreetMap's tags
     where that is "osm". Without `classes` masks hold codes of `COVERS` and polygons bring their own names. A mask whose
-    name begins with a scene's id belongs to that scene alone.
+    name begins with a scene's id belongs to that scene alone. `lines` move the reflectance of a level to another's.
 
     Raises:
         ModelError: nothing there can be used: no CRS, no overlap with any scene, one class only.
         PipelineError: a scene's file is damaged.
     """
-    paths = _truth_files(source)
+    paths, look = _truth_files(source), _Look(tuple(bands), lines or {})
     found = []
     layers = {path: _polygons(path, field) for path in paths if path.suffix.lower() in VECTORS}
     names = tuple(classes) if classes is not None else _names(layers.values())
@@ -101,9 +103,9 @@ def read_truth(
             if owned[path] and scene not in owned[path]:
                 continue
             truth = (
-                _on_polygons(scene, layers[path], names, bands, path)
+                _on_polygons(scene, layers[path], names, look, path)
                 if path in layers
-                else _on_mask(scene, path, names, bands)
+                else _on_mask(scene, path, names, look)
             )
             if truth is not None and truth.known:
                 found.append(truth)
@@ -216,7 +218,7 @@ def _names(layers: Iterable[gpd.GeoDataFrame]) -> tuple[str, ...]:
 
 
 def _on_polygons(
-    scene: Scene, layer: gpd.GeoDataFrame, names: tuple[str, ...], bands: Sequence[str], path: Path
+    scene: Scene, layer: gpd.GeoDataFrame, names: tuple[str, ...], look: "_Look", path: Path
 ) -> Truth | None:
     local = layer.to_crs(epsg=scene.epsg)
     local = local[local.intersects(shapely.box(*scene.bounds))]
@@ -239,10 +241,10 @@ def _on_polygons(
     if overlap := int((claimed > 1).sum()):
         log.warning("%s: %d pixels lie in polygons of two classes, left out", path.name, overlap)
         codes[claimed > 1] = IGNORED
-    return _with_pixels(scene, bounds, bands, names, codes, None, None)
+    return _with_pixels(scene, bounds, look, names, (codes, None, None))
 
 
-def _on_mask(scene: Scene, path: Path, names: tuple[str, ...], bands: Sequence[str]) -> Truth | None:
+def _on_mask(scene: Scene, path: Path, names: tuple[str, ...], look: "_Look") -> Truth | None:
     try:
         with rasterio.open(path) as source:
             if source.crs is None:
@@ -279,24 +281,28 @@ def _on_mask(scene: Scene, path: Path, names: tuple[str, ...], bands: Sequence[s
         sure = np.clip(np.where(known, percent, 0), 0, 100).astype(np.uint8)
     if len(planes) >= 3:
         second = np.where(planes[2] < len(names), planes[2], IGNORED).astype(np.uint8)
-    return _with_pixels(scene, bounds, bands, names, codes, sure, second)
+    return _with_pixels(scene, bounds, look, names, (codes, sure, second))
+
+
+class _Look(NamedTuple):
+    """How pixels are read: bands, and by level the lines that move its reflectance."""
+
+    bands: tuple[str, ...]
+    lines: Mapping[str, Harmonisation]
 
 
 def _with_pixels(
     scene: Scene,
     bounds: Bounds,
-    bands: Sequence[str],
+    look: _Look,
     names: tuple[str, ...],
-    codes: npt.NDArray[np.uint8],
-    sure: npt.NDArray[np.uint8] | None,
-    second: npt.NDArray[np.uint8] | None,
+    known: tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None, npt.NDArray[np.uint8] | None],
 ) -> Truth:
+    codes, sure, second = known
     with SceneReader(scene) as reader:
-        stored, valid = reader.read(bounds, bands)
-    light = np.empty((*codes.shape, len(bands)), np.float32)
-    for at, band in enumerate(bands):
-        light[..., at] = stored[at] * np.float64(scene.assets[band].scale) + scene.assets[band].offset
-    np.clip(light, 0.0, None, out=light)
+        stored, valid = reader.read(bounds, look.bands)
+    assets = [scene.assets[band] for band in look.bands]
+    light = np.moveaxis(reflectance(stored, assets, look.lines.get(scene.level.value)), 0, -1).copy()
     light[~valid] = -1.0
     return Truth(
         scene.id,

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pipeline.bands import RGB
 from pipeline.datasets.masks import IGNORED, Truth
 from pipeline.errors import OutputError
-from pipeline.evaluation.cover import CoverScore, calibration_error, reliability, total
+from pipeline.evaluation.cover import CoverScore, calibration_error, total
 from pipeline.legend import Legend
 from pipeline.models.calibration import fit_temperature
 from pipeline.models.card import COVER, ModelCard
@@ -22,6 +21,7 @@ from pipeline.models.pixels import HALO, load_pixels
 from pipeline.scenes.radiometry import Harmonisation
 from pipeline.training import export
 from pipeline.training.cover import probabilities
+from pipeline.training.cover_scores import measured, window_by_window
 
 # Bands at 10 m, in the order of the network's channels.
 BANDS = ("B02", "B03", "B04", "B08")
@@ -96,7 +96,7 @@ def ship_cover(network: Network, order: CoverShipment) -> tuple[ModelCard, dict[
         if agreement is not None and agreement < _AGREE:
             slow = {name: told for name, told in ENGINES.items() if name != "openvino-bf16"}
             card = export.write_card(order.folder, replace(card, engines=slow))
-        scores, curve = measured(order.folder, order.held_out)
+        scores, curve = measured(load_pixels(str(order.folder)), order.held_out)
         found: dict[str, Any] = {HALO: cover_unet.halo(), "bfloat16_agrees": agreement}
         if scores:
             overall = total(scores.values())
@@ -105,42 +105,6 @@ def ship_cover(network: Network, order: CoverShipment) -> tuple[ModelCard, dict[
         return export.write_card(order.folder, replace(card, metrics=found)), scores
     except OSError as error:
         raise OutputError(f"{order.folder}: cannot write the model ({error.strerror}); free some space") from error
-
-
-def measured(folder: Path, truths: Sequence[Truth]) -> tuple[dict[str, CoverScore], list[tuple[float, float, int]]]:
-    """The scores of a stored network by place, and its reliability curve over all."""
-    network = load_pixels(str(folder))
-    labels = network.card.legend.labels
-    scores: dict[str, CoverScore] = {}
-    sure, right = [], []
-    for truth in truths:
-        answer = window_by_window(network.predict, truth.pixels)
-        codes = recoded(truth, labels)
-        score = CoverScore.of(labels, codes, answer.argmax(axis=-1))
-        scores[truth.place] = scores[truth.place] + score if truth.place in scores else score
-        known = codes < len(labels)
-        sure.append(answer.max(axis=-1)[known])
-        right.append((answer.argmax(axis=-1) == codes)[known])
-    if not sure:
-        return {}, []
-    return scores, reliability(np.concatenate(sure).astype(np.float64), np.concatenate(right))
-
-
-def window_by_window(predict: Any, pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:  # noqa: ANN401 - a method
-    """Probabilities of a whole picture whose sides need not be multiples of anything."""
-    step, (height, width) = cover_unet.step(), pixels.shape[:2]
-    room = ((0, -height % step), (0, -width % step), (0, 0))
-    padded = np.pad(pixels, room, constant_values=cover_unet.UNMEASURED)
-    return np.asarray(predict(padded)[:height, :width])
-
-
-def recoded(truth: Truth, labels: Sequence[str]) -> npt.NDArray[np.uint8]:
-    """A truth's codes as those of other labels; 255 where they have no such class."""
-    table = np.full(256, IGNORED, np.uint8)
-    for code, name in enumerate(truth.classes):
-        if name in labels:
-            table[code] = labels.index(name)
-    return table[truth.codes]
 
 
 def _temperature(network: Network, truths: Sequence[Truth]) -> float:
