@@ -174,9 +174,9 @@ def table(folder: Path, city: City, classifier, others: FusionWeights | None) ->
     grid = TileGrid(city.before.epsg)
     tables = [classify_scene(scene, classifier, grid) for scene in (city.before, city.after)]
     measured = evidence(city.before, city.after, grid)
-    found = transitions(*tables, measured)
+    found = transitions(*tables, measured, legend=classifier.card.legend)
     with patch("pipeline.change.table.pixel_evidence", partial(pixel_evidence, weights=others or WEIGHTS)):
-        held_out = transitions(*tables, measured)
+        held_out = transitions(*tables, measured, legend=classifier.card.legend)
     changed = marked(folder, found["tile_id"]).to_numpy() >= CHANGED
     columns = [name for name in tables[0] if name.startswith("p_")]
     first, second = (one.set_index("tile_id").loc[found["tile_id"], columns].to_numpy() for one in tables)

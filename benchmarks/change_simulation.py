@@ -76,10 +76,10 @@ def at_recall(p, true, recall):
 
 def one(accuracy, correlation, dates, when, options, world, places, rng):
     """Precision / recall of several rules."""
-    classes = histories(places, dates, class_rates(EUROSAT.labels, world), rng, when)
+    classes = histories(places, dates, class_rates(EUROSAT, world), rng, when)
     p = seen(classes, accuracy, correlation, rng)
     true = classes[:, 1:] != classes[:, :-1]
-    change = class_change(emissions(p), np.full(places, dates), class_rates(EUROSAT.labels, options))
+    change = class_change(emissions(p), np.full(places, dates), class_rates(EUROSAT, options))
     label = p.argmax(axis=-1)
     claimed = np.stack([within_bound(change[:, at], options) for at in range(dates - 1)], axis=1)
     return {

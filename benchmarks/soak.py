@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 from pipeline.atlas.page import AtlasOptions  # noqa: E402 - the checkout must be on the path first
 from pipeline.batch.main_job import RunOptions, Watcher, run  # noqa: E402
 from pipeline.cli.bench import processor  # noqa: E402
-from tests.test_tiling import scene_on_disk  # noqa: E402
+from tests.builders import scene_on_disk  # noqa: E402
 
 
 class Meter(Watcher):

@@ -29,7 +29,7 @@ from pipeline.cli.bench import processor  # noqa: E402
 from pipeline.results.folder import ResultsFolder  # noqa: E402
 from pipeline.scenes.finding.find import find_scenes  # noqa: E402
 from pipeline.scenes.scene import Scene  # noqa: E402
-from tests.test_tiling import scene_on_disk  # noqa: E402
+from tests.builders import scene_on_disk  # noqa: E402
 
 
 def measured(folder: Path, workers: int) -> None:

@@ -1,3 +1,3 @@
 """Land-cover atlases from folders of Sentinel-2 scenes."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -7,7 +7,7 @@ change, Remote Sensing of Environment 148, 42-57; equation numbers below are tha
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from pyproj import Transformer
 from pipeline.errors import TileTableError
 from pipeline.grid import utm_epsg
 from pipeline.legend import TileState
+from pipeline.outlines import on_grid, read_outlines, shares_of
 from pipeline.results.looks import clearest, days
 from pipeline.results.table import tile_hectares, tiles_by_grid
 
@@ -29,51 +30,27 @@ Array = npt.NDArray[np.float64]
 ELSEWHERE = "elsewhere"
 # Natural Earth 1:110m, public domain, made by benchmarks/make_countries.py; the accuracy is measured there.
 COUNTRIES = Path(__file__).with_name("countries.geojson")
-_NAMES = ("name", "NAME", "Name", "NAME_EN", "name_en", "ADMIN", "admin")
+# Parts of a tile that rounding leaves over.
+_SLIVER = 1e-4
 _Z95 = 1.96
 
 
 # --- Hectares of the map -------------------------------------------------------------------------------------------
 
 
-def read_regions(path: Path = COUNTRIES) -> gpd.GeoDataFrame:
-    """Regions with the columns name and geometry, in the file's CRS; the countries of the world by default.
+def read_regions(path: Path = COUNTRIES, name_field: str | None = None) -> gpd.GeoDataFrame:
+    """Regions with the columns name and geometry, in degrees; the countries of the world by default.
 
     The countries are strongly generalised: borders and coasts are good to about 25 km, small islands and states are
     missing.
 
     Raises:
-        TileTableError: the file is no vector file, no field names its features, one of them is no polygon,
-            or they lie nowhere on Earth.
+        TileTableError: the file cannot be read, lacks `name_field`, holds no polygon, or lies nowhere on Earth.
     """
-    try:
-        regions = gpd.read_file(path)
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise TileTableError(f"{path}: not a file of regions ({reason}); give a GeoJSON with polygons") from error
-    if not isinstance(regions, gpd.GeoDataFrame) or regions.empty:
-        raise TileTableError(f"{path}: holds no shapes; give a GeoJSON with polygons")
-    field = next((name for name in _NAMES if name in regions.columns), None)
-    if field is None:
-        raise TileTableError(f"{path}: no field names the regions; add a field 'name' to every feature")
-    named = regions[[field, "geometry"]].rename(columns={field: "name"})
-    if nameless := int(named["name"].isna().sum()):
-        raise TileTableError(f"{path}: {nameless} of {len(named)} features have no {field}; name every region")
-    if odd := int((~named.geometry.geom_type.isin(("Polygon", "MultiPolygon"))).sum()):
-        raise TileTableError(f"{path}: {odd} of {len(named)} features are no polygons; give every region an area")
-    named = named.assign(name=named["name"].astype(str), geometry=named.make_valid())
-    if named.crs is not None and not named.crs.is_geographic:
-        return named
-    placed = named.set_crs(4326) if named.crs is None else named.to_crs(4326)
-    west, south, east, north = placed.total_bounds
-    if not (-360 <= west <= east <= 360 and -90 <= south <= north <= 90):
-        raise TileTableError(
-            f"{path}: its coordinates are no longitudes and latitudes; name its coordinate reference system in the file"
-        )
-    if west < -180 or east > 180:  # drawn across longitude 180
-        turned = [placed.geometry.translate(xoff=by) for by in (-360, 360)]
-        placed = placed.assign(geometry=placed.geometry.union(turned[0]).union(turned[1]))
-    return placed
+    outlines = read_outlines(path, name_field)
+    return gpd.GeoDataFrame(
+        {"name": [one.name for one in outlines]}, geometry=[one.shape for one in outlines], crs=4326
+    )
 
 
 def places(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
@@ -99,30 +76,70 @@ def places(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
 
 
 def mapped_areas(tables: Sequence[gpd.GeoDataFrame], regions: gpd.GeoDataFrame | None = None) -> pd.DataFrame:
-    """Hectares of every label: date, region, label, tiles, hectares, share (of the region's tiles at the date).
+    """Hectares of every label: date, region, label, tiles, hectares, share (of the region at the date).
 
-    Labels of tiles without a class (cloud, unclassified) are listed too, so the shares sum to 1. A tile belongs to
-    the first region that holds its centre, `ELSEWHERE` where none does; without `regions` all is one region "all".
+    Labels of tiles without a class (cloud, unclassified) are listed too, so the shares sum to 1. A tile counts in
+    every region by its part inside, and in `ELSEWHERE` by the part that no region holds, so `tiles` need not be whole
+    numbers; without `regions` all is one region "all".
 
     Raises:
         TileTableError: no table was given.
     """
     tiles = places(tables)
     if regions is None:
-        tiles["region"] = "all"
+        held = tiles.assign(region="all", tiles=1.0)
     else:
-        centres = gpd.GeoDataFrame(
-            tiles, geometry=gpd.points_from_xy(tiles["longitude"], tiles["latitude"]), crs=4326
-        ).to_crs(regions.crs)
-        found = gpd.sjoin(centres, regions[["name", "geometry"]], predicate="intersects")
-        found = found.sort_values("index_right", kind="stable")
-        tiles["region"] = found[~found.index.duplicated()]["name"].reindex(tiles.index).fillna(ELSEWHERE)
+        parts = region_parts(tiles["tile_id"], regions)
+        held = pd.concat([tiles.iloc[at].assign(region=name, tiles=part) for name, at, part in parts])
     # On the map plane, which differs from the ground by less than 0.3 %.
-    tiles["hectares"] = tile_hectares(tiles["tile_id"].to_numpy())
-    groups = tiles.groupby(["date", "region", "label"], sort=True)["hectares"]
-    counted = groups.agg(tiles="size", hectares="sum").reset_index()
+    held["hectares"] = held["tiles"] * tile_hectares(held["tile_id"].to_numpy())
+    counted = held.groupby(["date", "region", "label"], sort=True)[["tiles", "hectares"]].sum().reset_index()
     counted["share"] = counted["tiles"] / counted.groupby(["date", "region"])["tiles"].transform("sum")
     return counted
+
+
+def changed_areas(changes: pd.DataFrame, regions: gpd.GeoDataFrame) -> pd.DataFrame:
+    """Hectares of change of every region: region, state, from_label, to_label, hectares, expected_false_ha.
+
+    Only changed tiles are told by move; the labels of the others are empty. `changes` is a table of changes; tiles on
+    a border count by their part inside.
+    """
+    table = pd.DataFrame(changes[["tile_id", "state", "from_label", "to_label", "p_change"]]).astype(
+        {"state": str, "from_label": str, "to_label": str, "p_change": float}
+    )
+    table.loc[table["state"] != "changed", ["from_label", "to_label"]] = ""
+    table["hectares"] = tile_hectares(table["tile_id"].to_numpy())
+    parts = []
+    for name, at, part in region_parts(table["tile_id"], regions):
+        held = table.iloc[at].assign(region=name)
+        held["hectares"] *= part
+        claimed = np.where(held["state"] == "changed", 1.0 - held["p_change"], 0.0)
+        parts.append(held.assign(expected_false_ha=claimed * held["hectares"]))
+    keys = ["region", "state", "from_label", "to_label"]
+    return pd.concat(parts).groupby(keys, sort=True)[["hectares", "expected_false_ha"]].sum().reset_index()
+
+
+def region_parts(
+    tile_ids: pd.Series, regions: gpd.GeoDataFrame
+) -> Iterator[tuple[str, npt.NDArray[np.intp], npt.NDArray[np.float64]]]:
+    """Names of regions with the positions of tiles that they touch and the part of each inside; last the rest."""
+    ids = tile_ids.to_numpy()
+    rest = np.ones(len(ids))
+    longitudes, latitudes = _centres(tile_ids)
+    for grid, at, index in tiles_by_grid(ids):
+        longitude, latitude = longitudes[at], latitudes[at]
+        longitude = longitude - 360.0 * np.round((longitude - (grid.epsg % 100 * 6 - 183)) / 360.0)
+        margin = 0.2  # degrees; more than a tile
+        reach = (longitude.min() - margin, latitude.min() - margin, longitude.max() + margin, latitude.max() + margin)
+        for name, shape in zip(regions["name"], regions.geometry, strict=True):
+            placed = on_grid(shape, grid.epsg, reach)
+            if placed.is_empty:
+                continue
+            part = shares_of(placed, index, grid.edge)
+            rest[at] -= part
+            yield str(name), at[part > 0], part[part > 0]
+    beyond = np.flatnonzero(rest > _SLIVER)
+    yield ELSEWHERE, beyond, rest[beyond]
 
 
 def _centres(tile_ids: pd.Series) -> tuple[Array, Array]:

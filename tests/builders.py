@@ -13,8 +13,11 @@ import numpy as np
 import rasterio
 from affine import Affine
 from rasterio.errors import NotGeoreferencedWarning
+from rasterio.transform import from_origin
+from shapely.geometry import box
 
 from pipeline.bands import BANDS
+from pipeline.scenes.scene import Asset, Level, Radiometry, Scene
 
 WEST, NORTH, EPSG = 600_000, 5_100_000, 32632  # granule corners are multiples of 60 m; this one lies in 32TPR
 ROWS, COLUMNS = 200, 330  # not square, not whole tiles
@@ -295,3 +298,27 @@ def band_folder(folder, reflectance=None, offset=0, suffix="tif", **place):
     for band, value in (reflectance or surface()).items():
         write_image(folder / f"{band}.{suffix}", stored(value, offset), **place)
     return folder
+
+
+def scene_on_disk(folder, pixels, left, top, name="made", quality=None, gsd=10):
+    """A scene of uint16 bands B04, B03, B02 (and SCL) in one GeoTIFF."""
+    path = folder / f"{name}.tif"
+    stack = pixels if quality is None else np.concatenate([pixels, quality[None].astype(pixels.dtype)])
+    height, width = pixels.shape[1:]
+    profile = {"driver": "GTiff", "dtype": "uint16", "crs": "EPSG:32632", "transform": from_origin(left, top, gsd, gsd)}
+    with rasterio.open(path, "w", count=len(stack), height=height, width=width, **profile) as target:
+        target.write(stack)
+    bounds = (left, top - gsd * height, left + gsd * width, top)
+    return Scene(
+        id=name,
+        acquired=datetime(2024, 6, 1, tzinfo=UTC),
+        level=Level.L1C,
+        epsg=32632,
+        bounds=bounds,
+        footprint=box(11, 46, 11.1, 46.1),
+        assets={band: Asset(str(path), at + 1, gsd=gsd) for at, band in enumerate(("B04", "B03", "B02"))},
+        layout="raster",
+        radiometry=Radiometry(),
+        quality=None if quality is None else Asset(str(path), 4, nodata=0),
+        files=(path,),
+    )

@@ -8,14 +8,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
-from pipeline import catalogue
-from pipeline.catalogue import Query, download_item, fetch, file_name, search, wanted
+from pipeline.catalogue import Query, download, download_item, fetch, file_name, search, wanted
 from pipeline.cli import main
 from pipeline.errors import CorruptScene, NotAScene, OutputError, UnsafeInput
 from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.scene import Scene
-from tests.test_tiling import scene_on_disk
+from tests.builders import scene_on_disk
 
 
 class Catalogue(ThreadingHTTPServer):
@@ -35,6 +35,8 @@ class Catalogue(ThreadingHTTPServer):
         self.items: list[dict] = []
         self.cut: int | None = None
         self.mark: str | None = None
+        self.honest = True  # heeds If-Range
+        self.endless: dict | None = None  # a next link under every page
         self.given = 0
         self.asked: list[tuple[str, str | None]] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -78,6 +80,8 @@ class Handler(BaseHTTPRequestHandler):
                     "merge": True,
                 }
             ]
+        if self.server.endless is not None:
+            page["links"] = ["no link", self.server.endless | {"body": {"token": 0, "page": body.get("page", 0) + 1}}]
         self.answer(200, json.dumps(page).encode())
 
     def do_GET(self):
@@ -97,6 +101,8 @@ class Handler(BaseHTTPRequestHandler):
         data = self.server.files.get(self.path)
         if data is None:
             self.answer(404 if "sig=" not in self.path else 403, b"")
+        elif self.server.honest and self.headers.get("If-Range", self.server.mark) != self.server.mark:
+            self.answer(200, data)
         elif wish := self.headers.get("Range"):
             first, _, last = wish.removeprefix("bytes=").partition("-")
             start, stop = int(first), min(int(last) + 1, len(data)) if last else len(data)
@@ -110,7 +116,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(catalogue.time, "sleep", lambda _: None)  # the clock of all modules
+    monkeypatch.setattr(download.time, "sleep", lambda _: None)  # the clock of all modules
     made = Catalogue()
     thread = threading.Thread(target=made.serve_forever, args=(0.01,))
     thread.start()
@@ -188,6 +194,54 @@ def test_search_follows_pages_and_leaves_clouds_out(stocked):
     }
 
 
+@pytest.mark.parametrize("items", [0, 3])
+def test_pages_without_end_are_told(stocked, monkeypatch, items):
+    """Every page has a next one: always the same, always another without an Item, always another with the same."""
+    del stocked.items[items:]
+    monkeypatch.setattr("pipeline.catalogue.query._MOST_PAGES", 50)
+    link = {"rel": "next", "href": f"{stocked.url}/search", "method": "POST", "merge": True}
+    for endless in (link, link | {"merge": False}):
+        stocked.endless = endless
+        with pytest.raises(NotAScene, match="do not end; narrow --bbox"):
+            list(search(stocked.url, Query(QUERY.bbox, QUERY.dates, max_cloud=1)))
+    if items:  # an end that the caller sets comes first
+        assert len(list(search(stocked.url, Query(QUERY.bbox, QUERY.dates, limit=5)))) == 5
+
+
+def listed(server, *more):
+    command = ["search", "--bbox", "11,46,12,47", "--dates", "2024-06-01/2024-06-30", "--api", server.url, *more]
+    return CliRunner().invoke(main, command)
+
+
+def test_strange_items_are_listed_and_told(stocked, tmp_path):
+    """What a catalogue leaves out, or says in another type, ends nothing; the good Item beside it comes home."""
+    good = stocked.items[0]
+    stocked.items[:] = [
+        {"id": "no-assets", "properties": None},
+        {"id": "null-assets", "assets": None, "properties": {"eo:cloud_cover": "much", "datetime": None}},
+        {"assets": {"red": None, "green": {"href": None}, "blue": {"href": 3, "roles": 4}}, "links": [None, "self"]},
+        "no item",
+        {"id": ["a"], "assets": {"red": {"href": "r.tif", "roles": [{}]}}, "links": {"rel": "self"}},
+        good,
+    ]
+    answer = listed(stocked, "--download", str(tmp_path / "new"))
+    assert answer.exit_code == 3, answer.output
+    assert "5 scenes, 1 in" in answer.output
+    assert answer.output.count("names no file for B04") == 3 and "null-assets  None  cloud unknown" in answer.output
+    assert [path.name for path in (tmp_path / "new").iterdir() if (path / "item.json").exists()] == [good["id"]]
+
+
+def test_an_id_can_neither_steer_the_terminal_nor_the_console(stocked, tmp_path, monkeypatch):
+    from pipeline.cli import search as command
+
+    stocked.items[:] = [stocked.items[0] | {"id": "[/red]\x1b[2J\x9b31m\r[bold]evil"}]
+    monkeypatch.setattr(command, "ERRORS", Console(stderr=True, force_terminal=True, color_system=None))
+    answer = listed(stocked, "--download", str(tmp_path / "new"))
+    assert answer.exit_code == 0, answer.output
+    assert "[/red]?[2J?31m?[bold]evil" in answer.stdout
+    assert "\x1b[2J" not in answer.output and "\x9b" not in answer.output and "\r[bold]" not in answer.output
+
+
 def test_the_command_downloads_scenes_that_run_takes(stocked, tmp_path):
     command = ["search", "--bbox", "11,46,12,47", "--dates", "2024-06-01/2024-06-30", "--api", stocked.url]
     command += ["--max-cloud", "20", "--download", str(tmp_path / "new")]
@@ -212,6 +266,50 @@ def test_a_cut_connection_goes_on_where_it_stopped(stocked, tmp_path):
     assert (tmp_path / "x" / "B04.tif").read_bytes() == data
     assert [wish for path, wish in stocked.asked] == [None, f"bytes={stocked.cut}-", f"bytes={2 * stocked.cut}-"]
     assert sum(seen) == len(data)
+
+
+OLD, NEW = b"o" * 4000, b"n" * 4000
+
+
+@pytest.mark.parametrize("honest", [True, False])
+@pytest.mark.parametrize(("before", "after"), [('"1"', '"2"'), ('"1"', None), (None, '"2"'), (None, None)])
+def test_versions_of_a_file_are_never_mixed(server, tmp_path, before, after, honest):
+    """A file changed between two calls: the second takes all of the new one, whatever the server tells and heeds."""
+    server.files["/x.tif"], server.mark, server.cut, server.honest = OLD, before, 400, honest
+    with pytest.raises((CorruptScene, NotAScene)):
+        fetch(f"{server.url}/x.tif", tmp_path / "x.tif")
+    left = (tmp_path / ".x.tif.part").stat().st_size
+    assert left == (1600 if before else 400)  # without a mark no part can be trusted
+    changed = NEW if after or not before else NEW + b"n"
+    server.files["/x.tif"], server.mark, server.cut = changed, after, None
+    fetch(f"{server.url}/x.tif", tmp_path / "x.tif")
+    assert (tmp_path / "x.tif").read_bytes() == changed
+    assert [path.name for path in tmp_path.iterdir()] == ["x.tif"]
+
+
+def test_a_marked_file_goes_on_without_a_checksum(server, tmp_path):
+    server.files["/x.tif"], server.mark, server.cut = bytes(range(256)) * 10, '"1"', 1000
+    fetch(f"{server.url}/x.tif", tmp_path / "x.tif")
+    assert (tmp_path / "x.tif").read_bytes() == server.files["/x.tif"]
+    assert [wish for _, wish in server.asked] == [None, "bytes=1000-", "bytes=2000-"]
+
+
+@pytest.mark.parametrize("told", ["bytes 0-99/4000", "bytes 400-3999/5000", "none", None])
+def test_a_part_from_another_place_than_asked_is_not_kept(server, tmp_path, monkeypatch, told):
+    """The server answers 206, but with other bytes than were asked for."""
+    server.files["/x.tif"], server.mark, server.cut = OLD, '"1"', 400
+    with pytest.raises((CorruptScene, NotAScene)):
+        fetch(f"{server.url}/x.tif", tmp_path / "x.tif")
+    server.cut, answer = None, Handler.answer
+
+    def lying(self, status, data, **headers):
+        if status == 206:
+            data, headers = NEW[:100], {"Content_Range": told} if told else {}
+        answer(self, status, data, **headers)
+
+    monkeypatch.setattr(Handler, "answer", lying)
+    fetch(f"{server.url}/x.tif", tmp_path / "x.tif")
+    assert (tmp_path / "x.tif").read_bytes() == OLD
 
 
 def test_a_second_call_goes_on_after_the_first_gave_up(stocked, tmp_path):
@@ -274,7 +372,7 @@ def test_what_does_not_fit_is_told_before_it_is_written(stocked, tmp_path, monke
     class Full:
         free = 10
 
-    monkeypatch.setattr(catalogue.shutil, "disk_usage", lambda _: Full)
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda _: Full)
     with pytest.raises(OutputError, match="do not fit"):
         fetch(f"{stocked.url}/0/B04.tif", tmp_path / "B04.tif")
 

@@ -13,9 +13,8 @@ from pipeline.scenes.radiometry import Stretch
 from pipeline.scenes.reading.inspect import inspect_pixels
 from pipeline.scenes.scene import Level
 from pipeline.tiling import grid_for, refuse_unfit
-from tests.builders import write_safe, write_tif
+from tests.builders import scene_on_disk, write_safe, write_tif
 from tests.fakes import FakeClassifier, class_of
-from tests.test_tiling import scene_on_disk
 
 GRID = TileGrid(32632)
 LEFT, TOP = 640 * 1000, 640 * 8000

@@ -1,18 +1,13 @@
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from rasterio.transform import from_origin
-from shapely.geometry import box
 
 from pipeline.errors import IncompleteScene, ResolutionError, UnfitScene
 from pipeline.grid import TileGrid, TileIndex
-from pipeline.scenes.scene import Asset, Level, Radiometry, Scene
 from pipeline.tiling import (
     Block,
     _strips_ahead,
@@ -25,33 +20,10 @@ from pipeline.tiling import (
     tile_fraction,
     tile_indices,
 )
+from tests.builders import scene_on_disk
 from tests.fakes import CARD
 
 GRID = TileGrid(32632)
-
-
-def scene_on_disk(folder, pixels, left, top, name="made", quality=None, gsd=10):
-    """A scene of uint16 bands B04, B03, B02 (and SCL) in one GeoTIFF."""
-    path = folder / f"{name}.tif"
-    stack = pixels if quality is None else np.concatenate([pixels, quality[None].astype(pixels.dtype)])
-    height, width = pixels.shape[1:]
-    profile = {"driver": "GTiff", "dtype": "uint16", "crs": "EPSG:32632", "transform": from_origin(left, top, gsd, gsd)}
-    with rasterio.open(path, "w", count=len(stack), height=height, width=width, **profile) as target:
-        target.write(stack)
-    bounds = (left, top - gsd * height, left + gsd * width, top)
-    return Scene(
-        id=name,
-        acquired=datetime(2024, 6, 1, tzinfo=UTC),
-        level=Level.L1C,
-        epsg=32632,
-        bounds=bounds,
-        footprint=box(11, 46, 11.1, 46.1),
-        assets={band: Asset(str(path), at + 1, gsd=gsd) for at, band in enumerate(("B04", "B03", "B02"))},
-        layout="raster",
-        radiometry=Radiometry(),
-        quality=None if quality is None else Asset(str(path), 4, nodata=0),
-        files=(path,),
-    )
 
 
 @given(st.integers(1, 4), st.integers(1, 5))

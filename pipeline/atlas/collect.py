@@ -33,12 +33,26 @@ Codes = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True)
+class CoverTiles:
+    """What covers the ground inside a scene's tiles.
+
+    `classes` are the raster's values with name, title and colour; `shares` (class, row, column) the percent of every
+    tile, `PERCENT_UNKNOWN` where it has no cover.
+    """
+
+    raster: Path
+    classes: tuple[Mapping[str, Any], ...]
+    shares: Plane
+
+
+@dataclass(frozen=True, slots=True)
 class SceneTiles:
     """One scene's tiles as planes of (row, column) that run from north to south and west to east.
 
     `first_col` is the western column, `top_row` the northern row (rows count northward). `codes` holds class
     indices, tile states and `OUTSIDE` where the table has no row; `runner_up` the second class or -1. Confidences
-    and fractions are whole percent, `PERCENT_UNKNOWN` where the table says nothing.
+    and fractions are whole percent, `PERCENT_UNKNOWN` where the table says nothing. `shares` (class, row, column) are
+    all classes' probabilities in whole percent, where they are kept.
     """
 
     id: str
@@ -56,6 +70,8 @@ class SceneTiles:
     properties: Mapping[str, Any] = field(default_factory=dict)
     quicklook: Quicklook | None = None
     truecolour: Path | None = None
+    shares: Plane | None = None
+    cover: CoverTiles | None = None
 
     @property
     def day(self) -> date:
@@ -200,6 +216,8 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
         np.stack([column[name].to_numpy() for name in probability_columns(labels)], axis=1).astype(np.float32)
     )
     codes = column["code"].to_numpy()
+    shares = np.zeros((len(labels), *shape), np.uint8)
+    shares[:, at[0], at[1]] = percent(probabilities).T
     rows = np.arange(len(codes))
     first = np.where(codes >= 0, codes, probabilities.argmax(axis=1))
     confidence = probabilities[rows, first]
@@ -224,7 +242,34 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
         properties=item.get("properties", {}),
         quicklook=_read_quicklook(path.with_name(QUICKLOOK), item),
         truecolour=truecolour if truecolour.is_file() else None,
+        shares=shares,
+        cover=_read_cover(path, item, at, shape),
     )
+
+
+def _read_cover(path: Path, item: Mapping[str, Any], at: tuple[Any, Any], shape: tuple[int, int]) -> CoverTiles | None:
+    """The cover that the scene's Item tells of; at and shape place the table's rows on the plane."""
+    asset = item.get("assets", {}).get("cover")
+    names = [name for name in pq.read_schema(path).names if name.startswith("cover_")]
+    if not asset or not names:
+        return None
+    raster = path.with_name(Path(str(asset["href"])).name)
+    classes = tuple(
+        {
+            "value": int(one["value"]),
+            "name": str(one["name"]),
+            "title": str(one.get("description") or one["name"]),
+            "colour": "#" + str(one["color_hint"]).lower(),
+        }
+        for one in asset.get("classification:classes", [])
+        if "color_hint" in one and f"cover_{one['name']}" in names
+    )
+    if not raster.is_file() or not classes:
+        return None
+    table = pq.read_table(path, columns=[f"cover_{one['name']}" for one in classes])
+    shares = np.full((len(classes), *shape), PERCENT_UNKNOWN, np.uint8)
+    shares[:, at[0], at[1]] = np.stack([percent(column.to_numpy()) for column in table.columns])
+    return CoverTiles(raster, classes, shares)
 
 
 def percent(share: npt.NDArray[Any]) -> Plane:

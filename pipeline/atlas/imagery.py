@@ -1,7 +1,7 @@
 """Pictures for the page: quicklooks warped to the web map's projection, and sheets of chips."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import atan, degrees, sinh
 from pathlib import Path
@@ -72,7 +72,30 @@ def quicklook(rgb: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_], transfor
 
     Pixels keep about their size on the ground; the alpha channel is 0 where nothing is valid.
     """
-    height, width = valid.shape
+    bands = np.concatenate([brightened(rgb), np.where(valid, 255, 0).astype(np.uint8)[None]])
+    # No data is 0, which no valid code is, so invalid pixels do not darken the rim; alpha stays nearest, 0 or 255.
+    warped, bounds = _warped(bands, transform, epsg, Resampling.bilinear)
+    return Quicklook(_webp(_bled(warped)), bounds)
+
+
+def palette_picture(
+    values: npt.NDArray[np.uint8], colours: Mapping[int, tuple[int, int, int]], transform: Affine, epsg: int
+) -> Quicklook:
+    """Classes (y, x) in a scene's UTM zone as a lossless picture for the web map; other values stay clear."""
+    table = np.zeros((256, 4), np.uint8)
+    for value, colour in colours.items():
+        table[value] = (*colour, 255)
+    warped, bounds = _warped(np.moveaxis(table[values], -1, 0), transform, epsg, Resampling.nearest)
+    stream = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(warped)).save(stream, "WEBP", lossless=True, method=4)
+    return Quicklook(stream.getvalue(), bounds)
+
+
+def _warped(
+    bands: npt.NDArray[np.uint8], transform: Affine, epsg: int, resampling: Resampling
+) -> tuple[npt.NDArray[np.uint8], LatLonBounds]:
+    """Red, green, blue, alpha (4, y, x) of a UTM zone on the web map (y, x, 4), and its place; alpha by nearest."""
+    height, width = bands.shape[1:]
     # EPSG:3857 about the zone's own meridian: the same picture, and no seam at longitude 180.
     meridian = epsg % 100 * 6 - 183
     source, target = (
@@ -81,12 +104,10 @@ def quicklook(rgb: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_], transfor
             f"+proj=merc +a={EARTH_RADIUS} +b={EARTH_RADIUS} +lon_0={meridian} +units=m +nadgrids=@null +no_defs"
         ),
     )
-    bands = np.concatenate([brightened(rgb), np.where(valid, 255, 0).astype(np.uint8)[None]])
     place, columns, rows = calculate_default_transform(
         source, target, width, height, *array_bounds(height, width, transform)
     )
     warped = np.zeros((4, rows, columns), np.uint8)
-    # No data is 0, which no valid code is, so invalid pixels do not darken the rim; alpha stays nearest, 0 or 255.
     for band in range(4):
         reproject(
             bands[band],
@@ -95,16 +116,14 @@ def quicklook(rgb: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_], transfor
             src_crs=source,
             dst_transform=place,
             dst_crs=target,
-            src_nodata=0,
+            src_nodata=None if resampling is Resampling.nearest else 0,
             dst_nodata=0,
-            resampling=Resampling.nearest if band == 3 else Resampling.bilinear,
+            resampling=Resampling.nearest if band == 3 else resampling,
         )
     west, south, east, north = array_bounds(rows, columns, place)
     longitudes = [round(meridian + degrees(x / EARTH_RADIUS), 7) for x in (west, east)]
     latitudes = [round(degrees(atan(sinh(y / EARTH_RADIUS))), 7) for y in (south, north)]
-    return Quicklook(
-        _webp(_bled(np.moveaxis(warped, 0, -1))), ((latitudes[0], longitudes[0]), (latitudes[1], longitudes[1]))
-    )
+    return np.moveaxis(warped, 0, -1), ((latitudes[0], longitudes[0]), (latitudes[1], longitudes[1]))
 
 
 def sharper(truecolour: Path, gsd: float) -> Quicklook:

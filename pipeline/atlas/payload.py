@@ -24,7 +24,11 @@ MAX_CLASSES = min(STATE_BYTES.values())
 # Set in the confidence byte where another zone's plane already counts the place.
 COUNTED_ELSEWHERE = 0x80
 
+# Scenes of one day nearer than about 50 km are one place.
+NEAR_DEGREES = 0.5
+
 Bytes = npt.NDArray[np.uint8]
+LatLonBounds = list[list[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,27 @@ class Plane:
         height, width = scene.codes.shape
         return self.epsg == scene.epsg and 0 <= row <= self.rows - height and 0 <= col <= self.cols - width
 
+    def overlaps(self, other: "Plane") -> bool:
+        """Whether two planes of one zone share a tile."""
+        return (
+            self.epsg == other.epsg
+            and self.first_col < other.first_col + other.cols
+            and other.first_col < self.first_col + self.cols
+            and self.top_row > other.top_row - other.rows
+            and other.top_row > self.top_row - self.rows
+        )
+
+    def bounds(self) -> LatLonBounds:
+        """[[south, west], [north, east]] in degrees; across longitude 180 they count on from the zone's own side."""
+        edge = TileGrid(self.epsg).edge
+        left, top = self.first_col * edge, (self.top_row + 1) * edge
+        west, south, east, north = Transformer.from_crs(self.epsg, 4326, always_xy=True).transform_bounds(
+            left, top - self.rows * edge, left + self.cols * edge, top
+        )
+        if west > east:
+            west, east = (west - 360.0, east) if self.epsg % 100 <= 30 else (west, east + 360.0)
+        return [[round(south, 6), round(west, 6)], [round(north, 6), round(east, 6)]]
+
     def describe(self) -> dict[str, Any]:
         """The plane as the page reads it: `ulx`, `uly` in metres."""
         edge = TileGrid(self.epsg).edge
@@ -57,6 +82,7 @@ class Plane:
             "uly": (self.top_row + 1) * edge,
             "rows": self.rows,
             "cols": self.cols,
+            "bounds": self.bounds(),
         }
 
 
@@ -94,9 +120,10 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """All layers in order of date and plane."""
+    """All layers in order of date and plane; `places` are numbers of planes that can be looked at together."""
 
     dates: tuple[date, ...]
+    places: tuple[tuple[int, ...], ...]
     planes: tuple[Plane, ...]
     layers: tuple[Layer, ...]
     pairs: tuple[Pair, ...]
@@ -162,7 +189,11 @@ def build_payload(scenes: Sequence[SceneTiles], changes: Sequence[TileChanges]) 
     tile whose centre lies in a tile that an earlier plane owns is marked as counted elsewhere.
     """
     dates = tuple(sorted({scene.day for scene in scenes}))
-    planes = find_planes(scenes)
+    groups = find_places(scenes)
+    found_planes = [find_planes([scenes[k] for k in group]) for group in groups]
+    planes = tuple(plane for found in found_planes for plane in found)
+    group_of = [number for number, found in enumerate(found_planes) for _ in found]
+    places = tuple(tuple(n for n, own in enumerate(group_of) if own == group) for group in range(len(groups)))
     overlaps = [
         _overlap(planes[a], planes[b], a, b)
         for a, b in combinations(range(len(planes)), 2)
@@ -170,20 +201,48 @@ def build_payload(scenes: Sequence[SceneTiles], changes: Sequence[TileChanges]) 
     ]
     layers: list[Layer] = []
     for at, day in enumerate(dates):
-        found: dict[int, Layer] = {}
+        shown: dict[int, Layer] = {}
         for number, plane in enumerate(planes):
-            members = [k for k, scene in enumerate(scenes) if scene.day == day and plane.holds(scene)]
+            members = [k for k in groups[group_of[number]] if scenes[k].day == day and plane.holds(scenes[k])]
             if members:
-                found[number] = _merged(at, number, plane, members, scenes)
-        _mark_shared(found, [overlap for overlap in overlaps if overlap is not None])
-        layers += found.values()
+                shown[number] = _merged(at, number, plane, members, scenes)
+        _mark_shared(shown, [overlap for overlap in overlaps if overlap is not None])
+        layers += shown.values()
     pairs = [
         pair
         for change in changes
         for number, plane in enumerate(planes)
         if (pair := _pair(change, number, plane, dates)) is not None
     ]
-    return Payload(dates, planes, tuple(layers), tuple(pairs))
+    return Payload(dates, places, planes, tuple(layers), tuple(pairs))
+
+
+def find_places(scenes: Sequence[SceneTiles]) -> list[list[int]]:
+    """Positions of scenes that can be looked at together: they share ground, or lie near each other on one day.
+
+    Neighbours of other days that share no tile stay apart, because no date would show both.
+    """
+    boxes = [Plane(s.epsg, s.first_col, s.top_row, *s.codes.shape) for s in scenes]
+    bounds = [box.bounds() for box in boxes]
+    group = list(range(len(scenes)))
+
+    def first(one: int) -> int:
+        while group[one] != one:
+            one = group[one]
+        return one
+
+    for a, b in combinations(range(len(scenes)), 2):
+        if (scenes[a].day == scenes[b].day and _near(bounds[a], bounds[b])) or boxes[a].overlaps(boxes[b]):
+            low, high = sorted((first(a), first(b)))
+            group[high] = low
+    found: dict[int, list[int]] = {}
+    for one in sorted(range(len(scenes)), key=lambda k: (boxes[k].epsg, boxes[k].first_col, -boxes[k].top_row, k)):
+        found.setdefault(first(one), []).append(one)
+    return [sorted(members) for members in found.values()]
+
+
+def _near(a: LatLonBounds, b: LatLonBounds) -> bool:
+    return all(a[0][k] <= b[1][k] + NEAR_DEGREES and b[0][k] <= a[1][k] + NEAR_DEGREES for k in (0, 1))
 
 
 def find_planes(scenes: Sequence[SceneTiles]) -> tuple[Plane, ...]:

@@ -71,7 +71,7 @@ def compare(
     folders = [*before, *(folder for folder in after if folder not in before)]
     tables = [read_table(folder / TABLE) for folder in folders]
     levels = {folder.name: str(read_metadata(folder / TABLE).get("level")) for folder in folders}
-    found = changes(tables, _kept_evidence(folders), levels, options)
+    found = changes(tables, _kept_evidence(folders), levels, options, legend)
     one, other = ({folder.name for folder in side} for side in (before, after))
     first, second = found["before"].astype(str), found["after"].astype(str)
     found = found[(first.isin(one) & second.isin(other)) | (first.isin(other) & second.isin(one))]

@@ -17,6 +17,7 @@ from pipeline.change import changes, evidence, scene_pairs
 from pipeline.errors import OutputError, TileTableError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
+from pipeline.legend import Legend
 from pipeline.results.layout import CHANGES, ITEM, TABLE, evidence_file, evidence_files
 from pipeline.results.table import read_metadata, read_table, write_table
 from pipeline.scenes.reading.inspect import inspect_pixels
@@ -28,7 +29,7 @@ _SCHEMA = 1
 _log = logging.getLogger(__name__)
 
 
-def write_changes(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], None]) -> Path | None:
+def write_changes(scenes: Sequence[Scene], folder: Path, legend: Legend, stage: Callable[[str], None]) -> Path | None:
     """Writes `changes.parquet` for all scenes of a run whose date is known.
 
     None, and no file, where no place was seen twice.
@@ -43,7 +44,7 @@ def write_changes(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], 
             "%s: date unknown, not compared with others", ", ".join(scene.id for scene in scenes if not scene.dated)
         )
     try:
-        table = _compared(dated, folder, stage)
+        table = _compared(dated, folder, legend, stage)
     except OutputError:
         raise
     except Exception as error:  # the scenes are mapped, whatever happens to their comparison
@@ -58,7 +59,9 @@ def write_changes(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], 
     return path
 
 
-def _compared(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], None]) -> gpd.GeoDataFrame | None:
+def _compared(
+    scenes: Sequence[Scene], folder: Path, legend: Legend, stage: Callable[[str], None]
+) -> gpd.GeoDataFrame | None:
     """The changes between dated scenes; None where no place was seen twice."""
     tables = []
     for scene in scenes:
@@ -77,7 +80,7 @@ def _compared(scenes: Sequence[Scene], folder: Path, stage: Callable[[str], None
         if found is not None:
             measured[before, after] = found
     stage("weighing changes")
-    return changes(tables, measured, {scene.id: str(scene.level) for scene in scenes})
+    return changes(tables, measured, {scene.id: str(scene.level) for scene in scenes}, legend=legend)
 
 
 def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:

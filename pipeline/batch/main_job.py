@@ -156,7 +156,7 @@ def run(
         # Before dates are compared: whatever happens there, the scenes are mapped.
         _write_report(results, records, options)
         kept = {record.id for record in records if record.mapped}
-        write_changes([scene for scene in scenes if scene.id in kept], results.path, watcher.stage)
+        write_changes([scene for scene in scenes if scene.id in kept], results.path, card.legend, watcher.stage)
         page = None
         if kept:
             watcher.stage("page")

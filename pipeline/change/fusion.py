@@ -75,9 +75,10 @@ def fused_probability(pixels: PixelEvidence, by_class: Array, prior: float, land
     `by_class` is the probability of a change of class under the `prior` of one, from the classes alone. Three stories
     compete: nothing changed, a part changed and the class stayed, the class changed; each has its prior and its
     evidence. Where the classes are unknown (NaN) the third is not told, for season and haze change whole tiles too.
+    Pixels that nobody compared (NaN) say nothing, so a part may have changed as often as the priors expect.
     """
     known = ~np.isnan(by_class)
-    part = np.exp(pixels.part) * np.where(known, land_prior - prior, land_prior)
+    part = np.exp(np.nan_to_num(pixels.part)) * np.where(known, land_prior - prior, land_prior)
     told = np.clip(np.where(known, by_class, 0.0), 0.0, 1.0 - 1e-9)
-    whole = np.exp(pixels.whole) * (1.0 - prior) * told / (1.0 - told)
+    whole = np.exp(np.nan_to_num(pixels.whole)) * (1.0 - prior) * told / (1.0 - told)
     return np.asarray((part + whole) / (1.0 - land_prior + part + whole))

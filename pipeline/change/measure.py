@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from pipeline.bands import SENTINEL_2
 from pipeline.change import score
 from pipeline.grid import Bounds, TileGrid, TileIndex
 from pipeline.scenes.radiometry import reflectance
@@ -21,8 +22,7 @@ Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 COLUMNS = ("magnitude", "difference", "compared")
-# Scene classification layer: cloud shadow, medium and high cloud, thin cirrus (ESA's SCL table).
-_IS_CLOUD = np.isin(np.arange(256), (3, 8, 9, 10))
+_IS_CLOUD = np.isin(np.arange(256), SENTINEL_2.cloud)
 # A tile counts as changed from 5 % of its ground on, so the 95th percentile decides; its class changes with most of it.
 _PART, _MOST = 95.0, 50.0
 # Tile rows that are scored together, and those that are in memory at 10 m at a time: reading ahead in thin strips

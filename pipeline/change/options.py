@@ -1,21 +1,16 @@
 """What is assumed about change before a pixel is looked at, and when a change may be claimed."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-# Classes that swap names without the land changing: crop rotation, mowing and the season on one side, the size of
-# buildings or of a water body within 640 m on the other.
-SEASONAL = frozenset({"AnnualCrop", "PermanentCrop", "HerbaceousVegetation", "Pasture"})
-CONFUSABLE: tuple[frozenset[str], ...] = (
-    SEASONAL,
-    frozenset({"River", "SeaLake"}),
-    frozenset({"Residential", "Industrial", "Highway"}),
-)
-SEALED = frozenset({"Residential", "Industrial", "Highway"})
-WATER = frozenset({"River", "SeaLake"})
+from pipeline.legend import Legend, Role
+
+# Roles of classes that swap names without the land changing: crop rotation, mowing and the season on one side, the
+# size of buildings or of a water body within 640 m on the other.
+SEASONAL = (Role.FIELD, Role.GRASS)
+_CONFUSABLE = (SEASONAL, (Role.WATER,), (Role.SEALED,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +63,36 @@ class ChangeOptions:
 DEFAULTS = ChangeOptions()
 
 
-def class_rates(labels: Sequence[str], options: ChangeOptions) -> npt.NDArray[np.float64]:
+def class_rates(legend: Legend, options: ChangeOptions) -> npt.NDArray[np.float64]:
     """Rates (classes, classes) of a tile of class i becoming class j between two dates; the diagonal is 0.
 
-    The mean of the row sums is `options.prior`: classes that hardly ever change into another stay below it.
+    What is damped follows from the classes' roles. The mean of the row sums is `options.prior`: classes that hardly
+    ever change into another stay below it.
     """
-    rates = np.ones((len(labels), len(labels)))
-    for i, source in enumerate(labels):
-        for j, target in enumerate(labels):
-            if any({source, target} <= group for group in CONFUSABLE):
-                rates[i, j] *= options.confusable
-            if source in SEALED and target not in SEALED:
-                rates[i, j] *= options.unsealing
-            if target == "Forest":
-                rates[i, j] *= options.afforestation
-            if source in WATER and target not in WATER:
-                rates[i, j] *= options.drying
+    confusable = [_marks(legend, *roles) for roles in _CONFUSABLE]
+    sealed, woody, water = (_marks(legend, role) for role in (Role.SEALED, Role.WOODY, Role.WATER))
+    rates = np.ones((len(legend.classes), len(legend.classes)))
+    rates[np.logical_or.reduce([np.outer(group, group) for group in confusable])] *= options.confusable
+    rates[np.outer(sealed, ~sealed)] *= options.unsealing
+    rates[:, woody] *= options.afforestation
+    rates[np.outer(water, ~water)] *= options.drying
     np.fill_diagonal(rates, 0.0)
     return np.asarray(rates * (options.prior / rates.sum(axis=1).mean()))
+
+
+def undamped(legend: Legend | None) -> str | None:
+    """What a reader must know where classes carry no roles; None where all do."""
+    without = [] if legend is None else [entry.label for entry in legend.classes if not entry.roles]
+    if legend is not None and not without:
+        return None
+    named = "the classes'" if legend is None else f"{legend.name}'s {', '.join(without)}:"
+    return (
+        f"{named} roles are not known (field, water, sealed, ...), so a swap of names that season or rotation explain "
+        f"is taken for a change there; store roles with the classes in the model's card"
+    )
+
+
+def _marks(legend: Legend, *roles: Role) -> npt.NDArray[np.bool_]:
+    """Which classes (classes,) have one of the roles."""
+    there = legend.having(*roles)
+    return np.array([label in there for label in legend.labels], dtype=np.bool_)

@@ -1,5 +1,6 @@
 """Tile tables of two or more dates -> the table of changes, with what it promises: totals and their expected error."""
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import geopandas as gpd
@@ -11,14 +12,16 @@ from scipy.sparse.csgraph import connected_components
 
 from pipeline.change.chain import class_change, emissions
 from pipeline.change.fusion import fused_probability, pixel_evidence, vector_probability
-from pipeline.change.options import DEFAULTS, SEASONAL, ChangeOptions, class_rates
+from pipeline.change.options import DEFAULTS, SEASONAL, ChangeOptions, class_rates, undamped
 from pipeline.errors import TileTableError
-from pipeline.legend import TileState
+from pipeline.legend import LandCoverClass, Legend, TileState
 from pipeline.results.layout import ChangeState
 from pipeline.results.looks import PASS, clearest
-from pipeline.results.table import tiles_by_grid
+from pipeline.results.table import class_labels, probability_columns, tiles_by_grid
 
 Evidence = Mapping[tuple[str, str], pd.DataFrame]
+
+_log = logging.getLogger(__name__)
 
 STATES = tuple(state.value for state in (ChangeState.CHANGED, ChangeState.STABLE, ChangeState.UNDECIDED))
 
@@ -28,19 +31,21 @@ def transitions(
     after: gpd.GeoDataFrame,
     evidence: pd.DataFrame | None = None,
     options: ChangeOptions = DEFAULTS,
+    legend: Legend | None = None,
 ) -> gpd.GeoDataFrame:
     """The changes from one tile table to another; `evidence` (by tile_id) is what was measured between their scenes.
 
-    The columns are those of `changes`. Swapping the tables mirrors the answer.
+    The columns are those of `changes`, and so is `legend`. Swapping the tables mirrors the answer.
 
     Raises:
-        TileTableError: the tables hold different classes.
+        TileTableError: the tables hold different classes, or others than the legend.
     """
     turned = before["acquired"].min() > after["acquired"].min()
     tables = [after, before] if turned else [before, after]
     pair = tuple([str(name) for name in table["scene"].unique()] for table in tables)
     known = {} if evidence is None else {(first, second): evidence for first in pair[0] for second in pair[1]}
-    found = _compared(*_looks(tables, [0, 1]), known, {}, options)
+    looks, names = _looks(tables, [0, 1])
+    found = _compared(looks, _legend_of(names, legend), known, {}, options)
     if turned:
         mirror = {"before": "after", "before_acquired": "after_acquired", "from_label": "to_label"}
         names = list(found.columns)
@@ -53,6 +58,7 @@ def changes(
     evidence: Evidence | None = None,
     levels: Mapping[str, str] | None = None,
     options: ChangeOptions = DEFAULTS,
+    legend: Legend | None = None,
 ) -> gpd.GeoDataFrame:
     """The changes of every tile between its consecutive usable dates, over any number of scenes.
 
@@ -63,6 +69,8 @@ def changes(
         evidence: measurements by tile_id for pairs of scene ids (see `scene_pairs`); pairs may be missing.
         levels: processing level by scene id; pairs of different levels are marked.
         options: the assumptions.
+        legend: the tables' classes with their roles, which say what season and rotation explain; without roles
+            nothing is explained, and a warning says so.
 
     Returns:
         One row a tile and pair: tile_id, before, after (scene ids), before_acquired, after_acquired, from_label,
@@ -72,9 +80,10 @@ def changes(
         zone's CRS, or longitude and latitude where the tiles lie in several zones).
 
     Raises:
-        TileTableError: the tables hold different classes.
+        TileTableError: the tables hold different classes, or others than the legend.
     """
-    return _compared(*_looks(tables, _dates(tables)), evidence or {}, levels or {}, options)
+    looks, names = _looks(tables, _dates(tables))
+    return _compared(looks, _legend_of(names, legend), evidence or {}, levels or {}, options)
 
 
 def scene_pairs(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
@@ -88,8 +97,23 @@ def scene_pairs(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
     return scenes.value_counts().rename("tiles").reset_index()
 
 
+def _legend_of(columns: Sequence[str], legend: Legend | None) -> Legend:
+    """The legend of tables with these columns of probabilities; one without roles where none was given."""
+    labels = class_labels(columns)
+    if word := undamped(legend):
+        _log.warning("%s", word)
+    if legend is None:
+        return Legend("unknown", tuple(LandCoverClass(label, label, label, label, "", "") for label in labels))
+    if legend.labels != labels:
+        raise TileTableError(
+            f"the tile tables hold the classes {', '.join(labels)}, the legend {legend.name} has "
+            f"{', '.join(legend.labels)}; use the card of the model that made the tables"
+        )
+    return legend
+
+
 def _compared(
-    looks: pd.DataFrame, labels: list[str], evidence: Evidence, levels: Mapping[str, str], options: ChangeOptions
+    looks: pd.DataFrame, legend: Legend, evidence: Evidence, levels: Mapping[str, str], options: ChangeOptions
 ) -> gpd.GeoDataFrame:
     """The table of changes of all usable looks."""
     first, second = _pairs(looks)
@@ -106,16 +130,14 @@ def _compared(
         }
     )
     classified = (left["code"].to_numpy() >= 0) & (right["code"].to_numpy() >= 0)
-    by_class = np.where(classified, _class_change(looks, labels, options), np.nan)
-    fields = [name for name in labels if name.removeprefix("p_") in SEASONAL]
+    by_class = np.where(classified, _class_change(looks, legend, options), np.nan)
+    fields = probability_columns(label for label in legend.labels if label in legend.having(*SEASONAL))
     seasonal = np.where(
         classified, left[fields].sum(axis=1).to_numpy(np.float64) * right[fields].sum(axis=1).to_numpy(np.float64), 0.0
     )
     pixels = pixel_evidence(_measured(table, evidence), seasonal)
     fused = fused_probability(pixels, by_class, options.prior, options.land_prior)
-    # Without a look at the pixels only a change of class can be told; without either nothing beyond the prior.
-    p_change = np.where(~np.isnan(pixels.part), fused, np.where(classified, by_class, options.prior))
-    table["p_change"] = p_change.astype(np.float32)
+    table["p_change"] = fused.astype(np.float32)
     table["change_vector"] = vector_probability(pixels, options.prior, options.land_prior).astype(np.float32)
     table["change_class"] = by_class.astype(np.float32)
     table["season_days"] = _season_days(table["before_acquired"], table["after_acquired"])
@@ -167,19 +189,20 @@ def _pairs(looks: pd.DataFrame) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.in
     return first, first + 1
 
 
-def _class_change(looks: pd.DataFrame, labels: list[str], options: ChangeOptions) -> npt.NDArray[np.float64]:
+def _class_change(looks: pd.DataFrame, legend: Legend, options: ChangeOptions) -> npt.NDArray[np.float64]:
     """The chain's answers by pair, in the order of `_pairs`."""
     first, _ = _pairs(looks)
     if not len(first):
         return np.zeros(0)
+    labels = probability_columns(legend.labels)
     groups = looks.groupby("tile_id", sort=False)
     tile, rank = groups.ngroup().to_numpy(), groups.cumcount().to_numpy()
     likelihoods = np.ones((int(tile.max()) + 1, int(rank.max()) + 1, len(labels)))
     known = looks[labels].to_numpy(np.float64)
     known[looks["code"].to_numpy() < 0] = np.nan  # an unfamiliar tile's probabilities mean nothing
     likelihoods[tile, rank] = emissions(known)
-    rates = class_rates([name.removeprefix("p_") for name in labels], options)
-    return np.asarray(class_change(likelihoods, np.bincount(tile), rates)[tile[first], rank[first]])
+    found = class_change(likelihoods, np.bincount(tile), class_rates(legend, options))
+    return np.asarray(found[tile[first], rank[first]])
 
 
 def _measured(table: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:

@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline.grid import TileGrid
-from pipeline.legend import STATE_LABELS
 from pipeline.results.layout import ChangeState
 
 # Tiles of all zones are equal.
@@ -24,7 +23,6 @@ def totals(changes: gpd.GeoDataFrame) -> pd.DataFrame:
     table = pd.DataFrame(changes.drop(columns="geometry"))
     p = table["p_change"].astype(np.float64)
     changed = table["state"] == ChangeState.CHANGED
-    classless = set(STATE_LABELS.values())
     table = table.assign(
         before=table["before_acquired"].dt.date,
         after=table["after_acquired"].dt.date,
@@ -36,7 +34,7 @@ def totals(changes: gpd.GeoDataFrame) -> pd.DataFrame:
         expected_false=np.where(changed, 1.0 - p, 0.0),
         expected_missed=np.where(changed, 0.0, p),
         labels_differ=table["from_label"].astype(str) != table["to_label"].astype(str),
-        without_class=table["from_label"].isin(classless) | table["to_label"].isin(classless),
+        without_class=table["change_class"].isna(),
         unseen=table["change_vector"].isna(),
     )
     figures = [

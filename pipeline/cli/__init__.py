@@ -7,7 +7,7 @@ import click
 
 from pipeline import __version__
 
-# Verb -> module of this package that defines a click command of the same name.
+# Verb -> module of this package that defines a click command of the same name, with underscores.
 _VERBS: Final = {
     "run": "run",
     "scenes": "scenes",
@@ -20,12 +20,16 @@ _VERBS: Final = {
     "simulate": "scenes",
     "train": "train",
     "train-cover": "cover",
+    "band-study": "band_study",
+    "explore": "explore",
     "evaluate": "models",
     "evaluate-cover": "cover",
     "classify": "models",
     "models": "models",
     "bench": "bench",
     "search": "search",
+    "report": "report",
+    "serve": "serve",
 }
 
 
@@ -38,7 +42,8 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if cmd_name not in _VERBS:
             return None
-        command: click.Command = getattr(import_module(f"pipeline.cli.{_VERBS[cmd_name]}"), cmd_name.replace("-", "_"))
+        module = import_module(f"pipeline.cli.{_VERBS[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
 

@@ -50,21 +50,23 @@ def _write(frame: "pd.DataFrame", out: Path) -> None:
 @click.option(
     "--regions",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Polygons with a field `name` (GeoJSON). [default: countries]",
+    help="Polygons: GeoJSON, KML, GeoPackage or a zipped shapefile. [default: countries]",
 )
+@click.option("--name-field", metavar="FIELD", help="The field of --regions that holds names.")
 @click.option("--csv", "out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the table as CSV.")
 @MODEL
 @verbosity
 @explain_errors
-def areas(tiles: Path, regions: Path | None, out: Path | None, model: str | None) -> None:
+def areas(tiles: Path, regions: Path | None, name_field: str | None, out: Path | None, model: str | None) -> None:
     """Tell the hectares of every class by date and region, each place counted once.
 
-    A tile belongs to the region that holds its centre, to "elsewhere" where none does. Without --regions these are the
-    countries of Natural Earth 1:110m: borders and coasts are good to about 25 km, small islands and states are missing.
+    A tile on a border counts in each region by its part inside, in "elsewhere" by the part that none holds. Without
+    --regions these are the countries of Natural Earth 1:110m: borders and coasts are good to about 25 km, small islands
+    and states are missing.
     """
     from pipeline.areas import COUNTRIES, ELSEWHERE, mapped_areas, read_regions
 
-    found = mapped_areas(_tables(tiles, model), read_regions(regions or COUNTRIES))
+    found = mapped_areas(_tables(tiles, model), read_regions(regions or COUNTRIES, name_field))
     for (date, region), rows in found.groupby(["date", "region"], sort=True):
         click.echo(f"{date}  {region}")
         for row in rows.sort_values("hectares", ascending=False).itertuples():

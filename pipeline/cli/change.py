@@ -40,10 +40,24 @@ from pipeline.cli.tables import legend_of
     help="Touching tiles that a claimed change needs.",
 )
 @click.option("--cross-level", is_flag=True, help="Also claim changes between an L1C and an L2A scene.")
+@click.option(
+    "--regions",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Also tell the change of every polygon: GeoJSON, KML, GeoPackage or a zipped shapefile; writes regions.csv.",
+)
+@click.option("--name-field", metavar="FIELD", help="The field of --regions that holds names.")
 @verbosity
 @explain_errors
 def change(
-    before: str, after: str, tiles: Path, out: Path, prior: float, min_mapping_unit: int, cross_level: bool
+    before: str,
+    after: str,
+    tiles: Path,
+    out: Path,
+    prior: float,
+    min_mapping_unit: int,
+    cross_level: bool,
+    regions: Path | None,
+    name_field: str | None,
 ) -> None:
     """Compare two runs or two scenes, given by name or folder.
 
@@ -73,4 +87,25 @@ def change(
             )
         if row.cross_level:
             click.echo(f"  {row.cross_level:,} tiles compare L1C with L2A: the atmosphere alone changes labels")
+    if regions is not None:
+        _tell_regions(found.table, regions, name_field, out / "regions.csv")
     click.echo(f"table   {found.table.resolve()}\nmatrix  {found.matrix.resolve()}\npage    {found.page.resolve()}")
+
+
+def _tell_regions(table: Path, regions: Path, name_field: str | None, out: Path) -> None:
+    """Hectares of every region by state and by move, tiles on its border by their part inside."""
+    import geopandas as gpd
+
+    from pipeline.areas import changed_areas, read_regions
+    from pipeline.files import whole_file
+
+    rows = changed_areas(gpd.read_parquet(table), read_regions(regions, name_field))
+    for name, part in rows.groupby("region", sort=False):
+        click.echo(f"{name}")
+        for row in part.itertuples():
+            move = f"{row.from_label} to {row.to_label}" if row.state == "changed" else ""
+            false = f", about {row.expected_false_ha:,.0f} ha of it expected to be false" if move else ""
+            click.echo(f"  {row.state:<10}{move:<42}{row.hectares:>12,.0f} ha{false}")
+    with whole_file(out) as part_file:
+        rows.to_csv(part_file, index=False)
+    click.echo(f"regions {out.resolve()}")

@@ -13,6 +13,7 @@ from pipeline.errors import ModelError
 from pipeline.files import write_text
 
 if TYPE_CHECKING:
+    from pipeline.datasets.labelled import Asked
     from pipeline.evaluation.metrics import Figures
     from pipeline.models.card import ModelCard
     from pipeline.models.store import LoadedClassifier
@@ -87,7 +88,7 @@ def _reached(part: Mapping[str, Any]) -> str:
 
 
 def _names(split: str | None) -> list[str] | None:
-    from pipeline.models.pictures import read_names
+    from pipeline.datasets.labelled import read_names
 
     return None if split is None else [name for path in split.split(",") for name in read_names(Path(path.strip()))]
 
@@ -108,15 +109,15 @@ def _names(split: str | None) -> list[str] | None:
 @explain_errors
 def evaluate(data: Path, split: str | None, model: str, engine: str, tta: bool, out: Path | None) -> None:
     """Measure a model on labelled pictures: accuracy, macro F1, per class, calibration, confusion."""
+    from pipeline.datasets.labelled import read_labelled
     from pipeline.evaluation.metrics import evaluate as measure
     from pipeline.models import store
     from pipeline.models.ensemble import Eightfold
-    from pipeline.models.pictures import read_labelled
 
     classifier = store.load(model, engine=engine)
     found = measure(
         Eightfold(classifier) if tta else classifier,
-        read_labelled(data, classifier.card.legend.labels, _names(split), classifier.card.input.size),
+        read_labelled(data, asked_by(classifier.card, _names(split))),
     )
     click.echo(
         _table(
@@ -125,6 +126,15 @@ def evaluate(data: Path, split: str | None, model: str, engine: str, tta: bool, 
     )
     if out is not None:
         write_text(out, json.dumps(found.as_json(), indent=1) + "\n")
+
+
+def asked_by(card: "ModelCard", only: list[str] | None = None) -> "Asked":
+    """What a model's card asks of labelled pictures."""
+    from pipeline.datasets.labelled import Asked
+    from pipeline.models.input import REFLECTANCE
+
+    bands = card.input.bands if card.input.units == REFLECTANCE else None
+    return Asked(card.legend.labels, only, card.input.size, bands)
 
 
 def _table(found: "Figures", labels: tuple[str, ...], engine: str) -> str:
@@ -189,24 +199,11 @@ def classify(images: tuple[Path, ...], model: str, engine: str, as_json: bool) -
 
 def _answers(path: Path, classifier: "LoadedClassifier") -> list[dict[str, Any]]:
     """One entry a patch of a picture."""
-    from pipeline.models.pictures import cut, read_picture
+    from pipeline.datasets.pictures import cut, read_picture
+    from pipeline.models.answers import picture_answers
 
-    labels = classifier.card.legend.labels
     places, patches = cut(read_picture(path), classifier.card.input.size, str(path))
-    found = classifier.judge(patches)
-    return [
-        {
-            "image": str(path),
-            "x": int(x),
-            "y": int(y),
-            "label": "unclassified" if unfamiliar else labels[int(row.argmax())],
-            "best_class": labels[int(row.argmax())],
-            "confidence": round(float(row.max()), 4),
-            "unfamiliar": bool(unfamiliar),
-            "probabilities": {label: round(float(value), 4) for label, value in zip(labels, row, strict=True)},
-        }
-        for (x, y), row, unfamiliar in zip(places, found.probabilities, found.unfamiliar, strict=True)
-    ]
+    return picture_answers(str(path), places, classifier.judge(patches), classifier.card.legend.labels)
 
 
 def _line(answer: Mapping[str, Any], several: bool) -> str:

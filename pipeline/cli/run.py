@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pipeline.batch.task import ModelChoice
     from pipeline.results.record import SceneRecord
     from pipeline.scenes.safety.address import Remote
-    from pipeline.scenes.scene import ReadOptions, Scene
+    from pipeline.scenes.scene import ReadOptions, Refusal, Scene
+
+log = logging.getLogger(__name__)
 
 DEMO_SCENES = Path("demo-scenes")
 REMOTE_SCENES = Path("remote-scenes")
@@ -68,6 +70,11 @@ REMOTE_TILES = Path("remote-tiles")
     help="Share of valid pixels that a tile needs.",
 )
 @CHIPS
+@click.option(
+    "--area",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Map only what this outline touches: GeoJSON, KML, GeoPackage or a zipped shapefile.",
+)
 @click.option("--smooth", is_flag=True, help="Let each tile lean on its neighbours.")
 @click.option("--keep-chips", is_flag=True, help="Also write every patch as a georeferenced TIFF.")
 @click.option(
@@ -119,7 +126,7 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     watcher = Watcher()
     try:
         report = run_batch(
-            find_scenes(folder, _read_options(options, remote)),
+            _within(find_scenes(folder, _read_options(options, remote)), options["area"], options["model"]),
             RunOptions(
                 tiles=_copy_of(options["tiles"]),
                 results=options["tiles"] if "://" in options["tiles"] else None,
@@ -143,6 +150,28 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     elif report.exit_code:
         click.echo(_refusals(report), err=True)
     sys.exit(report.exit_code)
+
+
+def _within(found: "Iterable[Scene | Refusal]", area: Path | None, model: str) -> "Iterator[Scene | Refusal]":
+    """The scenes cut to the tiles that an outline touches; those that it does not touch are left out, with a line."""
+    if area is None:
+        yield from found
+        return
+    from dataclasses import replace
+
+    from pipeline.models import store
+    from pipeline.outlines import cropped, one_outline, read_outlines
+    from pipeline.scenes.scene import Refusal
+    from pipeline.tiling import grid_for
+
+    outline, card = one_outline(read_outlines(area), area.stem), store.card(model)
+    for scene in found:
+        if isinstance(scene, Refusal):
+            yield scene
+        elif bounds := cropped(scene.bounds, outline.shape, grid_for(card, scene.epsg)):
+            yield replace(scene, bounds=bounds)
+        else:
+            log.warning("%s: lies outside %s and is left out", scene.id, area)
 
 
 def _read_options(options: dict[str, Any], remote: "Mapping[Path, Remote]") -> "ReadOptions":

@@ -37,7 +37,7 @@ def counted(name: str) -> "Iterator[Progress]":
     from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     total, began = 0, time.monotonic()
-    columns = TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn()
+    columns = TextColumn("{task.description}", markup=False), DownloadColumn(), TransferSpeedColumn()
     with Progress(*columns, console=ERRORS, transient=True, disable=not ERRORS.is_terminal) as bar:
         task = bar.add_task(name, total=None)
 
@@ -84,7 +84,7 @@ def search(
     model: str,
 ) -> None:
     """List the scenes of a place and time in a STAC catalogue, and download them on request."""
-    from pipeline.catalogue import Query, download_item
+    from pipeline.catalogue import Query, cloud_cover, download_item, item_address
     from pipeline.catalogue import search as ask
     from pipeline.errors import PipelineError
     from pipeline.models import store
@@ -93,28 +93,20 @@ def search(
     found, lost = 0, []
     for item in ask(api, Query(bbox, dates, collection, max_cloud, limit)):
         found += 1
-        properties = item.get("properties", {})
-        cloud = properties.get("eo:cloud_cover")
-        click.echo(
-            printable(
-                f"{item.get('id')}  {str(properties.get('datetime'))[:16]}  "
-                f"{'cloud unknown' if cloud is None else f'{cloud:.0f} % cloud'}"
-            )
-        )
+        name, cloud = printable(str(item.get("id"))), cloud_cover(item)
+        moment = printable(
+            str(properties.get("datetime") if isinstance(properties := item.get("properties"), dict) else None)
+        )[:16]
+        click.echo(f"{name}  {moment}  {'cloud unknown' if cloud is None else f'{cloud:.0f} % cloud'}")
         if download is None:
             continue
         try:
-            with counted(str(item.get("id"))) as progress:
-                download_item(item, download, store.card(model).input.bands, base=_self(item, api), progress=progress)
+            with counted(name) as progress:
+                bands = store.card(model).input.bands
+                download_item(item, download, bands, base=item_address(item, api), progress=progress)
         except PipelineError as error:
             lost.append(str(error))
             _log.warning("%s", error)
     click.echo(f"{found} scenes" + ("" if download is None else f", {found - len(lost)} in {download}"))
     if lost:
         raise SystemExit(3 if len(lost) < found else 1)
-
-
-def _self(item: "object", api: str) -> str:
-    """The address that an Item's relative addresses count from."""
-    links = item.get("links") or [] if isinstance(item, dict) else []
-    return next((str(link["href"]) for link in links if link.get("rel") == "self" and "href" in link), api)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.console import explain_errors, verbosity
+from pipeline.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +15,17 @@ if TYPE_CHECKING:
     from pipeline.evaluation.metrics import Figures
     from pipeline.evaluation.report import History
     from pipeline.training.run import Trained
+
+
+def _take_recipe(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
+    """Makes a recipe's values the defaults of the options that the user leaves out."""
+    from pipeline.training import recipes
+
+    if name is not None:
+        try:
+            ctx.default_map = dict(recipes.find(name).options)
+        except ModelError as error:
+            raise click.BadParameter(str(error)) from error
 
 
 @click.command()
@@ -42,14 +54,41 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Checkpoints and logs, to continue from. [default: runs/NAME]",
 )
-@click.option("--arch", default="resnet50", show_default=True, help="Architecture.")
+@click.option(
+    "--recipe",
+    is_eager=True,
+    expose_value=False,
+    callback=_take_recipe,
+    help="Set the options below as a known system did: ucmerced-xception, ucmerced-efficientnet-lite, eurosat-wide, "
+    "atlas-europa or spectrumnet. What you give yourself goes before.",
+)
+@click.option(
+    "--arch",
+    default="resnet50",
+    show_default=True,
+    help="resnet50, wide-resnet50-2, xception, cascade, spectrumnet or efficientnet-lite.",
+)
 @click.option(
     "--weights",
     default="imagenet",
     show_default=True,
-    help="imagenet (downloads), none, or an .npz of converted weights.",
+    help="imagenet (keras.applications downloads them, where it has the network), none, or a file: .npz, .pth, "
+    ".weights.h5, or the averaged.npz of an earlier run.",
 )
-@click.option("--epochs", type=click.IntRange(1), default=20, show_default=True)
+@click.option(
+    "--bands",
+    metavar="B02,B03,...",
+    help="Bands of 13-band GeoTIFFs or npz files, in the order for the network. [default: 8-bit RGB pictures]",
+)
+@click.option(
+    "--sensor",
+    type=click.Choice(["sentinel-2", "aerial"]),
+    default="sentinel-2",
+    show_default=True,
+    help="Whose pixels the pictures hold; scenes of the other sensor are refused.",
+)
+@click.option("--gsd", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Metres a pixel.")
+@click.option("--epochs", type=click.IntRange(0), default=20, show_default=True)
 @click.option(
     "--frozen-epochs",
     type=click.IntRange(0),
@@ -57,34 +96,46 @@ if TYPE_CHECKING:
     show_default=True,
     help="Epochs before those, with the pretrained layers frozen.",
 )
+@click.option("--frozen-rate", type=float, help="Learning rate of those. [default: --rate]")
+@click.option(
+    "--cached",
+    is_flag=True,
+    help="The frozen epochs learn from pooled features that are computed once: minutes instead of hours.",
+)
 @click.option("--batch", type=click.IntRange(2), default=128, show_default=True)
 @click.option("--rate", type=float, default=6e-4, show_default=True, help="Highest learning rate.")
 @click.option(
     "--pretrained-rate", type=float, default=0.5, show_default=True, help="Factor on the rate of pretrained layers."
 )
 @click.option("--schedule", type=click.Choice(["cosine", "plateau", "none"]), default="cosine", show_default=True)
+@click.option("--lowest-rate", type=float, default=0.0, show_default=True, help="Where a plateau's halving ends.")
+@click.option("--best", is_flag=True, help="Keep the epoch with the lowest validation loss instead of the last.")
+@click.option("--l2", type=float, default=0.0, show_default=True, help="Factor of squared kernels in the loss.")
 @click.option("--weight-decay", type=float, default=0.05, show_default=True)
 @click.option("--label-smoothing", type=float, default=0.1, show_default=True)
 @click.option("--dropout", type=float, default=0.3, show_default=True)
 @click.option(
-    "--ema", type=float, default=0.9, show_default=True, help="Decay of the averaged weights; 0 switches averaging off."
+    "--ema", type=float, default=0.9, show_default=True, help="Decay of the averaged weights; 0 keeps the last ones."
 )
 @click.option(
     "--patch-size",
     type=click.IntRange(32),
     default=64,
     show_default=True,
-    help="Side of the patches; other pictures are resampled. Maps take 64.",
+    help="Side of the patches; other pictures are resampled. Maps take tiles of this side.",
 )
 @click.option(
     "--upsample",
-    type=click.FloatRange(1),
+    type=click.FloatRange(0.25, 8),
     default=1.0,
     show_default=True,
-    help="Factor by which patches are enlarged inside the network.",
+    help="Factor by which patches are resampled inside the network.",
 )
 @click.option(
     "--augment/--no-augment", default=True, show_default=True, help="Flips, shifts, radiometry, mixup and cutmix."
+)
+@click.option(
+    "--mixing/--no-mixing", default=True, show_default=True, help="Mixup and cutmix, where patches are varied."
 )
 @click.option("--mixed-precision/--full-precision", default=True, show_default=True)
 @click.option("--tensorboard/--no-tensorboard", default=True, show_default=True)
@@ -104,7 +155,11 @@ def train(
     out: Path,
     folder: Path | None,
     arch: str,
+    bands: str | None,
+    sensor: str,
+    gsd: float,
     augment: bool,
+    mixing: bool,
     schedule: str,
     patch_size: int,
     compare: tuple[Path, ...],
@@ -127,16 +182,23 @@ def train(
         raise click.UsageError("--split takes two files: TRAIN,VAL")
     place = folder or Path("runs") / name
     others = {f"{run.name}, {schedule_of(run)}": read_history(run / "history.csv") for run in compare}
+    plan = NONE if not augment else Augmentation(surface=0.0) if sensor == "aerial" else Augmentation()
     request = TrainRequest(
         data=data,
         folder=out,
         options=TrainOptions(
-            place, schedule=Schedule(schedule), augmentation=Augmentation() if augment else NONE, **options
+            place,
+            architecture=arch,
+            schedule=Schedule(schedule),
+            augmentation=plan if mixing else plan.without_mixing(),
+            **options,
         ),
         name=name,
-        architecture=arch,
         split=(lists[0], lists[1]) if lists else None,
         patch_size=patch_size,
+        bands=tuple(band.strip().upper() for band in bands.split(",")) if bands else None,
+        sensor=sensor,
+        gsd=gsd,
     )
     done = fit(request, click.echo, bar=sys.stderr.isatty())
     own = {f"{name}, {schedule_of(place)}": read_history(place / "history.csv")}

@@ -10,8 +10,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.datasets.labelled import LabelledPatches
 from pipeline.errors import ModelError
-from pipeline.models.pictures import LabelledPatches
 
 Floats = npt.NDArray[np.float32]
 # Part of a main cover's fitness that other covers of the class get: a tree in a field may be one, a field of trees not.

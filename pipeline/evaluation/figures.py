@@ -1,6 +1,7 @@
 """The report's pictures: small PNGs."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline.datasets.labelled import LabelledPatches
 from pipeline.evaluation.metrics import Figures, risk_coverage
 from pipeline.models.calibration import bins
-from pipeline.models.pictures import LabelledPatches
 
 Floats = npt.NDArray[np.floating]
 Axes = Any  # matplotlib ships no types for what subplots returns
@@ -20,7 +21,8 @@ BLUE, RED, GREY = "#2b55c0", "#d00c37", "#8a8f98"
 def curves(histories: Mapping[str, Sequence[Mapping[str, float]]], path: Path) -> None:
     """Loss and accuracy by epoch of one or more runs."""
     figure, (left, right) = _axes(1, 2, (9, 3.4))
-    for (name, rows), colour in zip(histories.items(), (BLUE, RED, "#0b5410", "#e8750f", "#936fd3"), strict=False):
+    colours = islice(cycle((BLUE, RED, "#0b5410", "#e8750f", "#936fd3")), len(histories))
+    for (name, rows), colour in zip(histories.items(), colours, strict=True):
         for axis, value in ((left, "loss"), (right, "accuracy")):
             axis.plot(
                 [row["epoch"] for row in rows],

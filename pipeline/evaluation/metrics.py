@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.datasets.labelled import LabelledPatches
 from pipeline.models.calibration import brier, calibration_error
 from pipeline.models.classifier import TileClassifier
-from pipeline.models.pictures import LabelledPatches
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.datasets.labelled import LabelledPatches
 from pipeline.errors import ModelError, OutputError
 from pipeline.evaluation import figures
 from pipeline.evaluation.metrics import Figures
 from pipeline.evaluation.metrics import figures as measure
 from pipeline.models.calibration import softmax
 from pipeline.models.classifier import TileClassifier
-from pipeline.models.pictures import LabelledPatches
 
 History = Sequence[Mapping[str, float]]
 

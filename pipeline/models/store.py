@@ -92,12 +92,17 @@ def card_digest(name: str, folder: Path = FOLDER) -> str:
 
 
 def load(
-    name: str = DEFAULT, engine: str = AUTO, threads: int | None = None, folder: Path = FOLDER
+    name: str = DEFAULT,
+    engine: str = AUTO,
+    threads: int | None = None,
+    folder: Path = FOLDER,
+    batch: int | None = None,
 ) -> LoadedClassifier:
     """The classifier of a verified model, or the ensemble of those named `a,b`.
 
     `engine` "auto" takes the fastest that passed the card's gate and runs on this machine; an engine's name without
-    its precision ("openvino") the fastest of its kind.
+    its precision ("openvino") the fastest of its kind. `batch` patches go through it at once: 1 answers single ones
+    soonest, None suits many.
 
     Raises:
         ModelError: no such model or engine, a file differs from its digest, or the network differs from the card.
@@ -105,14 +110,14 @@ def load(
     parts = members(name)
     if len(parts) > 1:
         joined = card(name, folder)
-        loaded = [load(part, engine, threads, folder) for part in parts]
+        loaded = [load(part, engine, threads, folder, batch) for part in parts]
         return LoadedEnsemble(tuple(loaded), joined, ", ".join(one.engine for one in loaded))
     place = locate(name, folder)
     told = ModelCard.read(place / "card.json")
     if told.kind != TILE:
         raise ModelError(f"{told.name}: answers for pixels (its kind is {told.kind}), not for tiles; choose another")
     told.verify(place)
-    return StoredClassifier(told, place, choose_engine(told, engine), threads)
+    return StoredClassifier(told, place, choose_engine(told, engine), threads, batch)
 
 
 def choose_engine(told: ModelCard, engine: str = AUTO) -> str:

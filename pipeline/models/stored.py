@@ -25,8 +25,10 @@ class StoredClassifier:
     answer depends on no other patch.
     """
 
-    def __init__(self, card: ModelCard, folder: Path, engine: str, threads: int | None = None) -> None:
-        self._card, self._folder, self.engine, self._threads = card, folder, engine, threads
+    def __init__(
+        self, card: ModelCard, folder: Path, engine: str, threads: int | None = None, batch: int | None = None
+    ) -> None:
+        self._card, self._folder, self.engine, self._threads, self._batch = card, folder, engine, threads, batch
         self._margin = float(card.engines[engine].get("margin", 0.0))
         self._runner = self._load(engine)
         self._exact: Runner | None = None  # many runs start without a near tie
@@ -73,7 +75,8 @@ class StoredClassifier:
 
     def _load(self, name: str) -> Runner:
         engine, precision = engines.find(name)
-        return engine.load(self._folder / self._card.engines[name]["file"], self._card, precision, self._threads)
+        path = self._folder / self._card.engines[name]["file"]
+        return engine.load(path, self._card, precision, self._threads, self._batch)
 
     def _check(self, patches: npt.NDArray[Any]) -> None:
         shape, dtype = self._card.input.shape, self._card.input.dtype

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow.parquet as pq
 
-from pipeline.errors import OutputError, TileTableError
+from pipeline.errors import ModelError, OutputError, TileTableError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
 from pipeline.legend import LandCoverClass, Legend
@@ -242,7 +242,7 @@ def read_legend(path: Path) -> Legend:
 
     try:
         return Legend(told["name"], tuple(entry(each) for each in told["classes"]))
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError, ModelError) as error:
         raise TileTableError(
             f"{path}: does not tell its classes (an older version wrote it); run the pipeline on its scene again"
         ) from error

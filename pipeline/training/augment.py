@@ -1,59 +1,76 @@
-"""Augmentation of patches as EuroSAT codes.
+"""Augmentation of patches, as 8-bit numbers or as reflectance.
 
 Geometry, radiometry and mixing, in numpy so that every backend sees the same.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline.bands import RGB
+from pipeline.scenes.radiometry import SURFACE_TO_TOP
+
 # Surface reflectance (L2A) against top of atmosphere for B04, B03, B02: L1C = L2A * scale + offset, measured on paired
-# pixels (April, Belgium). Its inverse makes surface-like patches of EuroSAT's.
+# pixels (April, Belgium) by least squares. Its inverse makes surface-like patches of EuroSAT's codes.
 L2A_SCALE = np.array([0.97, 0.93, 0.88])
 L2A_OFFSET = np.array([0.018, 0.033, 0.065])
 CODES_PER_REFLECTANCE = 254.0 / 0.275
 Floats = npt.NDArray[np.float32]
+Patches = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How strongly patches are varied; shares are probabilities, gains and offsets are half widths.
-
-    `shift` is in pixels, `zoom` the share of patches cut at another size, `surface` the share turned towards L2A,
-    `gain`, `band_gain` relative, `haze` in reflectance; `mixup` and `cutmix` are shares of batches.
-    """
+    """How strongly patches are varied; shares are probabilities, gains and offsets are half widths."""
 
     shift: int = 8
+    """Pixels by which a patch moves, its border mirrored."""
     zoom: float = 0.4
+    """Share of patches cut at another size."""
     jitter: float = 0.8
+    """Share of patches whose radiometry changes."""
     gain: float = 0.12
+    """Relative change of all bands."""
     band_gain: float = 0.04
+    """Relative change of each band."""
     haze: float = 0.008
+    """Reflectance added to each band."""
     gamma: float = 0.12
+    """Change of the exponent, of 8-bit patches only."""
     surface: float = 0.3
+    """Share of patches turned towards surface reflectance (L2A)."""
     mixup: float = 0.2
+    """Share of batches blended with themselves."""
     cutmix: float = 0.2
+    """Share of batches with rectangles of each other."""
 
     def without_mixing(self) -> "Augmentation":
         """The same without mixup and cutmix, for the last epochs."""
-        return Augmentation(
-            self.shift, self.zoom, self.jitter, self.gain, self.band_gain, self.haze, self.gamma, self.surface, 0.0, 0.0
-        )
+        return replace(self, mixup=0.0, cutmix=0.0)
 
 
 NONE = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
-def augment(patches: npt.NDArray[np.uint8], plan: Augmentation, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Varied copies (n, y, x, 3) float32 in 1..255 of uint8 patches."""
-    return radiometry(geometry(patches, plan, rng), plan, rng)
+def augment(patches: Patches, plan: Augmentation, rng: np.random.Generator, bands: Sequence[str] = RGB) -> Floats:
+    """Varied copies (n, y, x, band) float32 of patches: 8-bit ones stay in 1..255, reflectance at 0 and up."""
+    moved = geometry(patches, plan, rng)
+    return radiometry(moved, plan, rng) if patches.dtype == np.uint8 else spectra(moved, plan, rng, bands)
+
+
+def varied(patches: Patches, rng: np.random.Generator, bands: Sequence[str] = RGB) -> Patches:
+    """Varied copies of the same type as the patches: what a stored model takes."""
+    found = augment(patches, Augmentation().without_mixing(), rng, bands)
+    return found.clip(1, 255).astype(np.uint8) if patches.dtype == np.uint8 else found
 
 
 def side_by_side(
-    patches: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64], rng: np.random.Generator
-) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    patches: Patches, labels: npt.NDArray[np.int64], rng: np.random.Generator
+) -> tuple[Patches, npt.NDArray[np.int64]]:
     """Mixed ground as a grid meets it and chosen chips do not: pairs of patches meet along a straight border.
 
     The larger part labels.
@@ -67,7 +84,7 @@ def side_by_side(
     return mixed, np.where(beyond.mean(axis=(1, 2)) > 0.5, labels[other], labels)
 
 
-def geometry(patches: npt.NDArray[np.uint8], plan: Augmentation, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+def geometry(patches: Patches, plan: Augmentation, rng: np.random.Generator) -> Patches:
     """Flips, quarter turns, shifts (reflected at the border) and small zooms."""
     if plan == NONE:
         return patches
@@ -79,13 +96,36 @@ def geometry(patches: npt.NDArray[np.uint8], plan: Augmentation, rng: np.random.
         y, x = rng.integers(0, padded.shape[1] - side + 1, 2)
         piece = patch[y : y + side, x : x + side]
         if side != size:
-            piece = np.asarray(
-                Image.fromarray(np.ascontiguousarray(piece)).resize((size, size), Image.Resampling.BICUBIC)
-            )
+            piece = _resized(piece, size)
         turns, flip = int(rng.integers(0, 4)), rng.random() < 0.5
         piece = np.rot90(piece, turns)
         out[position] = piece[:, ::-1] if flip else piece
     return out
+
+
+def _resized(piece: Patches, size: int) -> Patches:
+    if piece.dtype == np.uint8 and piece.shape[-1] == 3:
+        return np.asarray(Image.fromarray(np.ascontiguousarray(piece)).resize((size, size), Image.Resampling.BICUBIC))
+    planes = (Image.fromarray(np.ascontiguousarray(piece[..., band])) for band in range(piece.shape[-1]))
+    return np.stack([np.asarray(plane.resize((size, size), Image.Resampling.BICUBIC)) for plane in planes], axis=-1)
+
+
+def spectra(patches: Floats, plan: Augmentation, rng: np.random.Generator, bands: Sequence[str]) -> Floats:
+    """Gain, haze and a turn towards surface reflectance of reflectances (n, y, x, band).
+
+    Bands whose line between the levels nobody measured do not turn.
+    """
+    n, count = len(patches), patches.shape[-1]
+    scale, offset = np.transpose([SURFACE_TO_TOP.get(band, (1.0, 0.0)) for band in bands])
+    share = np.where(rng.random(n) < plan.surface, rng.uniform(0.2, 1.1, n), 0.0)[:, None]
+    gain, haze = 1 + share * (1 / scale - 1), -share * offset / scale
+    on = (rng.random(n) < plan.jitter)[:, None]
+    change = 1 + on * (
+        rng.uniform(-plan.gain, plan.gain, (n, 1)) + rng.uniform(-plan.band_gain, plan.band_gain, (n, count))
+    )
+    gain, haze = gain * change, haze * change + on * rng.uniform(-plan.haze, plan.haze, (n, count))
+    moved = patches * gain[:, None, None].astype(np.float32) + haze[:, None, None].astype(np.float32)
+    return np.asarray(np.clip(moved, 0, None), np.float32)
 
 
 def radiometry(patches: npt.NDArray[np.uint8], plan: Augmentation, rng: np.random.Generator) -> npt.NDArray[np.float32]:

@@ -65,11 +65,11 @@ def fit(options: CoverOptions, crops: CropMaker, bands: int, progress: Callable[
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if options.mixed_precision else "float32")
     try:
-        network = cover_unet.build(len(crops.covers), bands)
+        network = cover_unet.unet(len(crops.covers), bands)
         _run(options, crops, network, progress)
     finally:
         keras.config.set_dtype_policy(policy)
-    plain = cover_unet.build(len(crops.covers), bands)
+    plain = cover_unet.unet(len(crops.covers), bands)
     plain.set_weights(network.get_weights())
     return plain
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.datasets.labelled import read_labelled
 from pipeline.datasets.masks import COVERS, IGNORED, Truth, read_truth, split_places
 from pipeline.datasets.weak import ClassCovers, as_reflectance
 from pipeline.errors import ModelError
 from pipeline.evaluation.cover import CoverScore
 from pipeline.legend import COVER, Legend
 from pipeline.models.card import ModelCard
-from pipeline.models.pictures import read_labelled
 from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.scene import Level, ReadOptions, Scene
 from pipeline.training.cover import CoverOptions, fit

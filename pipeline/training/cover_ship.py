@@ -81,7 +81,7 @@ def ship_cover(network: Network, order: CoverShipment) -> tuple[ModelCard, dict[
         taken,
         COVER,
         temperature,
-        architecture="cover_unet",
+        architecture="cover-unet",
         engines=ENGINES,
         trained_on={**order.trained_on, "versions": dict(export.versions())},
         metrics={HALO: cover_unet.halo()},

@@ -18,9 +18,9 @@ import numpy.typing as npt
 from pipeline.errors import ModelError, OutputError
 from pipeline.files import digest
 from pipeline.models.abstention import FILE, Abstention
-from pipeline.models.architectures import Network
 from pipeline.models.card import ModelCard
 from pipeline.models.engines.keras import load_model
+from pipeline.models.networks import Network
 
 Group = Any  # of an HDF5 file; h5py ships no types
 
@@ -57,8 +57,8 @@ def save_keras(model: Network, path: Path) -> None:
                 target.writestr(zipfile.ZipInfo(entry.filename, (2020, 1, 1, 0, 0, 0)), data, zipfile.ZIP_DEFLATED)
 
 
-def save_openvino(stored: Path, path: Path) -> None:
-    """Stores the twin of a stored Keras model; it takes uint8 codes and gives `probabilities` and `features`.
+def save_openvino(stored: Path, path: Path, dtype: npt.DTypeLike = np.uint8) -> None:
+    """Stores the twin of a stored Keras model; it takes patches of `dtype`, gives `probabilities` and `features`.
 
     Raises:
         ModelError: another backend trains and TensorFlow cannot convert the model.
@@ -66,10 +66,10 @@ def save_openvino(stored: Path, path: Path) -> None:
     import keras
 
     if keras.backend.backend() == "tensorflow":
-        convert(stored, path)
+        convert(stored, path, dtype)
         return
     # OpenVINO reads TensorFlow's graphs, and TensorFlow reads what any backend stored.
-    command = [sys.executable, "-m", __name__, str(stored.resolve()), str(path.resolve())]
+    command = [sys.executable, "-m", __name__, str(stored.resolve()), str(path.resolve()), np.dtype(dtype).name]
     done = subprocess.run(
         command,
         cwd=Path(__file__).parents[2],
@@ -86,7 +86,7 @@ def save_openvino(stored: Path, path: Path) -> None:
         )
 
 
-def convert(stored: Path, path: Path) -> None:
+def convert(stored: Path, path: Path, dtype: npt.DTypeLike = np.uint8) -> None:
     """What `save_openvino` does, where Keras runs on TensorFlow."""
     import keras
     import openvino
@@ -101,7 +101,7 @@ def convert(stored: Path, path: Path) -> None:
         name = "probabilities" if output.partial_shape[1].get_length() == model.output_shape[1] else "features"
         output.get_tensor().set_names({name})
     steps = PrePostProcessor(graph)
-    steps.input().tensor().set_element_type(openvino.Type.u8)
+    steps.input().tensor().set_element_type(openvino.Type(np.dtype(dtype)))
     graph = steps.build()
     path.parent.mkdir(parents=True, exist_ok=True)
     openvino.save_model(graph, path, compress_to_fp16=True)
@@ -119,7 +119,7 @@ def save(folder: Path, network: Network, card: ModelCard, abstention: Abstention
     try:
         (folder / "openvino").mkdir(parents=True, exist_ok=True)
         save_keras(model, folder / "model.keras")
-        save_openvino(folder / "model.keras", folder / "openvino" / "model.xml")
+        save_openvino(folder / "model.keras", folder / "openvino" / "model.xml", card.input.dtype)
         if abstention is not None:
             abstention.write(folder / FILE)
         return write_card(folder, card)
@@ -137,7 +137,7 @@ def write_card(folder: Path, card: ModelCard) -> ModelCard:
     return finished
 
 
-def data_digest(patches: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer]) -> str:
+def data_digest(patches: npt.NDArray[Any], labels: npt.NDArray[np.integer]) -> str:
     """SHA-256 of decoded patches and their labels, whatever container they came in."""
     found = hashlib.sha256(np.ascontiguousarray(patches).tobytes())
     found.update(labels.astype("<i8").tobytes())
@@ -173,4 +173,4 @@ def _copy_halved(source: Group, target: Group) -> None:
 
 
 if __name__ == "__main__":
-    convert(Path(sys.argv[1]), Path(sys.argv[2]))
+    convert(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

@@ -15,12 +15,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.datasets.labelled import LabelledPatches
 from pipeline.errors import ModelError, OutputError
 from pipeline.files import write_text
-from pipeline.models.architectures import Network, resnet50
-from pipeline.models.pictures import LabelledPatches
+from pipeline.models import networks
+from pipeline.models.networks import Network, Plan
 from pipeline.training import checkpoint
-from pipeline.training.augment import augment, mix
+from pipeline.training.augment import Augmentation, augment, mix
+from pipeline.training.export import data_digest
+from pipeline.training.head import fit_head, is_whole, pooled_features
 from pipeline.training.layers import fused_normalisation, layered_adamw
 from pipeline.training.options import Schedule, TrainOptions
 
@@ -29,6 +32,9 @@ log = logging.getLogger(__name__)
 Logs = dict[str, float] | None
 Callback = Any
 Weights = list[npt.NDArray[Any]]
+BEST = "best.npz"
+# Options that change nothing about the weights.
+ELSEWHERE = ("folder", "tensorboard")
 
 
 def train(
@@ -38,7 +44,7 @@ def train(
     progress: Callable[[str], None] = log.info,
     bar: bool = False,
 ) -> Network:
-    """Trains a ResNet50 and returns it with its averaged weights (logits out).
+    """Trains the network of `options.architecture` and returns it with its averaged weights (logits out).
 
     Continues a run found in `options.folder`.
 
@@ -48,7 +54,7 @@ def train(
     TensorBoard's logs.
 
     Raises:
-        ModelError: the loss is not finite, or the folder holds a run of other classes.
+        ModelError: the loss is not finite, or the folder holds a run of other data or options.
         OutputError: a checkpoint cannot be written.
     """
     import keras
@@ -58,7 +64,8 @@ def train(
     keras.config.set_dtype_policy("mixed_bfloat16" if options.mixed_precision else "float32")
     try:
         run = _Run(options, data, validation, progress, bar)
-        run.frozen()
+        if run.epoch < run.frozen_epochs:
+            run.frozen()
         run.fine_tune()
         return run.averaged_model()
     finally:
@@ -95,10 +102,10 @@ class _Run:
             int(bar),
         )
         self.classes = data.classes
-        size = data.patches.shape[1]
-        self.model = resnet50.build(
-            len(self.classes), size, dropout=options.dropout, upsample=options.upsample, norm=fused_normalisation()
-        )
+        self.network = networks.find(options.architecture)
+        self.plan = plan_for(options, data)
+        self.model = self.network.build(replace(self.plan, norm=fused_normalisation()))
+        self.told = _told(options, data, validation)
         self.averaged: Weights = []
         self.epoch = 0
         self.history: list[dict[str, float]] = []
@@ -120,69 +127,101 @@ class _Run:
         weights = self.options.weights
         if weights.endswith(".npz") and _is_checkpoint(Path(weights)):
             state, groups = checkpoint.load(Path(weights))
-            self._accept(state)
-            self.model.set_weights(groups["averaged"])
+            self._same_classes(state, weights)
+            self._set_weights(groups["averaged"], weights)
         elif weights != "none":
-            self.pretrained = resnet50.load_imagenet(self.model, weights)
+            self.pretrained = self.network.load(self.model, weights)
         self.averaged = self.model.get_weights()
+
+    @property
+    def frozen_epochs(self) -> int:
+        """Epochs of the first round; none where no layer has published weights."""
+        return self.options.frozen_epochs if self.pretrained else 0
 
     def _resume(self) -> None:
         state, groups = checkpoint.load(self.last)
         self._accept(state)
-        self.model.set_weights(groups["model"])
+        self._set_weights(groups["model"], str(self.last))
         self.averaged, self.optimizer_state = groups["averaged"], groups.get("optimizer", [])
         self.epoch, self.history = int(state["epoch"]), state["history"]
         self.pretrained = tuple(state["pretrained"])
         self.progress(f"resumes after epoch {self.epoch} from {self.last}")
 
     def _accept(self, state: dict[str, Any]) -> None:
+        """Only the same run goes on: other data, split, seed or options would be measured with weights of these."""
+        self._same_classes(state, str(self.last))
+        before = state.get("told", {})
+        other = sorted(name for name in {*before, *self.told} if before.get(name) != self.told.get(name))
+        if other:
+            raise ModelError(
+                f"{self.last}: is a run with other {', '.join(other)}; give those of that run again, or another --run "
+                f"folder"
+            )
+
+    def _same_classes(self, state: dict[str, Any], source: str) -> None:
         if tuple(state["classes"]) != self.classes:
             raise ModelError(
-                f"{self.last}: was trained for the classes {', '.join(state['classes'])}; give another run folder"
+                f"{source}: was trained for the classes {', '.join(state['classes'])}; give another run folder"
             )
+
+    def _set_weights(self, weights: Weights, source: str) -> None:
+        try:
+            self.model.set_weights(weights)
+        except ValueError as error:
+            raise ModelError(
+                f"{source}: holds weights of another network than {self.options.architecture} with these options; "
+                f"give others, or --weights none"
+            ) from error
 
     def frozen(self) -> None:
-        """Trains the layers that have no pretrained weights; nothing to do on a resumed run or without such layers."""
+        """The first round: trains the layers that have no published weights."""
         options = self.options
-        if self.epoch or not self.pretrained or not options.frozen_epochs:
-            return
-        for layer in self.model.layers:
-            layer.trainable = not layer.name.startswith(self.pretrained)
-        self._compile(options.rate, steps=None)
-        for epoch in range(options.frozen_epochs):
-            batches = _batches()(
-                self.data,
-                replace(options, augmentation=options.augmentation.without_mixing()),
-                options.seed + 1000 + epoch,
+        held = set(self.pretrained)
+        if options.cached and not is_whole(self.model, self.pretrained):
+            raise ModelError(
+                f"{options.weights}: fills only a part of {options.architecture}, so the first round cannot learn from "
+                f"fixed features; leave --cached out"
             )
-            logs = self._fit(batches, epochs=1, callbacks=[_guard()])
-            self.progress(f"frozen epoch {epoch + 1}: loss {logs['loss'][0]:.3f}, accuracy {logs['accuracy'][0]:.4f}")
+        for layer in self.model.layers:
+            layer.trainable = layer.name not in held
+        self._compile(options.rate if options.frozen_rate is None else options.frozen_rate, steps=None)
+        if options.cached:
+            started = time.monotonic()
+            features = pooled_features(self.model, self.data.patches, self.progress)
+            losses, accuracy = fit_head(self.model, features, self.data.labels, options)
+            self.averaged, self.epoch = self.model.get_weights(), self.frozen_epochs
+            self._finish_epoch(losses[-1], accuracy, time.monotonic() - started)
+        while self.epoch < self.frozen_epochs:
+            self._epoch(options.augmentation.without_mixing(), [_guard()])
         for layer in self.model.layers:
             layer.trainable = True
-        self.averaged = self.model.get_weights()
 
     def fine_tune(self) -> None:
-        """Trains everything for the epochs that are left."""
-        options = self.options
+        """The second round: trains everything for the epochs that are left."""
+        options, first = self.options, self.frozen_epochs
         steps = math.ceil(len(self.data) / options.batch)
         self._compile(options.rate, steps=steps)
-        if self.optimizer_state:
+        if self.epoch > first and self.optimizer_state:
             self.model.optimizer.build(self.model.trainable_variables)
             for variable, value in zip(self.model.optimizer.variables, self.optimizer_state, strict=True):
                 if "learning_rate" not in variable.path:
                     variable.assign(value)
-            self.model.optimizer.iterations.assign(self.epoch * steps)
-        if options.schedule is Schedule.PLATEAU and self.history:
+            self.model.optimizer.iterations.assign((self.epoch - first) * steps)
+        if options.schedule is Schedule.PLATEAU and self.epoch > first:
             self.model.optimizer.learning_rate = self.history[-1]["rate"]
         callbacks = self._callbacks()
-        while self.epoch < options.epochs:
-            calm = options.epochs - self.epoch <= options.calm_epochs
-            plan = options.augmentation.without_mixing() if calm else options.augmentation
-            batches = _batches()(self.data, replace(options, augmentation=plan), options.seed + self.epoch)
-            started = time.monotonic()
-            logs = self._fit(batches, initial_epoch=self.epoch, epochs=self.epoch + 1, callbacks=callbacks)
-            self.epoch += 1
-            self._finish_epoch(logs["loss"][0], logs["accuracy"][0], time.monotonic() - started)
+        while self.epoch < first + options.epochs:
+            calm = first + options.epochs - self.epoch <= options.calm_epochs
+            self._epoch(options.augmentation.without_mixing() if calm else options.augmentation, callbacks)
+
+    def _epoch(self, plan: Augmentation, callbacks: list[Any]) -> None:
+        batches = _batches()(self.data, replace(self.options, augmentation=plan), self.options.seed + self.epoch)
+        started = time.monotonic()
+        logs = self._fit(batches, initial_epoch=self.epoch, epochs=self.epoch + 1, callbacks=callbacks)
+        self.epoch += 1
+        if self.epoch <= self.frozen_epochs or self.options.ema == 0:
+            self.averaged = self.model.get_weights()
+        self._finish_epoch(logs["loss"][0], logs["accuracy"][0], time.monotonic() - started)
 
     def _fit(self, batches: Any, callbacks: list[Any], **epochs: int) -> dict[str, list[float]]:  # noqa: ANN401 - a keras dataset
         """One epoch; errors wait for its end, since keras' threads keep a process alive that leaves it midway."""
@@ -203,12 +242,16 @@ class _Run:
         }
         due = (
             self.epoch % options.validate_every == 0
-            or self.epoch == options.epochs
+            or self.epoch == self.frozen_epochs + options.epochs
+            or options.best
             or options.schedule is Schedule.PLATEAU
         )
         if self.validation is not None and due:
             row |= self._validate()
         self.history.append(row)
+        losses = [earlier["val_loss"] for earlier in self.history if "val_loss" in earlier]
+        if options.best and losses and losses[-1] == min(losses):
+            checkpoint.store(options.folder / BEST, {"epoch": self.epoch}, averaged=self.averaged)
         self._store()
         self.progress(", ".join(f"{name} {value:.5g}" for name, value in row.items()))
 
@@ -226,7 +269,7 @@ class _Run:
             "val_loss": float(-likelihood.mean()),
             "val_accuracy": float((logits.argmax(axis=1) == chosen.labels).mean()),
         }
-        if self.options.schedule is Schedule.PLATEAU:
+        if self.options.schedule is Schedule.PLATEAU and self.epoch > self.frozen_epochs:
             self._plateau(found["val_loss"])
         return found
 
@@ -237,7 +280,7 @@ class _Run:
         """Halves the rate when two validations in a row brought nothing."""
         seen = [row["val_loss"] for row in self.history if "val_loss" in row]
         if len(seen) >= 2 and min(loss, seen[-1]) >= min(seen[:-1]):
-            self.model.optimizer.learning_rate = self._rate() * 0.5
+            self.model.optimizer.learning_rate = max(self._rate() * 0.5, self.options.lowest_rate)
 
     def _store(self) -> None:
         state = {
@@ -246,6 +289,7 @@ class _Run:
             "history": self.history,
             "pretrained": self.pretrained,
             "options": _plain(self.options),
+            "told": self.told,
         }
         optimizer = [np.asarray(variable) for variable in self.model.optimizer.variables]
         checkpoint.store(self.last, state, model=self.model.get_weights(), averaged=self.averaged, optimizer=optimizer)
@@ -268,9 +312,12 @@ class _Run:
             schedule = keras.optimizers.schedules.CosineDecay(
                 0.0, max(1, total - warm), warmup_target=rate, warmup_steps=warm
             )
-        stages = self.pretrained
+        held = set(self.pretrained)
+        slow = {variable.path for layer in self.model.layers if layer.name in held for variable in layer.variables}
+        for variable in self.model.trainable_variables:
+            variable.regularizer = keras.regularizers.L2(options.l2) if options.l2 and len(variable.shape) > 1 else None
         optimizer = layered_adamw(
-            lambda path: options.pretrained_rate if stages and path.startswith(stages) else 1.0,
+            lambda path: options.pretrained_rate if path in slow else 1.0,
             learning_rate=schedule,
             weight_decay=options.weight_decay,
         )
@@ -288,9 +335,10 @@ class _Run:
             """Exponential average of all weights, batch statistics included, every few steps."""
 
             def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:  # noqa: ARG002
-                if batch % options.ema_every == 0:
+                if options.ema and batch % options.ema_every == 0:
                     # A young average follows quickly.
-                    decay = min(options.ema, 0.5 + 0.05 * (run.epoch * 10 + batch / options.ema_every))
+                    young = (run.epoch - run.frozen_epochs) * 10 + batch / options.ema_every
+                    decay = min(options.ema, 0.5 + 0.05 * young)
                     for mean, value in zip(run.averaged, self.model.weights, strict=True):
                         mean += (np.asarray(value) - mean) * (1 - decay)
 
@@ -304,10 +352,10 @@ class _Run:
         import keras
 
         keras.config.set_dtype_policy("float32")
-        model = resnet50.build(
-            len(self.classes), self.data.patches.shape[1], dropout=self.options.dropout, upsample=self.options.upsample
-        )
-        model.set_weights(self.averaged)
+        model = self.network.build(self.plan)
+        kept = self.options.folder / BEST
+        best = self.options.best and kept.is_file()
+        model.set_weights(checkpoint.load(kept)[1]["averaged"] if best else self.averaged)
         return model
 
 
@@ -335,7 +383,7 @@ def _batches() -> type[Any]:
             chosen = self.order[index * self.size : (index + 1) * self.size]
             targets = np.eye(len(self.data.classes), dtype=np.float32)[self.data.labels[chosen]]
             plan = self.options.augmentation
-            patches, targets = mix(augment(self.data.patches[chosen], plan, rng), targets, plan, rng)
+            patches, targets = mix(augment(self.data.patches[chosen], plan, rng, self.data.bands), targets, plan, rng)
             return patches, targets, targets @ self.class_weights
 
     return Batches
@@ -372,6 +420,27 @@ def _is_checkpoint(path: Path) -> bool:
             return "state" in stored.files
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise ModelError(f"{path}: cannot read the weights ({error}); give an npz, imagenet or none") from error
+
+
+def plan_for(options: TrainOptions, data: LabelledPatches) -> Plan:
+    """What the network is built for; reflectance is centred and scaled by the training patches' own bands."""
+    size, bands = data.patches.shape[1], data.patches.shape[-1]
+    plan = Plan(len(data.classes), size, bands, options.dropout, options.upsample)
+    if data.patches.dtype == np.uint8:
+        return plan
+    flat = data.patches.reshape(-1, bands)
+    spread = np.maximum(flat.std(axis=0, dtype=np.float64), 1e-4)
+    mean = flat.mean(axis=0, dtype=np.float64)
+    return replace(plan, mean=tuple(mean.round(6).tolist()), spread=tuple(spread.round(6).tolist()))
+
+
+def _told(options: TrainOptions, data: LabelledPatches, validation: LabelledPatches | None) -> dict[str, Any]:
+    """What must agree for a run to go on: the pictures of both parts and every option that shapes the weights."""
+    told = {name: value for name, value in _plain(options).items() if name not in ELSEWHERE}
+    digests = {"training": data, "validation": validation}
+    return told | {
+        part: None if held is None else data_digest(held.patches, held.labels) for part, held in digests.items()
+    }
 
 
 def _plain(options: TrainOptions) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.models.architectures import Tensor
+from pipeline.models.networks import Tensor
 
 Optimizer = Any
 

@@ -2,15 +2,15 @@
 
 import importlib.util
 import logging
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.models.pictures import LabelledPatches
+from pipeline.datasets.labelled import LabelledPatches
 from pipeline.models.stored import lead
-from pipeline.training.augment import Augmentation, augment, side_by_side
+from pipeline.training.augment import side_by_side, varied
 
 Floats = npt.NDArray[np.float32]
 
@@ -55,12 +55,9 @@ def fit_margin(found: Floats, exact: Floats) -> float:
     return float(np.nextafter(turned[-1 - spared], np.float32(1))) if len(turned) > spared else 0.0
 
 
-def ordinary_patches(training: LabelledPatches, count: int, rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Patches (count, y, x, 3) as scenes have them: as they are, varied, and mixed ones varied."""
+def ordinary_patches(training: LabelledPatches, count: int, rng: np.random.Generator) -> npt.NDArray[Any]:
+    """Patches (count, y, x, band) as scenes have them: as they are, varied, and mixed ones varied."""
     chosen = training.patches[rng.permutation(np.resize(rng.permutation(len(training)), count))]
-    plan = replace(Augmentation(), mixup=0.0, cutmix=0.0)
-    plain, varied, mixed = np.array_split(chosen, (count // 6, count // 2))
+    plain, single, mixed = np.array_split(chosen, (count // 6, count // 2))
     mixed, _ = side_by_side(mixed, np.zeros(len(mixed), np.int64), rng)
-    return np.concatenate(
-        [plain, *(augment(part, plan, rng).clip(1, 255).astype(np.uint8) for part in (varied, mixed))]
-    )
+    return np.concatenate([plain, *(varied(part, rng, training.bands) for part in (single, mixed))])

@@ -9,20 +9,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.datasets.labelled import LabelledPatches
 from pipeline.errors import ModelError
 from pipeline.legend import Legend
 from pipeline.models.abstention import FILE, Abstention
-from pipeline.models.architectures import Network
-from pipeline.models.calibration import calibration_error, fit_temperature, log_loss
+from pipeline.models.calibration import calibration_error, fit_temperature, log_loss, softmax
 from pipeline.models.card import ModelCard
 from pipeline.models.engines import available
 from pipeline.models.gate import Gate, compare
 from pipeline.models.input import ModelInput
-from pipeline.models.pictures import LabelledPatches
+from pipeline.models.networks import Network
 from pipeline.models.stored import StoredClassifier, lead
-from pipeline.scenes.radiometry import Harmonisation, Stretch
 from pipeline.training import export, quantize
-from pipeline.training.augment import Augmentation, augment, side_by_side
+from pipeline.training.augment import side_by_side, varied
 
 log = logging.getLogger(__name__)
 
@@ -32,26 +31,36 @@ EXACT = {"openvino-f32": {"file": "openvino/model.xml"}, "keras": {"file": "mode
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """What a model folder is made from.
-
-    `fitting` are patches that calibrate temperature and threshold; where they were trained on, `temperature` and
-    `exceedance` (the share of training patches beyond the threshold) come from the earlier run that was not.
-    `elsewhere` are patches (n, y, x, 3) of other scenes for the gate, `refuse` the share of `fitting` to be refused.
-    """
+    """What a model folder is made from."""
 
     name: str
+    """The model's name."""
     folder: Path
+    """Where its files go."""
     legend: Legend
+    """Its classes."""
+    taken: ModelInput
+    """What the network takes."""
     training: LabelledPatches
+    """What it was trained on: sets what is familiar, and the ranges and margin of the fast twins."""
     fitting: LabelledPatches
-    elsewhere: npt.NDArray[np.uint8]
-    harmonisation: Mapping[str, Harmonisation] = field(default_factory=dict)
+    """What calibrates temperature and threshold, and measures the gate."""
+    elsewhere: npt.NDArray[Any]
+    """Patches of other scenes for the gate."""
+    architecture: str = "resnet50"
+    """The network's name."""
     trained_on: Mapping[str, Any] = field(default_factory=dict)
+    """Data, split, options."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    """What was measured before."""
     refuse: float = 0.01
+    """Share of `fitting` to be called unfamiliar."""
     temperature: float | None = None
+    """Where `fitting` was trained on: the temperature of an earlier run that had not seen it."""
     exceedance: float | None = None
+    """Likewise: the share of training patches beyond the earlier run's threshold."""
     seed: int = 20
+    """Of everything drawn."""
 
 
 def ship(network: Network, order: Shipment, progress: Callable[[str], None] = log.info) -> ModelCard:
@@ -71,7 +80,8 @@ def ship(network: Network, order: Shipment, progress: Callable[[str], None] = lo
     card = ModelCard(
         order.name,
         order.legend,
-        ModelInput(size=network.input_shape[1], stretch=Stretch(), harmonisation=order.harmonisation),
+        order.taken,
+        architecture=order.architecture,
         engines=EXACT,
         trained_on={
             **order.trained_on,
@@ -105,10 +115,28 @@ def ship(network: Network, order: Shipment, progress: Callable[[str], None] = lo
         "ece_raw": calibration_error(raw, labels),
         "ece": calibration_error(reference, labels),
         "temperature": temperature,
+        "ece_cross_fitted": calibration_error(cross_fitted(logits, labels, order.seed), labels),
     }
     calibration["exceedance"] = float((known > threshold).mean())
     card = replace(card, engines=engines, metrics={**order.metrics, "calibration": calibration, "gate": gates})
     return export.write_card(order.folder, card)
+
+
+def cross_fitted(
+    logits: npt.NDArray[np.floating], labels: npt.NDArray[np.integer], seed: int, folds: int = 5
+) -> npt.NDArray[np.float64]:
+    """Probabilities (n, classes) of patches, each scaled by a temperature that was fitted on the other folds.
+
+    Measuring calibration where the one temperature was fitted would flatter it.
+    """
+    fold = np.random.default_rng(seed).permutation(np.arange(len(labels)) % folds)
+    scaled = np.empty(logits.shape)
+    for part in range(folds):
+        there = fold == part
+        if there.any():
+            rest = ~there if (~there).any() else there
+            scaled[there] = softmax(logits[there] / fit_temperature(logits[rest], labels[rest]))
+    return scaled
 
 
 def fit_abstention(
@@ -123,10 +151,10 @@ def fit_abstention(
     some = rng.permutation(len(training))[:8000]
     patches, labels = training.patches[some], training.labels[some]
     half = len(some) // 2
-    varied = augment(patches[:half], replace(Augmentation(), mixup=0.0, cutmix=0.0), rng).clip(1, 255).astype(np.uint8)
+    single = varied(patches[:half], rng, training.bands)
     mixed, mixed_labels = side_by_side(patches[half:], labels[half:], rng)
     plain = network.outputs(patches)[1]
-    features = np.concatenate([plain, network.outputs(varied)[1], network.outputs(mixed)[1]])
+    features = np.concatenate([plain, network.outputs(single)[1], network.outputs(mixed)[1]])
     fitted = Abstention.fit(features, np.concatenate([labels, labels[:half], mixed_labels]))
     return fitted, fitted.score(plain)
 
@@ -160,7 +188,7 @@ def pass_gate(
     card: ModelCard,
     folder: Path,
     fitting: LabelledPatches,
-    elsewhere: npt.NDArray[np.uint8],
+    elsewhere: npt.NDArray[Any],
     progress: Callable[[str], None] = log.info,
 ) -> tuple[dict[str, Any], dict[str, Any], npt.NDArray[np.float32]]:
     """The engines that answer as the Keras model does, the figures of each, and the Keras model's own answers."""

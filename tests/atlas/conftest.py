@@ -8,6 +8,7 @@ from pipeline.atlas.collect import AtlasInput, collect
 from pipeline.atlas.page import AtlasOptions, render_atlas
 from pipeline.legend import EUROSAT
 from tests.atlas import worlds
+from tests.atlas.browsers import CHROMIUM, FIREFOX, Chromium, Firefox, Opened
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +27,34 @@ def page(collected, tmp_path_factory) -> Path:
     return render_atlas(
         collected, EUROSAT, tmp_path_factory.mktemp("page") / "atlas.html", AtlasOptions(title="Made & <b>world</b>")
     )
+
+
+@pytest.fixture(scope="session", params=["chromium", "firefox"])
+def browser(request):
+    if {"chromium": CHROMIUM, "firefox": FIREFOX}[request.param] is None:
+        pytest.skip(f"Debian's {request.param} is not installed")
+    found = {"chromium": Chromium, "firefox": Firefox}[request.param]()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Opens pages; none may go wrong or ask for anything."""
+    windows = []
+
+    def open_one(path, hash_="", **window):
+        windows.append(Opened(browser, path, hash_, **window))
+        return windows[-1]
+
+    yield open_one
+    for one in windows:
+        errors, asked = one.errors, one.asked
+        one.close()
+        assert errors == []
+        assert asked == []
+
+
+@pytest.fixture
+def opened(open_page, page):
+    return open_page(page)

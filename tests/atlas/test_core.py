@@ -6,6 +6,8 @@ from importlib import resources
 
 import numpy as np
 import pytest
+import shapely
+import shapely.affinity
 from pyproj import Transformer
 
 quickjs = pytest.importorskip("quickjs", reason="the JavaScript core needs the quickjs package")
@@ -25,8 +27,8 @@ CHANGE = (
 class Engine:
     def __init__(self) -> None:
         self.context = quickjs.Context()
-        for name in ("projection", "grid", "data"):
-            self.context.eval(resources.files("pipeline.atlas").joinpath("static", f"{name}.js").read_text())
+        for name in ("projection", "grid", "data", "change", "coverage"):
+            self.context.eval(resources.files("pipeline.atlas").joinpath("static", "core", f"{name}.js").read_text())
 
     def __call__(self, expression: str):
         return json.loads(self.context.eval(f"JSON.stringify({expression})"))
@@ -192,8 +194,13 @@ def test_areas_count_each_place_once(engine, tiles):
 
 def test_areas_of_a_part_and_the_histogram(engine, tiles):
     inside = np.arange(tiles["size"]) % 3 == 0
-    found = np.array(engine(f"Array.from(data.areas(0, 0, new Uint8Array({inside.astype(int).tolist()})))"))
-    assert found[:10].sum() == (inside & (tiles["classes"][0] < 10) & (tiles["confidence"][0] < 128)).sum()
+    found = np.array(
+        engine(
+            f"Array.from(data.areas(0, 0, {{key: 'part', planes: two.planes, weight: "
+            f"new Float32Array({(0.5 * inside).tolist()})}}))"
+        )
+    )
+    assert found[:10].sum() == 0.5 * (inside & (tiles["classes"][0] < 10) & (tiles["confidence"][0] < 128)).sum()
     histogram = np.array(engine("Array.from(data.histogram(1))"))
     known = (tiles["classes"][1] < 10) & (tiles["confidence"][1] < 128)
     assert (histogram == np.bincount(tiles["confidence"][1][known], minlength=101)).all()
@@ -216,11 +223,14 @@ def test_changes_come_from_the_table_where_it_speaks(engine, tiles):
 
 
 def test_transitions_sum_what_the_states_say(engine, tiles):
-    sums = engine("(function (t) { t.matrix = Array.from(t.matrix); return t; })(data.transitions(0, 1, 40))")
+    engine.run(
+        "var plainly = (sums) => Object.fromEntries(Object.entries(sums).map(([k, v]) => [k, v.length ? [...v] : v]));"
+    )
+    sums = engine("plainly(data.transitions(0, 1, 40))")
     change = engine(CHANGE)
     state, percent = np.array(change["state"]), np.array(change["percent"])
     before, after = tiles["classes"]
-    counted = (tiles["confidence"][1] < 128) & ((tiles["confidence"] & 127) >= 40).all(axis=0) & (state < 255)
+    counted = (tiles["confidence"] < 128).any(axis=0) & ((tiles["confidence"] & 127) >= 40).all(axis=0) & (state < 255)
     for value, name in enumerate(("stable", "undecided", "changed")):
         assert sums[name] == pytest.approx(40.96 * (counted & (state == value)).sum())
     changed = counted & (state == 2)
@@ -229,6 +239,13 @@ def test_transitions_sum_what_the_states_say(engine, tiles):
         matrix, (before[changed & (before < 10) & (after < 10)], after[changed & (before < 10) & (after < 10)]), 40.96
     )
     assert np.allclose(np.array(sums["matrix"]).reshape(10, 10), matrix)
+    moved = matrix * (1 - np.eye(10))
+    assert np.allclose(sums["lost"], moved.sum(axis=1))
+    assert np.allclose(sums["gained"], moved.sum(axis=0))
+    assert np.allclose(sums["net"], moved.sum(axis=0) - moved.sum(axis=1))
+    doubt = np.zeros((10, 10))
+    np.add.at(doubt, (before[changed], after[changed]), 40.96 * (1 - percent[changed] / 100))
+    assert np.allclose(np.array(sums["doubt"]).reshape(10, 10), doubt)
     assert sums["falseChanges"] == pytest.approx(40.96 * (1 - percent[changed] / 100).sum())
 
 
@@ -295,3 +312,82 @@ def test_ids_lead_back_to_tiles(engine):
     for tile in (0, 71, 2799, 2800, 6399):
         assert engine(f"grid.byId(grid.id({tile}))") == tile
     assert engine("[grid.byId('32632_1_1'), grid.byId('nonsense')]") == [-1, -1]
+
+
+def test_differences_count_only_tiles_classed_at_both_dates(engine, tiles):
+    found = engine(
+        "(({before, after}) => [Array.from(before), Array.from(after)])(data.compared(0, 1, 40, data.everywhere()))"
+    )
+    both = (tiles["classes"] < 10).all(axis=0) & ((tiles["confidence"] & 127) >= 40).all(axis=0)
+    both &= (tiles["confidence"] < 128).any(axis=0)
+    for date in (0, 1):
+        assert found[date][:10] == np.bincount(tiles["classes"][date][both], minlength=10).tolist()
+    assert sum(found[0]) == sum(found[1])
+
+
+def test_dates_without_shared_ground_or_without_a_day_are_not_compared(engine):
+    engine.run(
+        """var apart = new Atlas.Grid([{epsg: 32632, ulx: 0, uly: 6400, rows: 1, cols: 2}], 640);
+        function dated(dates, first, second) {
+            const layers = [0, 1].map((date) => ({date, plane: 0, scenes: [date]})), meta = {dates, pairs: [], layers};
+            return new Atlas.TileData(meta, apart, 10, new Uint8Array([...first, ...second, 90, 90, 90, 90]));
+        }"""
+    )
+    days = "['2020-01-01', '2021-01-01']"
+    assert not engine(f"dated({days}, [1, 255], [255, 1]).comparable(0, 1, apart.planes)")
+    assert engine(f"dated({days}, [1, 255], [1, 1]).comparable(0, 1, apart.planes)")
+    assert not engine("dated(['1970-01-01', '2021-01-01'], [1, 1], [1, 1]).comparable(0, 1, apart.planes)")
+
+
+def test_patches_are_joined_tiles_the_surest_first(engine):
+    engine.run(
+        """var plot = new Atlas.Grid([{epsg: 32632, ulx: 0, uly: 6400, rows: 3, cols: 5}], 640);
+        var was = [1,1,1,1,1, 1,1,1,1,1, 1,1,1,1,1], became = [7,1,1,1,0, 1,7,1,1,0, 1,1,1,1,1];
+        var plotted = new Atlas.TileData({dates: ['2020-01-01', '2021-01-01'], changePrior: 0.02, pairs: [{before: 0,
+            after: 1, plane: 0}], layers: [{date: 0, plane: 0, scenes: [0]}, {date: 1, plane: 0, scenes: [1]}]},
+            plot, 10, new Uint8Array([...was, ...became, ...Array(30).fill(99)]));
+        var states = became.map((c) => (c === 1 ? 0 : 2)), chances = became.map((c) => (c === 7 ? 60 : 99));
+        plotted.addDetails(new Uint8Array([...Array(120).fill(0), ...chances, ...states]));"""
+    )
+    found = engine("plotted.patches(0, 1, () => true, plotted.everywhere())")
+    assert [(patch["from"], patch["to"], sorted(patch["tiles"])) for patch in found] == [(1, 0, [4, 9]), (1, 7, [0, 6])]
+    assert [patch["hectares"] for patch in found] == pytest.approx([2 * 40.96] * 2)
+    assert [patch["sure"] for patch in found] == pytest.approx([2 * 40.96 * 0.99, 2 * 40.96 * 0.6])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_part_of_a_tile_inside_an_outline_is_exact(engine, seed):
+    """Against shapely, on rings that reach beyond the grid, with holes and several parts."""
+    generator = np.random.default_rng(seed)
+    turns = np.sort(generator.uniform(0, 2 * np.pi, 9))
+    star = np.c_[3.4 + 4.1 * generator.uniform(0.4, 1, 9) * np.cos(turns), 2.6 + 3 * np.sin(turns)]
+    hole = shapely.affinity.scale(shapely.Polygon(star), 0.3, 0.3)
+    outer = shapely.Polygon(star, [hole.exterior.coords]).buffer(0)
+    shape = outer.union(shapely.box(6.2, -1, 9, 0.7))
+    parts = [
+        [list(ring.coords)[:-1] for ring in (part.exterior, *part.interiors)]
+        for part in getattr(shape, "geoms", [shape])
+    ]
+    found = np.array(engine(f"Array.from(Atlas.coverage({json.dumps(parts)}, 5, 7))")).reshape(5, 7)
+    expected = [[shape.intersection(shapely.box(x, y, x + 1, y + 1)).area for x in range(7)] for y in range(5)]
+    assert np.allclose(found, expected, atol=1e-6)
+
+
+def test_outlines_are_read_from_geojson(engine):
+    square = [[[0, 0], [0, 1], [1, 1], [0, 0]]]
+    found = {
+        "type": "FeatureCollection",
+        "features": [
+            {"type": "Feature", "properties": {"name": "A"}, "geometry": {"type": "Polygon", "coordinates": square}},
+            {
+                "type": "Feature",
+                "properties": {"GEN": "B"},
+                "geometry": {"type": "MultiPolygon", "coordinates": [square]},
+            },
+            {"type": "Feature", "properties": {}, "geometry": {"type": "Point", "coordinates": [0, 0]}},
+        ],
+    }
+    areas = engine(f"Atlas.fromGeoJson({json.dumps(found)})")
+    assert [area["name"] for area in areas] == ["A", "B"]
+    assert areas[0]["polygons"] == [square]
+    assert engine("Atlas.fromGeoJson({type: 'FeatureCollection'})") == []

@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 from pipeline.atlas.imagery import quicklook
 from pipeline.grid import TileGrid
 from pipeline.legend import EUROSAT, Legend
-from pipeline.results.table import LEGEND, TileAnswers, read_table, tile_table, write_table
+from pipeline.results.table import LEGEND, TileAnswers, read_metadata, read_table, tile_table, write_table
 
 # Mean codes (red, green, blue) of the classes, near EuroSAT's own.
 TONES = np.array(
@@ -190,9 +190,9 @@ def write_truecolour(path: Path, codes: np.ndarray, epsg: int, west: float, nort
         path.write_bytes(memory.read())
 
 
-def write_changes(folder: Path) -> None:
-    """Changes between consecutive dates of a world of one granule: tiles whose labels differ and are sure changed."""
-    tables = [read_table(path).set_index("tile_id") for path in sorted(folder.glob("*/tiles.parquet"))]
+def write_changes(folder: Path, scenes: str = "*") -> None:
+    """Changes between consecutive scenes of one place, in order of name: tiles whose labels differ and are sure."""
+    tables = [read_table(path).set_index("tile_id") for path in sorted(folder.glob(f"{scenes}/tiles.parquet"))]
     parts = []
     for before, after in pairwise(tables):
         both = before.index.intersection(after.index)
@@ -268,3 +268,46 @@ def write_world(
     if changes:
         write_changes(folder)
     return folder
+
+
+COVERS = (("water", "#419bdf"), ("trees", "#397d49"), ("crops", "#e49635"))
+
+
+def write_cover(folder: Path, scene: str, parts: np.ndarray) -> None:
+    """Cover of a scene that is written: `parts` (row, col, cover) are shares in eighths, stripes from the west."""
+    place = folder / scene
+    path = place / "tiles.parquet"
+    table = read_table(path)
+    first_col, top_row = int(table["col"].min()), int(table["row"].max())
+    for k, (name, _) in enumerate(COVERS):
+        table[f"cover_{name}"] = parts[top_row - table["row"], table["col"] - first_col, k].astype(np.float32)
+    table["purity"] = table[[f"cover_{name}" for name, _ in COVERS]].max(axis=1)
+    write_table(table, path, dict(read_metadata(path)))
+    ends = np.cumsum(parts, axis=2)[..., None] * 64
+    across = np.arange(64)[None, None, None, :]
+    row_of = np.argmax(across < ends, axis=2)  # (row, col, 64)
+    pixels = np.repeat(row_of.reshape(parts.shape[0], -1), 64, axis=0).astype(np.uint8)
+    edge = 640
+    profile = {
+        "driver": "GTiff",
+        "width": pixels.shape[1],
+        "height": pixels.shape[0],
+        "count": 2,
+        "dtype": "uint8",
+        "nodata": 255,
+        "crs": table.crs.to_wkt(),
+        "transform": Affine(10, 0, first_col * edge, 0, -10, (top_row + 1) * edge),
+    }
+    with MemoryFile() as memory:
+        with memory.open(**profile) as out:
+            out.write(pixels, 1)
+            out.write(np.full_like(pixels, 90), 2)
+        (place / "cover.tif").write_bytes(memory.read())
+    item = json.loads((place / "scene.json").read_text())
+    classes = [
+        {"value": k, "name": name, "description": name, "color_hint": colour[1:].upper()}
+        for k, (name, colour) in enumerate(COVERS)
+    ]
+    classes.append({"value": 254, "name": "cloud", "description": "cloud"})
+    item["assets"]["cover"] = {"href": "./cover.tif", "classification:classes": classes}
+    (place / "scene.json").write_text(json.dumps(item))

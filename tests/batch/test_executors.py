@@ -18,8 +18,8 @@ from pipeline.errors import OutputError
 from pipeline.results.folder import ResultsFolder
 from pipeline.results.record import SceneRecord
 from tests.batch.test_run import LEFT, TOP, folder_bytes, options, scenes  # noqa: F401 - fixtures
+from tests.builders import scene_on_disk
 from tests.fakes import FakeClassifier
-from tests.test_tiling import scene_on_disk
 
 
 def answer(task: SceneTask):

@@ -10,7 +10,7 @@ from pipeline.batch import fingerprint
 from pipeline.batch.main_job import run
 from pipeline.results.layout import SceneStatus
 from tests.batch.test_run import LEFT, TOP, options, scenes  # noqa: F401 - fixtures
-from tests.test_tiling import scene_on_disk
+from tests.builders import scene_on_disk
 
 
 def statuses(report):

@@ -14,7 +14,7 @@ from pipeline.batch.products.protocol import Product, SceneFile
 from pipeline.results.layout import SceneStatus
 from pipeline.results.table import read_metadata
 from tests.batch.test_run import LEFT, TOP, options  # noqa: F401 - a fixture
-from tests.test_tiling import scene_on_disk
+from tests.builders import scene_on_disk
 
 
 class Brightness(Product):

@@ -15,7 +15,7 @@ import pytest
 from pipeline.batch.main_job import run
 from pipeline.errors import OutputError
 from tests.batch.test_run import LEFT, TOP, folder_bytes, options  # noqa: F401 - a fixture
-from tests.test_tiling import scene_on_disk
+from tests.builders import scene_on_disk
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from pipeline.batch.main_job import RunOptions, run
 from pipeline.errors import OutputError
 from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.scene import UNKNOWN_DATE, Refusal
+from tests.builders import scene_on_disk
 from tests.fakes import FakeClassifier, fake_model
-from tests.test_tiling import scene_on_disk
 
 LEFT, TOP = 640 * 1000 + 70, 640 * 8000 - 30
 

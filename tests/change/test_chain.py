@@ -9,7 +9,7 @@ from pipeline.change.chain import class_change, emissions
 from pipeline.change.options import ChangeOptions, class_rates
 from pipeline.legend import EUROSAT
 
-RATES = class_rates(EUROSAT.labels, ChangeOptions())
+RATES = class_rates(EUROSAT, ChangeOptions())
 
 
 def by_enumeration(likelihoods, rates):

@@ -1,14 +1,20 @@
 """From tile tables to claims."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.change import ChangeOptions, changes, from_to, scene_pairs, totals, transitions
+from pipeline import change
+from pipeline.change import ChangeOptions, from_to, scene_pairs, totals
 from pipeline.errors import TileTableError
+from pipeline.legend import EUROSAT, Legend, Role, make_legend
 from tests.change.tables import COUNT, EPSG, INDEX, table, tile_id
+
+changes, transitions = (partial(made, legend=EUROSAT) for made in (change.changes, change.transitions))
 
 CONTRACT = {"tile_id", "before", "after", "from_label", "to_label", "p_change", "state"}
 SURE = 0.9999
@@ -46,11 +52,17 @@ def test_a_sure_change_is_claimed_and_the_rest_is_stable():
 
 
 def test_a_scene_compared_with_itself_shows_no_change():
-    one = table("a", np.arange(COUNT) % 10)
-    found = transitions(one, one, evidence(0.0, 0.0, strong=(0.0, 0.0)))
-    assert (found["state"] == "stable").all()
-    assert found["p_change"].max() < 0.01
-    assert (found["from_label"].astype(str) == found["to_label"].astype(str)).all()
+    """Sure or doubtful, of any class, with pixels or without: the same answer twice is no change."""
+    rng = np.random.default_rng(2)
+    one = table("a", np.arange(COUNT) % 10, sure=rng.dirichlet(np.full(10, 0.4), COUNT).astype(np.float32))
+    again = one.assign(scene="b", acquired=one["acquired"] + pd.Timedelta(days=30))
+    blind, seen = transitions(one, again), transitions(one, again, evidence(0.0, 0.0, strong=(0.0, 0.0)))
+    assert (seen["state"] == "stable").all()
+    assert seen["p_change"].max() < 0.01 < blind["p_change"].min()
+    assert blind["p_change"].max() < 0.1 and (blind["state"] == "stable").all()
+    differing = transitions(one, again, evidence(4.0, 4.0))
+    assert differing["p_change"].min() > seen["p_change"].max()
+    assert not (differing["state"] == "stable").any()
 
 
 @settings(max_examples=20, deadline=None)
@@ -71,13 +83,19 @@ def test_differing_labels_alone_are_no_change():
     assert row["state"] != "changed"
 
 
+def fused_blind(by_class, prior=0.02, land=0.05):
+    """The probability of a change of a tile whose pixels nobody compared: a part of it, or its class."""
+    whole = (1 - prior) * by_class / (1 - by_class)
+    return (land - prior + whole) / (1 - land + land - prior + whole)
+
+
 def test_evidence_speaks_through_its_own_columns():
     seen = transitions(*pair(), evidence()).set_index("tile_id").loc[tile_id(CHANGED)]
     blind = transitions(*pair()).set_index("tile_id").loc[tile_id(CHANGED)]
     quiet = transitions(*pair(), evidence(strong=(0.3, 0.4))).set_index("tile_id").loc[tile_id(CHANGED)]
     assert seen["change_class"] == pytest.approx(blind["change_class"])
     assert np.isnan(blind["change_vector"])
-    assert blind["p_change"] == pytest.approx(blind["change_class"])
+    assert blind["p_change"] == pytest.approx(fused_blind(blind["change_class"]), rel=1e-5)
     assert quiet["change_vector"] < 0.05 < seen["change_vector"]
     assert quiet["p_change"] < blind["p_change"] < seen["p_change"]
 
@@ -108,6 +126,94 @@ def test_only_tiles_valid_at_both_dates_are_claimed():
     assert row["state"] == "undecided"
     assert np.isnan(row["change_class"])
     assert 0.3 < row["p_change"] < 0.9  # what the pixels say
+
+
+def test_a_tile_nobody_knows_changes_as_often_as_land_does():
+    """Neither class nor pixels at one of the dates: the prior is left, and a class told by names is not read."""
+    options = ChangeOptions(prior=0.03, class_share=0.25)
+    row = transitions(*pair(states={CHANGED: -3}), options=options).set_index("tile_id").loc[tile_id(CHANGED)]
+    assert row["p_change"] == pytest.approx(options.land_prior)
+    assert row["state"] == "undecided" and np.isnan(row["change_vector"])
+
+
+def test_an_unfamiliar_tiles_probabilities_are_not_used():
+    """A date that is sure of another class but unfamiliar says nothing about the pair that spans it."""
+    first, last = table("a", 0, sure=0.7), table("b", 0, days=366, sure=0.7)
+    after = np.zeros(COUNT, int)
+    after[CHANGED] = 7
+    middle = table("m", after, days=100, sure=SURE, states={CHANGED: -3})
+    unknown = middle.copy()
+    columns = [name for name in unknown if name.startswith("p_")]
+    unknown.loc[unknown["tile_id"] == tile_id(CHANGED), columns] = 0.1
+    with_names, without = (changes([first, one, last]) for one in (middle, unknown))
+    rows = (with_names["tile_id"] == tile_id(CHANGED)).to_numpy()
+    assert rows.sum() == 2
+    np.testing.assert_allclose(with_names["p_change"][rows], without["p_change"][rows])
+
+
+def test_the_bound_holds_for_every_pair_of_dates_by_itself():
+    """A hundred sure changes between two dates do not pay for doubtful ones between two others."""
+    index = np.array([(col, row) for row in range(10) for col in range(20)])
+    first, second, third = (np.zeros(len(index), int) for _ in range(3))
+    second[:100] = third[:100] = 7
+    third[100:130] = 7
+    sure = [np.full(len(index), SURE) for _ in range(3)]
+    sure[2][100:130] = 0.993
+
+    def rows(classes, chance):
+        rest = ((1 - chance) / 9)[:, None].repeat(10, axis=1)
+        rest[np.arange(len(classes)), classes] = chance
+        return rest.astype(np.float32)
+
+    tables = [
+        table(name, classes, days=days, index=index, sure=rows(classes, chance))
+        for name, days, classes, chance in zip("abc", (0, 200, 400), (first, second, third), sure, strict=True)
+    ]
+    found = changes(tables)
+    later = found[(found["before"].astype(str) == "b") & (found["p_change"] > 0.5)]
+    assert len(later) == 30 and later["p_change"].max() < 0.9
+    assert not (later["state"] == "changed").any()
+    assert (found.loc[found["before"].astype(str) == "a", "state"] == "changed").sum() == 100
+    together = found.loc[found["p_change"] > 0.5, "p_change"]
+    assert (1 - together).mean() < 0.05  # over both pairs they would pass
+
+
+def renamed(one, legend):
+    """A table whose classes have other names."""
+    names = dict(zip(EUROSAT.labels, legend.labels, strict=True))
+    told = one.rename(columns={f"p_{old}": f"p_{new}" for old, new in names.items()})
+    return told.assign(label=told["label"].astype(str).replace(names))
+
+
+def test_other_names_with_the_same_roles_get_the_same_change(caplog):
+    labels = [f"Klasse {letter}" for letter in "ABCDEFGHIJ"]
+    roles = {new: entry.roles for new, entry in zip(labels, EUROSAT.classes, strict=True)}
+    legend = make_legend("elsewhere", labels, roles)
+    rng = np.random.default_rng(8)
+    tables = [
+        table(name, likely.argmax(axis=1), days=days, sure=likely.astype(np.float32))
+        for name, days, likely in ((n, d, rng.dirichlet(np.full(10, 0.3), COUNT)) for n, d in (("a", 0), ("b", 90)))
+    ]
+    measured = evidence(2.0, 1.5)
+    known = transitions(*tables, measured)
+    others = [renamed(one, legend) for one in tables]
+    same = change.transitions(*others, measured, legend=legend)
+    pd.testing.assert_series_equal(same["p_change"], known["p_change"])
+    pd.testing.assert_series_equal(same["state"], known["state"])
+    assert not caplog.records
+    bare = Legend("elsewhere", make_legend("elsewhere", labels).classes)
+    for plain in (change.transitions(*others, measured, legend=bare), change.transitions(*others, measured)):
+        assert (plain["p_change"] - known["p_change"]).abs().max() > 0.05
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    assert "roles" in caplog.text and "Klasse A" in caplog.text
+    some = make_legend("elsewhere", labels, {labels[0]: [Role.FIELD]})
+    change.transitions(*others, measured, legend=some)
+    assert "Klasse B" in caplog.records[-1].message and "Klasse A" not in caplog.records[-1].message
+
+
+def test_a_legend_of_other_classes_is_refused():
+    with pytest.raises(TileTableError, match="the legend few has AnnualCrop"):
+        change.transitions(*pair(), legend=Legend("few", EUROSAT.classes[:4]))
 
 
 def test_a_cloudy_date_is_spanned():

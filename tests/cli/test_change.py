@@ -5,6 +5,7 @@ import geopandas as gpd
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from shapely import box
 
 from pipeline.batch.main_job import run
 from pipeline.cli import main
@@ -88,3 +89,17 @@ def test_the_folder_of_tiles_means_its_only_model(two_runs, tmp_path):
     answer = invoke(first, second, "--out", tmp_path / "out")
     assert answer.exit_code == 0, answer.output
     assert "2024-06-01 to 2025-06-01" in answer.output
+
+
+def test_change_of_regions_is_told_and_written(two_runs, tmp_path):
+    first, second = two_runs
+    regions = tmp_path / "world.geojson"
+    gpd.GeoDataFrame({"kreis": ["World"]}, geometry=[box(-180, -80, 180, 84)], crs=4326).to_file(regions)
+    wanted = ["--out", tmp_path / "out", "--regions", regions, "--name-field", "kreis"]
+    answer = invoke(first / "fake", second / "fake", *wanted)
+    assert answer.exit_code == 0, answer.output
+    assert "World\n" in answer.output
+    told = pd.read_csv(tmp_path / "out" / "regions.csv")
+    compared = gpd.read_parquet(tmp_path / "out" / "changes.parquet")
+    assert told["hectares"].sum() == pytest.approx(len(compared) * 40.96, rel=1e-6)
+    assert set(told["region"]) == {"World"}

@@ -12,10 +12,10 @@ from PIL import Image
 from pipeline.cli import main
 from pipeline.cli.models import measured
 from pipeline.cli.train import report
+from pipeline.datasets.labelled import Asked, read_labelled
 from pipeline.legend import EUROSAT
 from pipeline.models import store
 from pipeline.models.card import ModelCard
-from pipeline.models.pictures import read_labelled
 from pipeline.training.run import Trained
 from tests.fakes import CARD, FakeClassifier, class_of
 
@@ -120,7 +120,7 @@ def test_the_report_lies_beside_the_model_and_its_figures_in_the_card(data: Path
     place = tmp_path / "models" / "fake"
     place.mkdir(parents=True)
     CARD.write(place / "card.json")
-    patches = read_labelled(data, EUROSAT.labels)
+    patches = read_labelled(data, Asked(EUROSAT.labels))
     rows = [
         {"epoch": i, "loss": 1 / i, "accuracy": 0.9, "rate": 1e-3, "val_loss": 0.5, "val_accuracy": 0.8} for i in (1, 2)
     ]

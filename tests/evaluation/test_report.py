@@ -5,15 +5,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.datasets.labelled import LabelledPatches
 from pipeline.errors import ModelError
+from pipeline.evaluation import report
 from pipeline.evaluation.metrics import evaluate
 from pipeline.evaluation.report import class_table, read_history, write_report
 from pipeline.legend import EUROSAT
+from pipeline.models.calibration import softmax
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
 from pipeline.models.ensemble import Eightfold
 from pipeline.models.input import ModelInput
-from pipeline.models.pictures import LabelledPatches
 from pipeline.scenes.radiometry import Stretch
 
 
@@ -73,6 +75,30 @@ def test_the_report_holds_its_figures_and_small_pictures(tmp_path: Path) -> None
         assert path.stat().st_size < 400_000
     assert json.loads((tmp_path / "validation.json").read_text())["accuracy"] == found.accuracy
     assert "| Highway | 66.7 | 100.0 |" in class_table(found)
+
+
+def test_the_curve_of_raw_answers_undoes_the_temperature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card's graph divides logits by the temperature; the report's raw curve is what they said before."""
+    logits = np.random.default_rng(1).normal(0, 2, (60, 10))
+
+    class Tempered(Redness):
+        def judge(self, patches: np.ndarray) -> Prediction:
+            answers = softmax(logits / self.card.temperature).astype(np.float32)
+            return Prediction(answers, np.zeros(len(patches), np.bool_))
+
+    seen: list[np.ndarray] = []
+    monkeypatch.setattr(report.figures, "reliability", lambda raw, found, *_: seen.extend((raw, found)))
+    write_report(tmp_path, Tempered(), _data(), _data(), {})
+    np.testing.assert_allclose(seen[0], softmax(logits), atol=1e-5)
+    np.testing.assert_allclose(seen[1], softmax(logits / 1.5), atol=1e-5)
+
+
+def test_every_run_has_a_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr(report.figures, "_save", lambda figure, _: drawn.append(figure))
+    rows = [{"epoch": 1, "loss": 1.0, "accuracy": 0.5, "rate": 1e-3}]
+    report.figures.curves({f"run {number}": rows for number in range(7)}, tmp_path / "curves.png")
+    assert len(drawn[0].axes[0].lines) == 14
 
 
 def test_history_is_read_without_its_empty_cells(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ def test_the_halo_of_each_depth(widths, told):
 
 def test_a_pixel_is_seen_up_to_the_halo_and_no_farther():
     widths = (2, 3, 4)
-    network = cover_unet.build(3, bands=2, widths=widths)
+    network = cover_unet.unet(3, bands=2, widths=widths)
     rng = np.random.default_rng(5)
     network.set_weights(
         [np.abs(rng.normal(0.3, 0.1, array.shape)).astype(np.float32) for array in network.get_weights()]
@@ -31,7 +31,7 @@ def test_a_pixel_is_seen_up_to_the_halo_and_no_farther():
 
 
 def test_an_unmeasured_band_is_told_from_a_dark_one():
-    network = cover_unet.build(2, bands=2, widths=(3, 4))
+    network = cover_unet.unet(2, bands=2, widths=(3, 4))
     dark, lacking = np.full((1, 8, 8, 2), 0.2, np.float32), np.full((1, 8, 8, 2), 0.2, np.float32)
     dark[..., 1], lacking[..., 1] = 0.0, cover_unet.UNMEASURED
     assert np.abs(np.asarray(network(dark)) - np.asarray(network(lacking))).max() > 1e-4

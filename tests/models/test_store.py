@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from pipeline.bands import RGB
+from pipeline.datasets.labelled import Asked, read_labelled, read_names
 from pipeline.errors import ModelError
 from pipeline.legend import EUROSAT
 from pipeline.models import store
-from pipeline.models.pictures import read_labelled, read_names
 
 # Keras' own way to numpy; its TensorFlow variables do not know numpy 2's copy keyword.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -82,7 +82,8 @@ def test_a_changed_or_missing_file_is_refused_whatever_the_engine(copied: Path, 
 @pytest.mark.parametrize("engine", TWINS)
 def test_a_network_of_another_shape_than_its_card_is_refused(copied: Path, engine: str) -> None:
     card = json.loads((copied / "tiny" / "card.json").read_text())
-    _change(copied, legend={"name": "three", "classes": card["legend"]["classes"] * 2})
+    more = [entry | {"label": f"{entry['label']} again"} for entry in card["legend"]["classes"]]
+    _change(copied, legend={"name": "more", "classes": card["legend"]["classes"] + more})
     with pytest.raises(ModelError, match="the card says"):
         store.load("tiny", engine, folder=copied)
     _change(copied, legend=card["legend"], input=card["input"] | {"bands": ["B04", "B03"]})
@@ -121,7 +122,7 @@ def test_the_shipped_model_takes_what_its_card_says(shipped: store.LoadedClassif
 
 def test_the_shipped_model_knows_pictures_of_every_class(shipped: store.LoadedClassifier, shared_data: Path) -> None:
     names = read_names(shared_data / "eurosat" / "eurosat-spatial-val.txt")[::20]
-    data = read_labelled(shared_data / "eurosat" / "EuroSAT_RGB_trainval.zip", EUROSAT.labels, names)
+    data = read_labelled(shared_data / "eurosat" / "EuroSAT_RGB_trainval.zip", Asked(EUROSAT.labels, names))
     answer = shipped.judge(data.patches)
     right = answer.probabilities.argmax(axis=1) == data.labels
     assert data.counts.min() >= 4 and right.mean() >= 0.95

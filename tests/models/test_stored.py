@@ -25,7 +25,9 @@ class Twin:
 
     made: list[str] = []  # noqa: RUF012
 
-    def __init__(self, path: Path, card: ModelCard, precision: str, threads: int | None = None) -> None:
+    def __init__(
+        self, path: Path, card: ModelCard, precision: str, threads: int | None = None, batch: int | None = None
+    ) -> None:
         self.precision = precision
         Twin.made.append(f"{precision} {path.name}")
 
@@ -104,6 +106,14 @@ def test_eight_threads_get_the_answers_of_one(models: Path, engine: str) -> None
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
         np.testing.assert_array_equal(one.unfamiliar, other.unfamiliar)
+
+
+@pytest.mark.parametrize("engine", ["openvino-f32", "keras"])
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_one_by_one_gives_the_answers_of_many(models: Path, engine: str) -> None:
+    patches = np.random.default_rng(3).integers(1, 256, (21, 64, 64, 3), dtype=np.uint8)
+    many, single = (store.load("tiny", engine, folder=models, batch=batch).judge(patches) for batch in (None, 1))
+    np.testing.assert_allclose(single.probabilities, many.probabilities, atol=1e-5)
 
 
 def test_a_failed_call_leaves_every_request_to_the_next(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.datasets.labelled import LabelledPatches
 from pipeline.errors import ModelError
-from pipeline.models.pictures import LabelledPatches
 from pipeline.training import checkpoint, fit
 from pipeline.training.augment import Augmentation
 from pipeline.training.options import Schedule, TrainOptions
-from tests.models.networks import tiny
+from tests.models import networks as tiny_network
 
 # Keras' own way to numpy; its variables do not know numpy 2's copy keyword.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 @pytest.fixture(autouse=True)
 def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit.resnet50, "build", tiny)
+    monkeypatch.setattr(fit.networks, "find", lambda _: tiny_network)
 
 
 def _data(n: int = 48, seed: int = 0) -> LabelledPatches:

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.datasets.labelled import LabelledPatches
 from pipeline.models.card import ModelCard
 from pipeline.models.engines import openvino
 from pipeline.models.input import ModelInput
-from pipeline.models.pictures import LabelledPatches
 from pipeline.scenes.radiometry import Stretch
 from pipeline.training import export, quantize
 from tests.models.networks import PAIR, tiny

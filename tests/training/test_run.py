@@ -13,7 +13,7 @@ from pipeline.training import fit
 from pipeline.training.augment import Augmentation
 from pipeline.training.options import TrainOptions
 from pipeline.training.run import TrainRequest, legend_of, read_split, run
-from tests.models.networks import tiny
+from tests.models import networks as tiny_network
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -32,7 +32,7 @@ def pictures(tmp_path: Path) -> Path:
 def test_a_folder_of_pictures_becomes_a_stored_model(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fit.resnet50, "build", tiny)
+    monkeypatch.setattr(fit.networks, "find", lambda _: tiny_network)
     plan = Augmentation(gain=0, surface=0)
     options = TrainOptions(
         tmp_path / "run",
@@ -79,7 +79,7 @@ def test_lists_that_overlap_are_refused(pictures: Path, tmp_path: Path) -> None:
 
 def test_an_unknown_architecture_is_refused(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="vgg: no such architecture"):
-        run(TrainRequest(pictures, tmp_path, TrainOptions(tmp_path), architecture="vgg"))
+        run(TrainRequest(pictures, tmp_path, TrainOptions(tmp_path, architecture="vgg")))
 
 
 def test_other_classes_get_a_legend_of_their_own() -> None:

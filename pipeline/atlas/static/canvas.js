@@ -2,26 +2,19 @@
    second one. */
 (function () {
   "use strict";
-  const EQUATOR = 40075016.686,
-    MESH = 32;
-  const LINES_FROM = 14,
-    LETTERS_FROM = 44,
-    NAMES_FROM = 92,
-    HATCH_FROM = 5; // pixels a tile
+  const MESH = 32;
+  const LETTERS_FROM = 44,
+    NAMES_FROM = 92; // pixels a tile
   const MAX_LABEL_RATIO = 2;
 
-  /**
-   * source: {codes: Uint16Array by tile, shift: see downsample, lut, hatch: Uint32Array colours by code (ABGR, 0 =
-   * clear),
-   * label(tile, withName) -> {title, note, ink, halo} or null}. Replace its members and call repaint().
-   */
+  /** source: as Atlas.Painter takes it, and label(tile, withName) -> {title, note, ink, halo} or null. Replace its
+   * members and call repaint(). */
   L.AtlasCanvas = L.Renderer.extend({
     options: { padding: 0.12 },
 
     initialize: function (grid, source, options) {
-      this._fine = grid;
       this._source = source;
-      this._levels = new Map([[1, { grid: grid }]]);
+      this.painter = new Atlas.Painter(grid, source);
       L.Renderer.prototype.initialize.call(this, options);
     },
 
@@ -41,7 +34,7 @@
       L.Util.cancelAnimFrame(this._frame);
       L.DomUtil.remove(this._container);
       delete this._container;
-      this._over = this._under = null;
+      this._image = null;
     },
 
     _onMove: function () {
@@ -77,115 +70,32 @@
         height,
         world: 256 * Math.pow(2, this._map.getZoom()),
       };
-      if (!this._over || this._classes.width !== width || this._classes.height !== height) {
+      if (!this._image || this._classes.width !== width || this._classes.height !== height) {
         this._classes.width = width;
         this._classes.height = height;
         this._classes.style.width = width + "px";
         this._classes.style.height = height + "px";
-        this._over = new Int32Array(width * height);
-        this._under = this._fine.zonesMeet ? new Int32Array(width * height) : null;
         this._image = this._classes.getContext("2d").createImageData(width, height);
       }
-      const latitude = (Atlas.projection.latitudeOf((this._view.y + height / 2) / this._view.world) * Math.PI) / 180;
-      this._tilePixels = this._fine.tile / ((EQUATOR * Math.cos(latitude)) / this._view.world);
-      this._factor = this._tilePixels >= 1 ? 1 : Math.pow(2, Math.ceil(-Math.log2(this._tilePixels)));
-      this._level(this._factor).grid.indexImage(this._view, this._over, this._under);
+      this.painter.look(this._view);
       this._paint();
     },
 
     repaint: function () {
-      if (this._map && this._over) this._paint();
+      if (this._map && this._image) this._paint();
       return this;
     },
 
-    /** The canvases as they show, for pictures of the view. */
-    canvases: function () {
-      return [this._classes, this._letters];
-    },
-
-    /** The grid of cells of factor x factor tiles and their codes. */
-    _level: function (factor) {
-      let level = this._levels.get(factor);
-      if (!level) this._levels.set(factor, (level = { grid: this._fine.coarser(factor) }));
-      const source = this._source;
-      if (level.from !== source.codes) {
-        level.from = source.codes;
-        level.codes =
-          factor === 1
-            ? source.codes
-            : Atlas.downsample(this._fine, level.grid, factor, source.codes, source.shift, Atlas.OUTSIDE_CODE);
-      }
-      return level;
-    },
-
     _paint: function () {
-      const { lut, hatch } = this._source,
-        codes = this._level(this._factor).codes,
-        { width, height } = this._view;
-      const over = this._over,
-        under = this._under,
-        pixels = new Uint32Array(this._image.data.buffer);
-      if (under) {
-        // where zones meet, show the plane that has the tile at this date
-        for (let i = 0; i < over.length; i++) {
-          if (under[i] < 0) continue;
-          const earlier = Math.min(over[i], under[i]),
-            later = Math.max(over[i], under[i]);
-          const shown = codes[earlier] >= Atlas.OUTSIDE_CODE && codes[later] < Atlas.OUTSIDE_CODE ? later : earlier;
-          over[i] = shown;
-          under[i] = earlier + later - shown;
-        }
-      }
-      const hatched = this._tilePixels * this._factor >= HATCH_FROM; // smaller cells would turn to noise
-      for (let y = 0, i = 0, last = -1, colour = 0, stripe = 0; y < height; y++) {
-        for (let x = 0; x < width; x++, i++) {
-          const tile = over[i];
-          if (tile < 0) {
-            pixels[i] = 0;
-            continue;
-          }
-          if (tile !== last) {
-            last = tile;
-            const code = codes[tile];
-            colour = lut[code];
-            stripe = hatched ? hatch[code] : 0;
-          }
-          pixels[i] = stripe && ((x + y) & 7) < 2 ? stripe : colour;
-        }
-      }
-      if (this._tilePixels >= LINES_FROM) this._lines(pixels, over, codes, width);
+      this.painter.paint(new Uint32Array(this._image.data.buffer));
       this._classes.getContext("2d").putImageData(this._image, 0, 0);
-      this._paintLetters(codes);
+      this._paintLetters();
     },
 
-    /** Hairlines between tiles, stronger between classes: darkens the pixel right of or below an edge. */
-    _lines: function (pixels, over, codes, width) {
-      const strength = this._tilePixels > 40 ? 1 : 0.5,
-        faint = 1 - 0.1 * strength,
-        strong = 1 - 0.42 * strength;
-      for (let i = width; i < over.length; i++) {
-        const tile = over[i];
-        if (tile < 0) continue;
-        const left = i % width ? over[i - 1] : tile,
-          above = over[i - width];
-        if (left === tile && above === tile) continue;
-        const colour = pixels[i];
-        if (colour >>> 24 <= 20) continue;
-        const same =
-          (left < 0 || codes[left] >> 7 === codes[tile] >> 7) &&
-          (above < 0 || codes[above] >> 7 === codes[tile] >> 7);
-        const f = same ? faint : strong;
-        pixels[i] =
-          ((colour & 0xff000000) |
-            ((((colour >> 16) & 255) * f) << 16) |
-            ((((colour >> 8) & 255) * f) << 8) |
-            ((colour & 255) * f)) >>>
-          0;
-      }
-    },
-
-    _paintLetters: function (codes) {
-      const wanted = this._tilePixels >= LETTERS_FROM,
+    _paintLetters: function () {
+      const { tilePixels, over, grid } = this.painter,
+        { codes } = this._source,
+        wanted = tilePixels >= LETTERS_FROM,
         canvas = this._letters,
         { width, height } = this._view;
       if (!wanted) {
@@ -193,16 +103,16 @@
         return;
       }
       const ratio = Math.min(MAX_LABEL_RATIO, Math.max(1, window.devicePixelRatio || 1)),
-        named = this._tilePixels >= NAMES_FROM;
+        named = tilePixels >= NAMES_FROM;
       canvas.width = Math.round(width * ratio);
       canvas.height = Math.round(height * ratio);
       canvas.style.width = width + "px";
       canvas.style.height = height + "px";
       const context = canvas.getContext("2d"),
         seen = new Set(),
-        step = Math.floor(this._tilePixels / 4);
+        step = Math.floor(tilePixels / 4);
       for (let y = step >> 1; y < height; y += step)
-        for (let x = step >> 1; x < width; x += step) seen.add(this._over[y * width + x]);
+        for (let x = step >> 1; x < width; x += step) seen.add(over[y * width + x]);
       seen.delete(-1);
       context.setTransform(ratio, 0, 0, ratio, 0, 0);
       context.textAlign = "center";
@@ -214,9 +124,11 @@
         if (!(this._source.lut[codes[tile]] >>> 24)) continue;
         const label = this._source.label(tile, named);
         if (!label) continue;
-        const at = this._fine.where(tile);
-        this._fine.corner(at.plane, at.row + 0.5, at.col + 0.5, place);
-        const copy = Math.round((this._view.x + width / 2) / this._view.world - Atlas.projection.mercatorX(place[1]));
+        const at = grid.where(tile);
+        grid.corner(at.plane, at.row + 0.5, at.col + 0.5, place);
+        const copy = Math.round(
+          (this._view.x + width / 2) / this._view.world - Atlas.projection.mercatorX(place[1]),
+        );
         items.push([
           (Atlas.projection.mercatorX(place[1]) + copy) * this._view.world - this._view.x,
           Atlas.projection.mercatorY(place[0]) * this._view.world - this._view.y,

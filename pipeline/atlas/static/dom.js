@@ -71,13 +71,19 @@
       .toLocaleString("en", { minimumFractionDigits: digits || 0, maximumFractionDigits: digits || 0 })
       .replace(/,/g, "\u202f");
   const hectares = (value) => number(value, value !== 0 && Math.abs(value) < 10 ? 1 : 0) + "\u00a0ha";
+  const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + number(Math.abs(value));
+  /** A name as a part of a file's name. */
+  const fileName = (text) =>
+    text
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}]+/gu, "-")
+      .replace(/^-|-$/g, "");
   const share = (part, whole) => {
     const p = (100 * part) / (whole || 1);
     return (p > 0 && p < 0.1 ? "< 0.1" : p.toFixed(1)) + "\u00a0%";
   };
-  const UNDATED = "1970-01-01"; // stands in the tables for a scene whose date nothing tells
   function day(iso) {
-    if (iso === UNDATED) return "date unknown";
+    if (!iso || iso === Atlas.UNDATED) return "date unknown";
     const [year, month, date] = iso.split("-");
     return +date + " " + MONTHS[month - 1] + " " + year;
   }
@@ -107,7 +113,7 @@
       if (typeof value === "string" && /^[=+\-@\t\r]/.test(text)) text = "'" + text;
       return /[",\n\r]/.test(text) ? '"' + text.replace(/"/g, '""') + '"' : text;
     };
-    download(
+    Atlas.download(
       name,
       new Blob([rows.map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n"], { type: "text/csv" }),
     );
@@ -132,10 +138,12 @@
     number,
     hectares,
     share,
-    UNDATED,
+    signed,
+    fileName,
     day,
     degrees,
     download,
+    isoDay: (iso) => (iso === Atlas.UNDATED ? "date unknown" : iso),
     csv,
     announce,
   });

@@ -1,36 +1,33 @@
-/* The page: state, the two map layers, and the parts that draw from them. Atlas.start() is called by the folium
-   map's script. */
+/* The page: what is looked at, the two map layers, and the parts that draw from them. Atlas.start() is called by the
+   folium map's script. */
 (function () {
   "use strict";
   const { el, clear } = Atlas;
-  const SHIFT_CLASS = 7,
-    SHIFT_NONE = 0;
+  const SHEET = "(max-width: 760px)";
+  const ZOOMS = [2, 17];
 
-  const rgb = (colour) => [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16));
-  /** A canvas pixel as one number (little-endian RGBA). */
-  const pixel = ([red, green, blue], alpha) =>
-    ((Math.round(alpha * 255) << 24) | (blue << 16) | (green << 8) | red) >>> 0;
-  const WHITE = [255, 255, 255],
-    SLATE = [62, 68, 74],
-    GREY = [125, 134, 142],
-    UNDECIDED_VEIL = [205, 200, 190],
-    UNDECIDED_DARK = [104, 106, 108],
-    STABLE_VEIL = 0.62;
-  // Kinds of tiles in Change, in the low bits of their codes.
-  const KIND = { stable: 0, undecided: 1, changed: 2, aside: 3 };
+  const registered = [];
+  /** A part of the page registers itself: make(page) returns {root, draw} or nothing; parts are made in order. */
+  Atlas.part = function (order, make) {
+    registered.push({ order, make });
+    registered.sort((a, b) => a.order - b.order);
+  };
 
   class Page {
     constructor(map, meta) {
       this.map = map;
       this.meta = meta;
-      this.classes = meta.classes;
-      this.colours = meta.classes.map((entry) => rgb(entry.colour));
+      this.classes = meta.classes.map((entry) => Object.assign({}, entry));
+      this.places = meta.places;
       this.grid = new Atlas.Grid(meta.planes, meta.tile);
-      const last = meta.dates.length - 1;
+      this.placeOf = [];
+      this.places.forEach((place, number) => place.planes.forEach((plane) => (this.placeOf[plane] = number)));
+      this.layersAt = new Set(meta.layers.map((layer) => layer.date + " " + layer.plane));
       this.state = {
-        mode: meta.mode,
-        before: 0,
-        after: last,
+        mode: "map",
+        place: -1,
+        before: -1,
+        after: meta.dates.length - 1,
         threshold: 0,
         fade: false,
         opacity: 0.86,
@@ -38,14 +35,15 @@
         states: true,
         pair: null,
         base: "scene",
-        countView: false,
+        where: "place",
         split: 0.5,
         blink: false,
         pinned: -1,
         theme: "auto",
+        palette: "usual",
         labelling: false,
+        product: "tiles",
       };
-      this.state.before = this.previousDate(last);
       this.parts = [];
       this.stats = {};
     }
@@ -54,45 +52,19 @@
       return document.getElementById(id).textContent;
     }
 
-    /** The latest earlier date that shares a place with a date. */
-    previousDate(date) {
-      const planes = new Set(this.meta.layers.filter((layer) => layer.date === date).map((layer) => layer.plane));
-      const earlier = this.meta.layers
-        .filter((layer) => layer.date < date && planes.has(layer.plane))
-        .map((layer) => layer.date);
-      return earlier.length ? Math.max(...earlier) : Math.max(0, date - 1);
-    }
-
     async load() {
-      this.data = new Atlas.TileData(
-        this.meta,
-        this.grid,
-        this.classes.length,
-        await Atlas.inflate(Atlas.base64(this.text("atlas-core"))),
-      );
+      const bytes = await Atlas.inflate(Atlas.base64(this.text("atlas-core")));
+      this.data = new Atlas.TileData(this.meta, this.grid, this.classes.length, bytes);
       this.buildLayers();
-      for (const make of [
-        Atlas.chips,
-        Atlas.tilePanel,
-        Atlas.changePanel,
-        Atlas.classesPanel,
-        Atlas.confidencePanel,
-        Atlas.placesPanel,
-        Atlas.backgroundPanel,
-        Atlas.aboutPanel,
-        Atlas.labelling,
-        Atlas.timeline,
-        Atlas.swipe,
-        Atlas.outlines,
-        Atlas.permalink,
-        Atlas.exporting,
-        Atlas.keyboard,
-      ]) {
-        const part = make && make(this);
+      this.open();
+      for (const { make } of registered) {
+        const part = make(this);
         if (!part) continue;
         this.parts.push(part);
         if (part.root) this.body.append(part.root);
       }
+      this.map.on("moveend", () => this.lookAround());
+      this.lookAround();
       this.draw();
       performance.mark("atlas-ready");
       window.atlasReady = true;
@@ -106,10 +78,20 @@
       window.atlasComplete = true;
     }
 
+    /** The first view: one place, or all of them; parts may change it to what an address asks for. */
+    open() {
+      // Set as options: setMinZoom would start an animation that ends after the first view is set.
+      [this.map.options.minZoom, this.map.options.maxZoom] = ZOOMS;
+      this.map.invalidateSize({ pan: false, animate: false });
+      if (this.places.length === 1) this.visit(0, true);
+      else this.fit(this.meta.bounds, true);
+      if (this.meta.mode !== "map" && this.places.length === 1) this.setMode(this.meta.mode);
+    }
+
     buildShell() {
       const { meta } = this;
       this.tabs = el("div", { class: "tabs", role: "group", "aria-label": "Mode" });
-      const modes =
+      this.modes =
         meta.dates.length > 1
           ? [
               ["map", "Map"],
@@ -117,14 +99,21 @@
               ["change", "Change"],
             ]
           : [];
-      for (const [mode, name] of modes)
+      for (const [mode, name] of this.modes)
         this.tabs.append(
           el("button", { type: "button", "data-mode": mode, onclick: () => this.setMode(mode) }, name),
         );
       this.tools = el("div", { class: "tools", role: "toolbar", "aria-label": "Tools" });
-      this.body = el("div", { class: "panel-body" });
+      this.body = el("div", {
+        class: "panel-body",
+        tabindex: 0,
+        role: "group",
+        "aria-label": "About what is in view",
+      });
+      this.heading = el("h1", {}, meta.title);
+      this.subtitle = el("p", {}, meta.subtitle);
       this.panel = el(
-        "aside",
+        "main",
         { class: "panel", id: "atlas-panel", "aria-label": "Land cover atlas" },
         el("button", {
           class: "grab",
@@ -132,7 +121,7 @@
           "aria-label": "Resize the panel",
           onclick: () => this.resizeSheet(),
         }),
-        el("header", {}, el("h1", {}, meta.title), el("p", {}, meta.subtitle), modes.length ? this.tabs : null),
+        el("header", {}, this.heading, this.subtitle, this.modes.length ? this.tabs : null),
         this.body,
       );
       document.body.append(this.panel, el("div", { id: "atlas-live", class: "unseen", "aria-live": "polite" }));
@@ -146,6 +135,15 @@
       );
       this.container.setAttribute("role", "application");
       this.addTheme();
+      this.addHome();
+      L.control.scale({ imperial: false }).addTo(this.map);
+      this.map.attributionControl.setPrefix(
+        '<a href="https://leafletjs.com" title="A JavaScript library for interactive maps">Leaflet</a>',
+      );
+      this.map.attributionControl.addAttribution(el("span", {}, meta.attribution).innerHTML);
+    }
+
+    addHome() {
       const home = L.control({ position: "topleft" });
       home.onAdd = () => {
         const box = el(
@@ -160,7 +158,7 @@
               "aria-label": "Show everything",
               onclick: (event) => {
                 event.preventDefault();
-                this.fit(meta.bounds);
+                this.fit(this.meta.bounds);
               },
             },
             Atlas.icon("all"),
@@ -170,31 +168,20 @@
         return box;
       };
       home.addTo(this.map);
-      L.control.scale({ imperial: false }).addTo(this.map);
-      this.map.attributionControl.setPrefix(
-        '<a href="https://leafletjs.com" title="A JavaScript library for interactive maps">Leaflet</a>',
-      );
-      this.map.attributionControl.addAttribution(el("span", {}, meta.attribution).innerHTML);
-      this.map.invalidateSize({ pan: false });
-      const start = meta.dates.length - 1,
-        first = meta.layers.filter((layer) => layer.date === start).map((layer) => meta.planes[layer.plane].bounds);
-      this.fit(L.latLngBounds(first.flat()), true);
     }
 
-    /** Fits bounds into what panel and timeline leave free. */
+    /** Fits bounds into what panel and timeline leave free; what would not fit loses the margins. */
     fit(bounds, still) {
-      const sheet = matchMedia("(max-width: 760px)").matches,
-        timeline = this.meta.dates.length > 1;
-      const padding = sheet
-        ? [
-            [16, timeline ? 96 : 16],
-            [16, this.panel.offsetHeight + 24],
-          ]
-        : [
-            [24, 24],
-            [24, timeline ? 110 : 32],
-          ];
-      this.map.fitBounds(bounds, { paddingTopLeft: padding[0], paddingBottomRight: padding[1], animate: !still });
+      const size = this.map.getSize(),
+        below = matchMedia(SHEET).matches ? Math.min(this.panel.offsetHeight + 24, size.y - 120) : 110,
+        above = matchMedia(SHEET).matches ? 96 : 24,
+        free = size.y - above - below > 60;
+      this.map.fitBounds(bounds, {
+        paddingTopLeft: free ? [16, above] : [0, 0],
+        paddingBottomRight: free ? [16, below] : [0, 0],
+        animate: !still,
+        maxZoom: 15,
+      });
     }
 
     resizeSheet() {
@@ -206,22 +193,22 @@
     }
 
     addTheme() {
-      const dark = matchMedia("(prefers-color-scheme: dark)"),
+      const system = matchMedia("(prefers-color-scheme: dark)"),
         root = document.documentElement;
       const button = Atlas.toolButton("moon", "", () => {
-        this.state.theme = root.dataset.theme === "dark" ? "light" : "dark";
+        this.state.theme = this.dark ? "light" : "dark";
         apply();
         this.update({});
       });
       const apply = () => {
-        root.dataset.theme = this.state.theme === "auto" ? (dark.matches ? "dark" : "light") : this.state.theme;
-        const isDark = root.dataset.theme === "dark";
-        clear(button, Atlas.icon(isDark ? "sun" : "moon"));
-        button.title = isDark ? "Light colours" : "Dark colours";
+        this.dark = this.state.theme === "auto" ? system.matches : this.state.theme === "dark";
+        root.dataset.theme = this.dark ? "dark" : "light";
+        clear(button, Atlas.icon(this.dark ? "sun" : "moon"));
+        button.title = this.dark ? "Light colours" : "Dark colours";
         button.setAttribute("aria-label", button.title);
       };
       this.tools.append(button);
-      dark.addEventListener("change", apply);
+      system.addEventListener("change", apply);
       apply();
     }
 
@@ -235,10 +222,7 @@
         pane.style.zIndex = z;
         const source = {
           codes: null,
-          shift: SHIFT_CLASS,
-          lut: null,
-          hatch: null,
-          label: (tile, named) => this.label(side, tile, named),
+          label: (tile, named) => Atlas.painting.label(this, side, tile, named),
         };
         this.layers[side] = {
           source,
@@ -257,56 +241,38 @@
         });
     }
 
-    /** Changes the mode; where two dates are needed, picks two that the view has, the latest ones unless it has
-     * those shown. */
-    setMode(mode) {
-      const { state } = this,
-        here = this.datesInView(),
-        changes = { mode, pair: null, blink: false };
-      if (state.labelling && mode !== "map") {
-        this.notice("Leave the labelling first.");
-        return;
-      }
-      if (
-        mode !== "map" &&
-        !(here.includes(state.before) && here.includes(state.after) && state.before < state.after)
-      ) {
-        const after = here.includes(state.after) && state.after > here[0] ? state.after : here[here.length - 1];
-        const earlier = here.filter((date) => date < after);
-        if (earlier.length) Object.assign(changes, { after, before: earlier[earlier.length - 1] });
-        else this.notice("The places in view were seen at one date only.");
-      }
-      this.body.scrollTop = 0;
-      this.update(changes);
-    }
-
-    /** Dates that have tiles in the view, first to last. */
-    datesInView() {
-      const view = this.map.getBounds(),
-        found = this.meta.layers
-          .filter((layer) => view.intersects(this.meta.planes[layer.plane].bounds))
-          .map((layer) => layer.date);
-      return [...new Set(found)].sort((a, b) => a - b);
-    }
-
-    /** The date that a side shows; Map and Change show only `after`, blink alternates it. */
-    dateOf(side) {
-      return side === "before" || (this.state.blink && this.blinkPhase) ? this.state.before : this.state.after;
-    }
-
     draw() {
       const began = performance.now(),
         { state } = this;
-      for (const button of this.tabs.children)
-        button.setAttribute("aria-pressed", button.dataset.mode === state.mode);
+      this.drawHeader();
       document.body.dataset.mode = state.mode;
-      if (state.mode === "change") this.drawChange();
-      else this.drawClasses();
+      if (state.mode === "change") Atlas.painting.paintChange(this);
+      else Atlas.painting.paintClasses(this);
       this.drawPictures();
       this.showLayer("after", true);
       this.showLayer("before", state.mode === "swipe" && !state.blink);
       for (const part of this.parts) if (part.draw) part.draw(state);
       this.stats.draw = performance.now() - began;
+    }
+
+    drawHeader() {
+      const { state, meta } = this,
+        place = this.places[state.place];
+      this.heading.textContent = place && this.places.length > 1 ? "Land cover " + place.name : meta.title;
+      this.subtitle.textContent =
+        place && this.places.length > 1
+          ? (place.dates.length === 1 ? Atlas.day(meta.dates[place.dates[0]]) : place.dates.length + " dates") +
+            " · " +
+            place.ids.slice(0, 3).join(", ") +
+            (place.ids.length > 3 ? " and " + (place.ids.length - 3) + " more" : "")
+          : meta.subtitle;
+      const possible = this.datesHere().length > 1 && this.pairsHere().length > 0;
+      for (const button of this.tabs.children) {
+        button.setAttribute("aria-pressed", String(button.dataset.mode === state.mode));
+        const off = button.dataset.mode !== "map" && !possible;
+        button.setAttribute("aria-disabled", String(off));
+        button.title = off ? this.whyNot() : "";
+      }
     }
 
     showLayer(side, wanted) {
@@ -316,190 +282,51 @@
       else canvas.addTo(this.map);
     }
 
-    drawClasses() {
-      const { state } = this,
-        lut = new Uint32Array(Atlas.CODES),
-        hatch = new Uint32Array(Atlas.CODES);
-      for (let c = 0; c < this.classes.length; c++) {
-        if (!state.shown[c] || state.labelling) continue;
-        for (let p = state.threshold; p <= 100; p++)
-          lut[(c << 7) | p] = pixel(
-            this.colours[c],
-            state.opacity * (state.fade ? 0.2 + 0.8 * Math.min(1, p / 100) ** 1.5 : 1),
-          );
-      }
-      this.paintStates(lut, hatch);
-      for (const side of ["before", "after"])
-        Object.assign(this.layers[side].source, {
-          lut,
-          hatch,
-          codes: this.data.codes(this.dateOf(side)),
-          shift: SHIFT_CLASS,
-        });
-    }
-
-    /** Tiles without a class: cloud and unclassified are hatched veils, no data only hatched. */
-    paintStates(lut, hatch) {
-      if (!this.state.states || this.state.labelling) return;
-      const { opacity } = this.state;
-      lut[Atlas.CLOUD << 7] = pixel(WHITE, 0.75 * opacity);
-      hatch[Atlas.CLOUD << 7] = pixel([150, 160, 170], opacity);
-      lut[Atlas.UNCLASSIFIED << 7] = pixel(SLATE, 0.5 * opacity);
-      hatch[Atlas.UNCLASSIFIED << 7] = pixel(WHITE, 0.6 * opacity);
-      lut[Atlas.NO_DATA << 7] = pixel(GREY, 0.12 * opacity);
-      hatch[Atlas.NO_DATA << 7] = pixel(GREY, 0.7 * opacity);
-    }
-
-    drawChange() {
-      const { state } = this,
-        count = this.classes.length,
-        lut = new Uint32Array(Atlas.CODES),
-        hatch = new Uint32Array(Atlas.CODES);
-      const dark = document.documentElement.dataset.theme === "dark",
-        veil = pixel(dark ? SLATE : WHITE, STABLE_VEIL);
-      for (let c = 0; c < count; c++) {
-        lut[(c << 7) | KIND.stable] = lut[(c << 7) | KIND.aside] = veil;
-        lut[(c << 7) | KIND.undecided] = pixel(dark ? UNDECIDED_DARK : UNDECIDED_VEIL, 0.66);
-        hatch[(c << 7) | KIND.undecided] = pixel(dark ? WHITE : SLATE, 0.42);
-        lut[(c << 7) | KIND.changed] = pixel(this.colours[c], Math.max(state.opacity, 0.85));
-      }
-      this.paintStates(lut, hatch);
-      const key = [
-        state.before,
-        state.after,
-        state.threshold,
-        state.pair,
-        state.shown,
-        Boolean(this.data.details),
-      ].join();
-      if (!this.changeCodes || this.changeKey !== key) {
-        this.changeKey = key;
-        this.changeCodes = this.codesOfChange();
-      }
-      Object.assign(this.layers.after.source, { lut, hatch, codes: this.changeCodes, shift: SHIFT_NONE });
-    }
-
-    /** Class after << 7 | kind of every tile. */
-    codesOfChange() {
-      const { state, data } = this,
-        count = this.classes.length,
-        codes = new Uint16Array(this.grid.size).fill(Atlas.OUTSIDE_CODE);
-      const before = data.classes[state.before],
-        after = data.classes[state.after],
-        pb = data.confidence[state.before],
-        pa = data.confidence[state.after];
-      const change = data.details ? data.change(state.before, state.after) : null;
-      for (let i = 0; i < codes.length; i++) {
-        const to = after[i],
-          from = before[i];
-        if (to === Atlas.OUTSIDE) continue;
-        if (to >= count) {
-          codes[i] = to << 7;
-          continue;
-        }
-        if (from === Atlas.OUTSIDE) continue;
-        if (from >= count) {
-          codes[i] = from << 7;
-          continue;
-        }
-        const doubtful = (pa[i] & Atlas.PERCENT) < state.threshold || (pb[i] & Atlas.PERCENT) < state.threshold;
-        const verdict = !change || doubtful ? Atlas.STABLE : change.state[i];
-        let kind =
-          verdict === Atlas.CHANGED ? KIND.changed : verdict === Atlas.UNDECIDED ? KIND.undecided : KIND.stable;
-        if (kind === KIND.changed && (state.pair ? from !== state.pair[0] || to !== state.pair[1] : !state.shown[to]))
-          kind = KIND.aside;
-        codes[i] = (to << 7) | kind;
-      }
-      return codes;
-    }
-
     /** Whether a tile shows as changed under the present filters. */
     isChanged(tile) {
-      return (
-        this.changeCodes &&
-        (this.changeCodes[tile] & 127) === KIND.changed &&
-        this.changeCodes[tile] < Atlas.UNCLASSIFIED << 7
-      );
+      return Atlas.painting.isChanged(this, tile);
     }
 
     drawPictures() {
       const { state, meta } = this;
       for (const side of ["before", "after"]) {
-        const wanted = state.base === "scene" && (side === "after" || (state.mode === "swipe" && !state.blink));
-        const date = this.dateOf(side),
-          key = wanted ? String(date) : "",
+        const wanted = state.base === "scene" && (side === "after" || (state.mode === "swipe" && !state.blink)),
+          dates = this.datesOf(side),
+          key = wanted ? dates.join() : "",
           layer = this.layers[side];
         if (layer.pictureKey === key) continue;
         layer.pictureKey = key;
-        for (const picture of layer.pictures) picture.remove();
-        layer.pictures = !wanted
-          ? []
-          : meta.quicklooks
-              .filter((picture) => picture.date === date)
-              .map((picture) =>
-                L.imageOverlay("data:image/webp;base64," + this.text(picture.element), picture.bounds, {
-                  pane: "atlas-" + side,
-                  zIndex: 0,
-                  alt: "",
-                  className: "atlas-picture",
-                }).addTo(this.map),
-              );
+        const shown = wanted
+            ? meta.quicklooks.filter((one) => one.planes.some((plane) => dates[plane] === one.date))
+            : [],
+          kept = new Map(layer.pictures.map((picture) => [picture.element, picture]));
+        layer.pictures = shown.map((one) => kept.get(one.element) || this.picture(side, one));
+        for (const [element, picture] of kept) if (!shown.some((one) => one.element === element)) picture.remove();
       }
     }
 
-    /** What stands in a tile: letters, or name and percent; in Change only on changed tiles. */
-    label(side, tile, named) {
-      const { state, data } = this,
-        date = this.dateOf(side),
-        code = data.classes[date][tile];
-      if (code >= this.classes.length) return null;
-      const entry = this.classes[code],
-        percent = data.confidence[date][tile] & Atlas.PERCENT;
-      // On a faint class the picture beneath decides what can be read, so the letters bring their own ground.
-      const faint = state.opacity < 0.6 && state.mode !== "change",
-        ink = faint ? "#ffffff" : entry.ink,
-        halo = faint ? "rgba(0, 0, 0, .75)" : null;
-      if (state.mode !== "change")
-        return { title: named ? entry.short : entry.letters, note: percent + " %", ink, halo };
-      if (!this.isChanged(tile)) return null;
-      const from = this.classes[data.classes[state.before][tile]],
-        chance = data.change(state.before, state.after).percent[tile];
-      return {
-        title: from === entry ? entry.letters : from.letters + " → " + entry.letters,
-        note: chance + " %",
-        ink: entry.ink,
-      };
-    }
-
-    /** 1 for tiles whose centre lies in the view. */
-    inView() {
-      const [xs, ys] = this.grid.centres(),
-        bounds = this.map.getBounds(),
-        { mercatorX, mercatorY } = Atlas.projection,
-        inside = new Uint8Array(this.grid.size);
-      const west = mercatorX(bounds.getWest()),
-        east = mercatorX(bounds.getEast()),
-        north = mercatorY(bounds.getNorth()),
-        south = mercatorY(bounds.getSouth());
-      for (let i = 0; i < inside.length; i++) {
-        const x = xs[i] - Math.round(xs[i] - (west + east) / 2);
-        inside[i] = x > west && x < east && ys[i] > north && ys[i] < south ? 1 : 0;
-      }
-      return inside;
-    }
-
-    countMask() {
-      return this.state.countView ? this.inView() : null;
+    picture(side, { element, bounds }) {
+      const picture = L.imageOverlay("data:image/webp;base64," + this.text(element), bounds, {
+        pane: "atlas-" + side,
+        zIndex: 0,
+        alt: "",
+        className: "atlas-picture",
+      }).addTo(this.map);
+      picture.element = element;
+      return picture;
     }
 
     notice(text) {
-      if (!this.noticeBox) this.container.append((this.noticeBox = el("div", { class: "notice", role: "status" })));
+      if (!this.noticeBox)
+        this.container.append((this.noticeBox = el("div", { class: "notice", role: "status" })));
       clear(this.noticeBox, text);
       this.noticeBox.classList.add("on");
       clearTimeout(this.noticeTimer);
       this.noticeTimer = setTimeout(() => this.noticeBox.classList.remove("on"), 6000);
     }
   }
+
+  Object.assign(Page.prototype, Atlas.looking);
 
   /** Builds the page on a Leaflet map; window.atlasReady turns true when the map is painted, window.atlasComplete
    * when all is decoded. */

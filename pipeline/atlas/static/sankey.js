@@ -82,7 +82,11 @@
           class: "node",
         }),
         node.height > 8
-          ? svg("text", { x: x + shift, y: node.y + node.height / 2 + 3.5, "text-anchor": anchor }, classes[k].short)
+          ? svg(
+              "text",
+              { x: x + shift, y: node.y + node.height / 2 + 3.5, "text-anchor": anchor },
+              classes[k].short,
+            )
           : null,
       ]),
     );

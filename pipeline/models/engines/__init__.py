@@ -45,8 +45,12 @@ class Engine(Protocol):
         """Whether its package is installed and this machine computes well in `precision`."""
         ...
 
-    def load(self, path: Path, card: ModelCard, precision: str, threads: int | None) -> Runner:
+    def load(
+        self, path: Path, card: ModelCard, precision: str, threads: int | None, batch: int | None = None
+    ) -> Runner:
         """The network in a file whose digest was checked; `threads` limits the cores used.
+
+        `batch` is how many patches go through it at once; None is the engine's choice, which suits many patches.
 
         Raises:
             ModelError: the file does not load, or is another network than the card says.

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import ModelError
-from pipeline.models.architectures import Network
 from pipeline.models.card import ModelCard
 from pipeline.models.engines import Outputs, Patches, padded
+from pipeline.models.networks import Network
 
 PRECISIONS: tuple[str, ...] = ()
 BATCH = 64
@@ -21,7 +21,13 @@ def available(precision: str) -> bool:  # noqa: ARG001 - it has one
     return importlib.util.find_spec("keras") is not None
 
 
-def load(path: Path, card: ModelCard, precision: str = "", threads: int | None = None) -> "KerasRunner":  # noqa: ARG001
+def load(
+    path: Path,
+    card: ModelCard,
+    precision: str = "",  # noqa: ARG001 - it has one
+    threads: int | None = None,  # noqa: ARG001 - its backend's choice
+    batch: int | None = None,
+) -> "KerasRunner":
     """The stored Keras model; `threads` is left to its backend.
 
     Raises:
@@ -35,15 +41,16 @@ def load(path: Path, card: ModelCard, precision: str = "", threads: int | None =
             f"{path}: maps {model.input_shape} to {model.output_shape}, the card says {said}; copy the model folder "
             f"again"
         )
-    return KerasRunner(model)
+    return KerasRunner(model, batch or BATCH)
 
 
 class KerasRunner:
     """A Keras model with its pooled features, asked by one thread after the other: a call uses every core."""
 
-    def __init__(self, model: Network) -> None:
+    def __init__(self, model: Network, batch: int = BATCH) -> None:
         import keras
 
+        self._batch = batch
         self._model: Any = keras.Model(model.input, [model.outputs[0], model.get_layer("features").output])
         self._turn = Lock()
 
@@ -52,12 +59,12 @@ class KerasRunner:
         n = len(patches)
         widths = [shape[1] for shape in self._model.output_shape]
         probabilities, features = (np.empty((n, width), np.float32) for width in widths)
-        for start in range(0, n, BATCH):
-            piece = patches[start : start + BATCH]
+        for start in range(0, n, self._batch):
+            piece = patches[start : start + self._batch]
             with self._turn:
-                found = self._model.predict_on_batch(padded(piece, BATCH).astype(np.float32))
+                found = self._model.predict_on_batch(padded(piece, self._batch).astype(np.float32))
             for rows, answers in zip((probabilities, features), found, strict=True):
-                rows[start : start + BATCH] = np.asarray(answers)[: len(piece)]
+                rows[start : start + self._batch] = np.asarray(answers)[: len(piece)]
         return Outputs(probabilities, features)
 
 

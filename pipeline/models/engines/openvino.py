@@ -32,7 +32,9 @@ def available(precision: str) -> bool:
     return precision == "f32" or (supports_vnni() if precision == "int8" else supports_bf16())
 
 
-def load(path: Path, card: ModelCard, precision: str, threads: int | None = None) -> "OpenVinoRunner":
+def load(
+    path: Path, card: ModelCard, precision: str, threads: int | None = None, batch: int | None = None
+) -> "OpenVinoRunner":
     """The twin in an OpenVINO file.
 
     Raises:
@@ -53,7 +55,7 @@ def load(path: Path, card: ModelCard, precision: str, threads: int | None = None
         if precision != "f32" and supports_bf16(core):
             options["INFERENCE_PRECISION_HINT"] = "bf16"
         graph = core.read_model(path)
-        graph.reshape([BATCH, *card.input.shape])
+        graph.reshape([batch or BATCH, *card.input.shape])
         compiled = core.compile_model(graph, "CPU", options)
         shapes = {output.get_any_name(): tuple(output.shape) for output in compiled.outputs}
     except (RuntimeError, ValueError) as error:
@@ -62,7 +64,7 @@ def load(path: Path, card: ModelCard, precision: str, threads: int | None = None
             f"{path}: OpenVINO cannot load it ({reason}); use --engine keras or copy the model folder again"
         ) from error
     classes = len(card.legend.classes)
-    if shapes.get(PROBABILITIES) != (BATCH, classes) or FEATURES not in shapes:
+    if shapes.get(PROBABILITIES) != (batch or BATCH, classes) or FEATURES not in shapes:
         raise ModelError(f"{path}: answers {shapes}, the card says {classes} classes; copy the model folder again")
     return OpenVinoRunner(compiled)
 
@@ -72,29 +74,30 @@ class OpenVinoRunner:
 
     def __init__(self, compiled: Compiled) -> None:
         self._widths = {name: int(compiled.output(name).shape[1]) for name in (PROBABILITIES, FEATURES)}
+        self._batch = int(compiled.output(PROBABILITIES).shape[0])
         self._idle: SimpleQueue[Request] = SimpleQueue()
         for _ in range(compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") + 1):  # one waits while others work
             self._idle.put(compiled.create_infer_request())
 
     def __call__(self, patches: Patches) -> Outputs:
         """Probabilities and pooled features of patches (n, size, size, bands), in batches of one fixed size."""
-        n = len(patches)
-        rows = {name: np.empty((-(-n // BATCH) * BATCH, width), np.float32) for name, width in self._widths.items()}
+        n, batch = len(patches), self._batch
+        rows = {name: np.empty((-(-n // batch) * batch, width), np.float32) for name, width in self._widths.items()}
         under_way: deque[tuple[Request, int]] = deque()
 
         def collect() -> None:
             request, start = under_way[0]
             request.wait()
             for name, found in rows.items():
-                found[start : start + BATCH] = request.get_tensor(name).data
+                found[start : start + batch] = request.get_tensor(name).data
             self._idle.put(under_way.popleft()[0])
 
         try:
-            for start in range(0, n, BATCH):
+            for start in range(0, n, batch):
                 while (request := self._free(wait=not under_way)) is None:
                     collect()
                 under_way.append((request, start))
-                request.start_async({0: padded(patches[start : start + BATCH], BATCH)})
+                request.start_async({0: padded(patches[start : start + batch], batch)})
             while under_way:
                 collect()
         finally:  # after a failure, what still runs must end before others may have its request

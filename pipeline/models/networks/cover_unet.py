@@ -6,7 +6,11 @@ two on each coarser level, and skips that are added, not stacked.
 
 from collections.abc import Sequence
 
-from pipeline.models.networks import Network, Tensor
+from pipeline.errors import ModelError
+from pipeline.models.networks import Network, Plan, Tensor
+
+KIND = "cover"
+SIZE = 64
 
 # Filters at 10, 20, 40 and 80 m.
 WIDTHS = (16, 48, 96, 112)
@@ -16,7 +20,21 @@ UNMEASURED = -1.0
 LOG_GAIN, LOG_MEAN, LOG_SPREAD = 50.0, 1.9, 0.9
 
 
-def build(classes: int, bands: int = 4, size: int | None = None, widths: Sequence[int] = WIDTHS) -> Network:
+def build(plan: Plan) -> Network:
+    """The network of a plan for windows of any size; what a plan says of doors and patches is not for it."""
+    return unet(plan.classes, plan.bands)
+
+
+def load(model: Network, source: str) -> tuple[str, ...]:  # noqa: ARG001 - every network is asked alike
+    """There are no published weights.
+
+    Raises:
+        ModelError: always.
+    """
+    raise ModelError(f"{source}: nobody published weights of cover-unet; give --weights none")
+
+
+def unet(classes: int, bands: int = 4, widths: Sequence[int] = WIDTHS) -> Network:
     """The network: reflectances (n, y, x, bands) in, logits (n, y, x, classes) out; y and x are multiples of `step`.
 
     A negative reflectance stands for a band that was not measured there; the last band may lack everywhere.
@@ -29,7 +47,7 @@ def build(classes: int, bands: int = 4, size: int | None = None, widths: Sequenc
         x = layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}_bn")(x)
         return layers.ReLU(name=f"{name}_relu")(x)
 
-    inputs = keras.Input((size, size, bands), name="pixels", dtype="float32")
+    inputs = keras.Input((None, None, bands), name="pixels", dtype="float32")
     measured = ops.cast(inputs >= 0.0, "float32")
     light = (ops.log1p(LOG_GAIN * ops.relu(inputs)) - LOG_MEAN) / LOG_SPREAD * measured
     x = layers.Concatenate(name="light")([light, measured[..., -1:]])

@@ -1,0 +1,1 @@
+"""Parts of the page that bring data, one file each; see `pipeline.atlas.part`."""

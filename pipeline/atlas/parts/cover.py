@@ -1,0 +1,99 @@
+"""What covers the ground inside the tiles: pictures of 20 to 80 m a pixel, and every tile's shares."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import rasterio
+from affine import Affine
+from rasterio.errors import RasterioError
+from rasterio.warp import Resampling
+
+from pipeline.atlas.collect import PERCENT_UNKNOWN, CoverTiles, SceneTiles
+from pipeline.atlas.imagery import Quicklook, palette_picture
+from pipeline.atlas.part import Contribution, World, packed
+from pipeline.atlas.payload import Layer
+from pipeline.atlas.readable import ink_on
+from pipeline.errors import TileTableError
+
+SIZES = (20.0, 40.0, 80.0)
+# Bytes of shares by the page's rule for probabilities: steps of 2 percent.
+STEP = 2
+
+
+def contribute(world: World) -> Contribution:
+    """`cover`: classes and pictures, None without one; the bytes of the shares run by layer and class.
+
+    Raises:
+        TileTableError: a cover raster is damaged.
+    """
+    scenes = world.collected.scenes
+    known = [(at, scene, scene.cover) for at, scene in enumerate(scenes) if scene.cover is not None]
+    if not known:
+        return Contribution({"cover": None})
+    classes = known[0][2].classes
+    # A scene whose cover knows other classes comes from another network; the page shows one.
+    shown = [(at, scene, cover) for at, scene, cover in known if _names(cover.classes) == _names(classes)]
+    pictures = _pictures([(scene, cover) for _, scene, cover in shown], world.options.cover_budget)
+    described: list[dict[str, Any]] = []
+    texts: dict[str, str] = {}
+    for (at, scene, _), picture in zip(shown, pictures, strict=True):
+        element = f"atlas-cover-{len(described)}"
+        texts[element] = base64.b64encode(picture.webp).decode("ascii")
+        planes = [layer.plane for layer in world.payload.layers if at in layer.scenes]
+        date = world.payload.dates.index(scene.day)
+        described.append({"element": element, "bounds": picture.bounds, "date": date, "planes": planes})
+    shares = [_shares(world, layer, len(classes), {at for at, *_ in shown}) for layer in world.payload.layers]
+    texts["atlas-cover-shares"] = packed(b"".join(shares))
+    legend = [
+        {"name": one["name"], "title": one["title"].capitalize(), "colour": one["colour"], "ink": ink_on(one["colour"])}
+        for one in classes
+    ]
+    return Contribution({"cover": {"classes": legend, "pictures": described, "step": STEP}}, texts)
+
+
+def _names(classes: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [str(one["name"]) for one in classes]
+
+
+def _pictures(covers: Sequence[tuple[SceneTiles, CoverTiles]], budget: int) -> list[Quicklook]:
+    """The finest pictures that fit into the budget, the coarsest where none do."""
+    for size in SIZES:
+        found = [_picture(cover, scene.epsg, size) for scene, cover in covers]
+        if sum(len(one.webp) for one in found) <= budget:
+            break
+    return found
+
+
+def _picture(cover: CoverTiles, epsg: int, size: float) -> Quicklook:
+    try:
+        with rasterio.open(cover.raster, driver="GTiff") as source:
+            factor = size / source.transform.a
+            shape = (max(1, round(source.height / factor)), max(1, round(source.width / factor)))
+            values = source.read(1, out_shape=shape, resampling=Resampling.mode)
+            transform = source.transform * Affine.scale(source.width / shape[1], source.height / shape[0])
+    except (RasterioError, OSError) as error:
+        raise TileTableError(
+            f"{cover.raster}: cannot be read ({error}); run the pipeline on its scene again"
+        ) from error
+    colours = {
+        one["value"]: (int(one["colour"][1:3], 16), int(one["colour"][3:5], 16), int(one["colour"][5:7], 16))
+        for one in cover.classes
+    }
+    return palette_picture(values, colours, transform, epsg)
+
+
+def _shares(world: World, layer: Layer, count: int, shown: set[int]) -> bytes:
+    """Steps (class, row, column) of one layer, each tile from the scene that owns it; 255 without cover."""
+    out = np.full((count, *layer.classes.shape), PERCENT_UNKNOWN, np.uint8)
+    for position, member in enumerate(layer.scenes):
+        scene = world.collected.scenes[member]
+        if member not in shown or scene.cover is None:
+            continue
+        rows, cols = world.payload.planes[layer.plane].window(scene)
+        owned = layer.scene[rows, cols] == position
+        shares = scene.cover.shares
+        steps = np.where(shares == PERCENT_UNKNOWN, PERCENT_UNKNOWN, np.rint(shares / STEP)).astype(np.uint8)
+        out[:, rows, cols][:, owned] = steps[:, owned]
+    return out.tobytes()
