@@ -25,11 +25,17 @@ FIELD = click.option(
 @click.option("--hold-out", multiple=True, help="Place or scene to measure on. [default: a fifth of the places]")
 @click.option("--leave-out", multiple=True, help="Class that the network shall not know.")
 @click.option("--name", default="my-cover", show_default=True, help="Name of the model; it is written to OUT/NAME.")
-@click.option("--out", type=click.Path(path_type=Path), default=Path("saved_models"), show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("saved_models"),
+    show_default=True,
+    help="Folder of models.",
+)
 @click.option("--run", "folder", type=click.Path(path_type=Path), help="Checkpoints. [default: runs/NAME]")
 @click.option("--steps", type=click.IntRange(1), default=4400, show_default=True, help="Batches.")
 @click.option("--rate", type=float, default=2e-3, show_default=True, help="Highest learning rate.")
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of weights and crops.")
 @verbosity
 @explain_errors
 def train_cover(
