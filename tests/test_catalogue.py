@@ -282,8 +282,10 @@ def test_versions_of_a_file_are_never_mixed(server, tmp_path, before, after, hon
     assert left == (1600 if before else 400)  # without a mark no part can be trusted
     changed = NEW if after or not before else NEW + b"n"
     server.files["/x.tif"], server.mark, server.cut = changed, after, None
+    asked = len(server.asked)
     fetch(f"{server.url}/x.tif", tmp_path / "x.tif")
     assert (tmp_path / "x.tif").read_bytes() == changed
+    assert len(server.asked) - asked == (2 if before and not honest else 1)  # one that heeds If-Range is asked once
     assert [path.name for path in tmp_path.iterdir()] == ["x.tif"]
 
 
