@@ -31,7 +31,7 @@ _TOGETHER = 8192
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What each date's colours let expect of the other's; the first entry of each field tells the later from the earlier."""
+    """What each date's colours let expect of the other's; a direction's first entry tells the later from the earlier."""
 
     bands: tuple[str, ...]
     """The bands that are compared, in the order of the last axis."""
