@@ -4,8 +4,8 @@
 
 Each place has one of ten classes; each date shows a calibrated classifier's probabilities for it (softmax of Gaussian
 scores, so a probability of 0.9 is right nine times in ten), rounded to four decimals as tables store them. 0.2, 2 or
-10 % of the places change, and the program expects 2 %. With correlated errors, part of the noise belongs to the place and is the same at every date, as a
-wrongly labelled orchard stays wrongly labelled; the model does not know that.
+10 % of the places change, and the program expects 2 %. With correlated errors, part of the noise belongs to the place
+and is the same at every date, as a wrongly labelled orchard stays wrongly labelled; the model does not know that.
 """
 
 import sys

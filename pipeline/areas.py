@@ -382,8 +382,8 @@ def assess(labelled: pd.DataFrame, table: pd.DataFrame, stratum: str = "label") 
     told = set(labelled["map"].dropna()) - {""} if "map" in labelled else set()
     if strange := told - {identity(table, stratum)}:
         raise TileTableError(
-            f"labels: the sample was drawn from map {sorted(strange)[0]}, this one is {identity(table, stratum)} (another "
-            f"run, model or date); assess the map that was sampled, or draw a new sample"
+            f"labels: the sample was drawn from map {sorted(strange)[0]}, this one is {identity(table, stratum)} "
+            f"(another run, model or date); assess the map that was sampled, or draw a new sample"
         )
     mapped = table.set_index("tile_id")[stratum].astype(str)
     given = given[given["tile_id"].isin(mapped.index)]

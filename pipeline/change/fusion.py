@@ -17,8 +17,8 @@ class FusionWeights:
     The damped magnitude and the surprise speak of changes of a part of a tile: `intercept + slope * (log(magnitude +
     0.05) + log(surprise + 0.05))` within +-`limit`, fitted by `benchmarks/change_oscd.py` on eight cities with
     hand-drawn changes, beside the classes' evidence and the prior in use; both count alike, which cities left out of a
-    fit of two slopes bore out. Positive evidence counts `seasonal` times where both dates' classes are fields or meadows,
-    which look different every month: the cities hold too few to tell, so it is set by the simulated landscape.
+    fit of two slopes bore out. Positive evidence counts `seasonal` times where both dates' classes are fields or
+    meadows, which look different every month: the cities hold too few to tell, so the simulated landscape set it.
 
     The plain difference speaks of changes of class, which change most of a tile: `class_slope * log(difference /
     class_difference)` within +-`class_limit`. The cities hold too few changed classes for a fit: the numbers were set

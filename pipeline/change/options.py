@@ -33,8 +33,8 @@ class ChangeOptions:
     `prior` is the share of tiles whose class really changes in a year; `class_share` the share of changed tiles (at
     least 5 % of the ground is different) whose class changes too, so `prior / class_share` of all tiles are expected
     to change in a year, and more between dates that lie further apart. `prior_tiles` is how many tiles that
-    expectation outweighs where a pair's classes show less change (see `table.cautious`). `confusable`, `unsealing`, `afforestation` and `drying` are rates of transitions relative to
-    an ordinary one.
+    expectation outweighs where a pair's classes show less change (see `table.cautious`). `confusable`, `unsealing`,
+    `afforestation` and `drying` are rates of transitions relative to an ordinary one.
 
     A tile is `changed` when its p_change reaches `min_probability`, the tiles claimed between the same two dates
     hold at most `max_false_share` false ones by expectation, and at least `min_mapping_unit` touching tiles are

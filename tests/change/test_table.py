@@ -331,3 +331,40 @@ def test_no_common_tile_gives_an_empty_table():
     assert set(found.columns) >= CONTRACT
     assert totals(found).empty
     assert from_to(found).empty
+
+
+def test_a_pair_whose_classes_show_less_change_than_expected_claims_less():
+    """A few sure answers among thousands of quiet ones: each is likelier to be a mistake than the prior says."""
+    from pipeline.change.table import cautious
+
+    quiet = np.full(5000, 1e-5)
+    answers, prior = np.r_[0.97, quiet], np.full(5001, 0.02)
+    assert cautious(answers, prior)[0] < 0.9
+    np.testing.assert_allclose(cautious(np.r_[np.full(900, 0.97), quiet], np.full(5900, 0.02))[0], 0.97)
+    assert np.isnan(cautious(np.array([np.nan, 0.5]), np.full(2, 0.02))[0])
+
+
+def test_more_years_between_dates_let_more_change():
+    near, far = (transitions(table("a", 7), table("b", 7, days=days)) for days in (30, 1500))
+    assert 5 * near["p_change"].max() < far["p_change"].min()
+
+
+def test_two_orbits_of_one_day_are_one_date():
+    """A morning's two passes are never compared with each other, and the clearer look counts."""
+    tables = [table("a", 0), table("b", 0, days=0.07, valid=0.6), table("c", 0, days=365)]
+    found = changes(tables)
+    assert len(found) == COUNT
+    assert set(found["before"].astype(str)) == {"a"} and set(found["after"].astype(str)) == {"c"}
+
+
+def test_a_small_group_pays_for_no_other_tile():
+    """The bound holds among what the minimum mapping unit leaves: a sure single tile helps no doubtful pair."""
+    from pipeline.change.table import states
+
+    ids = np.array([tile_id(at) for at in (0, 1, 20)], dtype=object)
+    rows = pd.DataFrame({"tile_id": ids, "p_change": [0.93, 0.93, 0.9999], "cross_level": False})
+    one, two = (
+        states(rows, np.zeros(3, np.int64), np.ones(3, bool), ChangeOptions(min_mapping_unit=unit)) for unit in (1, 2)
+    )
+    assert (one == "changed").all()
+    assert not (two == "changed").any()
