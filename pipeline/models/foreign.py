@@ -107,7 +107,7 @@ class ForeignNetwork:
         shape = (*pixels.shape[: 3 if self._card.kind == COVER else 1], len(self._card.legend.classes))
         if answers.shape != shape:
             raise ModelError(
-                f"{self._card.name}: answers {answers.shape}, its card says {shape}; correct classes or kind in the card"
+                f"{self._card.name}: answers {answers.shape}, its card says {shape}; correct classes or kind there"
             )
         if self._told["answers"] == "probabilities":
             return np.ascontiguousarray(answers, np.float32)
