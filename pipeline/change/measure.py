@@ -195,9 +195,7 @@ def _edge(strip: Strip | None, rows: slice) -> Strip | None:
     )
 
 
-def _measure(
-    around: tuple[Strip, int, int], bands: Sequence[str], matched: Comparison, grid: TileGrid
-) -> pd.DataFrame:
+def _measure(around: tuple[Strip, int, int], bands: Sequence[str], matched: Comparison, grid: TileGrid) -> pd.DataFrame:
     """The evidence of a strip's tiles."""
     strip, above, below = around
     found = score.differences(strip.before, strip.after, strip.valid, bands, matched.match)
