@@ -2,7 +2,7 @@
 
 Usage: page.py [--quick] [--keep FOLDER]     (needs Debian's chromium; figures on a busy machine are too high)
 
-Worlds are made (tests/atlas/worlds.py): one granule at one date, one granule at six dates with pictures, and sixteen
+Worlds are made (making.py): one granule at one date, one granule at six dates with pictures, and sixteen
 granules at twelve dates (5.6 million rows of tile tables). CPU is the renderer's main thread, from the browser's own
 metrics; wall is what a reader waits. Each figure is a median.
 """
@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from playwright.sync_api import sync_playwright
 
+from benchmarks import making
 from pipeline.atlas.collect import collect
 from pipeline.atlas.page import AtlasOptions, render_atlas
 from pipeline.legend import EUROSAT
-from tests.atlas import worlds
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -156,7 +156,7 @@ def main() -> None:
         for name, case in cases.items():
             place = folder / name.replace(" ", "")
             if not (place / "run.json").is_file():
-                worlds.write_world(place, size=(171, 171), **case)
+                making.write_world(place, size=(171, 171), **case)
             began = time.perf_counter()
             page = render_atlas(collect(place), EUROSAT, folder / f"{place.name}.html", AtlasOptions())
             spent = time.perf_counter() - began
