@@ -180,7 +180,7 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         ],
         "mode": options.mode if len(dates) > 1 else "map",
         "changePrior": options.change_prior,
-        "attribution": SENTINEL_2.attribution,
+        "attribution": _attribution(collected),
         "basemaps": list(BASEMAPS) if options.online_basemaps else [],
         "places": places,
     }
@@ -188,6 +188,12 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
 
 def _day(day: date) -> str:
     return "date unknown" if day == UNKNOWN_DATE.date() else f"{day.day} {day:%b %Y}"
+
+
+def _attribution(collected: AtlasInput) -> str:
+    """What everything made from these scenes has to say, once each; scenes that tell nothing are Sentinel-2's."""
+    told = [str(scene.metadata.get("attribution", SENTINEL_2.attribution)) for scene in collected.scenes]
+    return " · ".join(dict.fromkeys(line for line in told if line))
 
 
 def _places_seen(payload: Payload) -> int:
