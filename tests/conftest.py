@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.batch.main_job import RunOptions
 from pipeline.catalogue import download
+from tests.atlas.browsers import CHROMIUM, FIREFOX, Chromium, Firefox
 from tests.builders import scene_on_disk
 from tests.catalogues import Catalogue
 from tests.fakes import fake_model
@@ -56,3 +57,13 @@ def catalogue(monkeypatch):
     made.shutdown()
     thread.join()
     made.server_close()
+
+
+@pytest.fixture(scope="session", params=["chromium", "firefox"])
+def browser(request):
+    """One browser after the other, for every test of a page."""
+    if {"chromium": CHROMIUM, "firefox": FIREFOX}[request.param] is None:
+        pytest.skip(f"Debian's {request.param} is not installed")
+    found = {"chromium": Chromium, "firefox": Firefox}[request.param]()
+    yield found
+    found.close()

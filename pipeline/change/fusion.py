@@ -14,8 +14,9 @@ Array = npt.NDArray[np.float64]
 class FusionWeights:
     """How the evidence becomes log likelihood ratios (seen where the land changed, against where it did not).
 
-    The damped magnitude speaks of changes of a part of a tile: `intercept + slope * log(magnitude + 0.05)` within
-    +-`limit`, a logistic fit by `benchmarks/change_oscd.py` on four cities with hand-drawn changes. Positive evidence
+    The damped magnitude and the surprise speak of changes of a part of a tile: `intercept + slope * (log(magnitude +
+    0.05) + log(surprise + 0.05))` within +-`limit`, a logistic fit by `benchmarks/change_oscd.py` on eight cities with
+    hand-drawn changes; both count alike, which cities left out of a fit of two slopes bore out. Positive evidence
     counts `seasonal` times where both dates' classes are fields or meadows, which look different every month.
 
     The plain difference speaks of changes of class, which change most of a tile: `class_slope * log(difference /
@@ -24,8 +25,8 @@ class FusionWeights:
     the changed tiles of the simulated landscape (median 2.4).
     """
 
-    intercept: float = -1.95
-    slope: float = 4.0
+    intercept: float = -3.03
+    slope: float = 2.26
     limit: float = 5.0
     seasonal: float = 0.5
     class_slope: float = 3.0
@@ -54,10 +55,11 @@ def pixel_evidence(measured: pd.DataFrame, seasonal: Array, weights: FusionWeigh
     """
     if "magnitude" not in measured:
         return PixelEvidence(np.full(len(measured), np.nan), np.full(len(measured), np.nan))
-    magnitude, difference, compared = (
-        measured[name].to_numpy(np.float64) for name in ("magnitude", "difference", "compared")
+    magnitude, surprise, difference, compared = (
+        measured[name].to_numpy(np.float64) for name in ("magnitude", "surprise", "difference", "compared")
     )
-    part = np.clip(weights.intercept + weights.slope * np.log(magnitude + _LEAST), -weights.limit, weights.limit)
+    told = np.log(magnitude + _LEAST) + np.log(surprise + _LEAST)
+    part = np.clip(weights.intercept + weights.slope * told, -weights.limit, weights.limit)
     part = np.where(part > 0, part * (1.0 - (1.0 - weights.seasonal) * seasonal), part)
     whole = weights.class_slope * np.log((difference + _LEAST) / weights.class_difference)
     return PixelEvidence(part * compared, np.clip(whole, -weights.class_limit, weights.class_limit) * compared)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from pipeline.bands import SENTINEL_2
 from pipeline.change import score
+from pipeline.change.surprise import Expectation, expect, surprise, surroundings
 from pipeline.grid import Bounds, TileGrid, TileIndex
 from pipeline.scenes.radiometry import reflectance
 from pipeline.scenes.safety import guard
@@ -21,10 +22,12 @@ from pipeline.tiling import Block, blocks, cut, tile_fraction, tile_indices
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-COLUMNS = ("magnitude", "difference", "compared")
+COLUMNS = ("magnitude", "surprise", "difference", "compared")
 _IS_CLOUD = np.isin(np.arange(256), SENTINEL_2.cloud)
 # A tile counts as changed from 5 % of its ground on, so the 95th percentile decides; its class changes with most of it.
 _PART, _MOST = 95.0, 50.0
+# Surprise is not damped and so has a longer tail: a little higher tells changes apart better in cities left out.
+_SURPRISING = 98.0
 # Tile rows that are scored together, and those that are in memory at 10 m at a time: reading ahead in thin strips
 # bounds it.
 _SCORED, _READ = 4, 1
@@ -54,7 +57,8 @@ def evidence(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str] |
     """The radiometric evidence of change in every tile that both scenes cover, by tile_id.
 
     `magnitude` is the 95th percentile of the damped score of `score.differences` over the tile's pixels (about 1 where
-    nothing changed, 0 upward), `difference` the median of the plain one; `compared` is the share of the tile (0..1)
+    nothing changed, 0 upward), `surprise` the 98th of `surprise.surprise`, NaN where too little was measured to know
+    what to expect, `difference` the median of the plain difference; `compared` is the share of the tile (0..1)
     measured and free of cloud at both dates. `bands` default to `shared_bands`; without any, or without common
     ground, the table is empty.
 
@@ -132,16 +136,25 @@ def _at_20_m(pixels: npt.NDArray[np.generic], valid: Mask, scene: Scene, bands: 
     return out, whole
 
 
-def match_scenes(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str]) -> score.Match:
-    """The match of two scenes of common bounds, from windows spread evenly over them."""
-    earlier_land: list[Floats] = []
-    later_land: list[Floats] = []
+class Comparison(NamedTuple):
+    """What makes two scenes comparable: their match over dry land, and what each lets expect of the other."""
+
+    match: score.Match
+    expected: Expectation | None
+
+
+def match_scenes(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str]) -> Comparison:
+    """What makes two scenes of common bounds comparable, from windows spread evenly over them."""
+    earlier: list[Floats] = []
+    later: list[Floats] = []
+    dry: list[Mask] = []
     for bounds in _windows(before.bounds, grid):
         for strip in strips(replace(before, bounds=bounds), replace(after, bounds=bounds), grid, bands):
-            land = score.dry_land(strip.before, strip.after, strip.valid, bands)
-            earlier_land.append(strip.before[:, land])
-            later_land.append(strip.after[:, land])
-    return score.match(np.concatenate(earlier_land, axis=1), np.concatenate(later_land, axis=1), bands)
+            earlier.append(strip.before[:, strip.valid])
+            later.append(strip.after[:, strip.valid])
+            dry.append(score.dry_land(strip.before, strip.after, strip.valid, bands)[strip.valid])
+    first, second, land = np.concatenate(earlier, axis=1), np.concatenate(later, axis=1), np.concatenate(dry)
+    return Comparison(score.match(first[:, land], second[:, land], bands), expect(first, second, bands))
 
 
 def _windows(bounds: Bounds, grid: TileGrid) -> list[Bounds]:
@@ -182,24 +195,34 @@ def _edge(strip: Strip | None, rows: slice) -> Strip | None:
     )
 
 
-def _measure(
-    around: tuple[Strip, int, int], bands: Sequence[str], matched: score.Match, grid: TileGrid
-) -> pd.DataFrame:
+def _measure(around: tuple[Strip, int, int], bands: Sequence[str], matched: Comparison, grid: TileGrid) -> pd.DataFrame:
     """The evidence of a strip's tiles."""
     strip, above, below = around
-    found = score.differences(strip.before, strip.after, strip.valid, bands, matched)
+    found = score.differences(strip.before, strip.after, strip.valid, bands, matched.match)
+    unexpected = surprises(strip, bands, matched.expected)
     inner = slice(above, len(strip.valid) - below)
     size = grid.tile_size // 2
     index = tile_indices(strip.origin, strip.valid[inner].shape, size)
     compared = tile_fraction(strip.valid[inner], size)
     columns = {
         "magnitude": _percentile(found.score[inner], size, compared, _PART),
+        "surprise": _percentile(unexpected[inner], size, compared, _SURPRISING),
         "difference": _percentile(found.plain[inner], size, compared, _MOST),
     }
     table = pd.DataFrame(
         columns | {"compared": compared}, index=pd.Index(grid.tile_ids(index.tolist()), name="tile_id")
     )
     return table[compared > 0]
+
+
+def surprises(strip: Strip, bands: Sequence[str], expected: Expectation | None) -> Floats:
+    """How surprising a strip's pixels (y, x) are; NaN where they were not measured or nothing is known to expect."""
+    found = np.full(strip.valid.shape, np.nan, np.float32)
+    if expected is not None:
+        found[:] = 0.0
+        found[strip.valid] = surprise(strip.before[:, strip.valid], strip.after[:, strip.valid], bands, expected)
+        found = np.where(strip.valid, surroundings(found), np.float32(np.nan))
+    return found
 
 
 def _percentile(plane: Floats, size: int, compared: Floats, percent: float) -> Floats:
