@@ -20,7 +20,6 @@ from pipeline.atlas.readable import ink_on
 from pipeline.bands import SENTINEL_2
 from pipeline.errors import OutputError
 from pipeline.files import whole_file
-from pipeline.grid import TileGrid
 from pipeline.legend import Legend
 from pipeline.scenes.scene import UNKNOWN_DATE
 
@@ -163,9 +162,9 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
     when = _day(dates[0]) if len(dates) == 1 else f"{len(dates)} dates from {_day(dates[0])} to {_day(dates[-1])}"
     tiles = f"{_places_seen(payload):_}".replace("_", "\u202f")
     return meta | {
-        "tile": TileGrid(payload.planes[0].epsg).edge,
+        "tile": payload.planes[0].edge,
         "title": options.title or _title(places),
-        "subtitle": f"Sentinel-2, {when} · {tiles} tiles of 640\u00a0m",
+        "subtitle": f"Sentinel-2, {when} · {tiles} tiles of {payload.planes[0].edge:g}\u00a0m",
         "bounds": union_bounds([place["bounds"] for place in places]),
         "classes": [
             {
