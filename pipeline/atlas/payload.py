@@ -13,7 +13,6 @@ import numpy.typing as npt
 from pyproj import Transformer
 
 from pipeline.atlas.collect import OUTSIDE, PERCENT_UNKNOWN, SceneTiles, TileChanges
-from pipeline.grid import TileGrid
 from pipeline.legend import TileState
 
 FORMAT_VERSION = 1
@@ -40,6 +39,12 @@ class Plane:
     top_row: int
     rows: int
     cols: int
+    edge: float = 640.0
+
+    @property
+    def hectares(self) -> float:
+        """Area of one of its tiles."""
+        return self.edge**2 / 1e4
 
     def window(self, scene: SceneTiles) -> tuple[slice, slice]:
         """Where a scene's planes lie in this plane."""
@@ -64,7 +69,7 @@ class Plane:
 
     def bounds(self) -> LatLonBounds:
         """[[south, west], [north, east]] in degrees; across longitude 180 they count on from the zone's own side."""
-        edge = TileGrid(self.epsg).edge
+        edge = self.edge
         left, top = self.first_col * edge, (self.top_row + 1) * edge
         west, south, east, north = Transformer.from_crs(self.epsg, 4326, always_xy=True).transform_bounds(
             left, top - self.rows * edge, left + self.cols * edge, top
@@ -75,7 +80,7 @@ class Plane:
 
     def describe(self) -> dict[str, Any]:
         """The plane as the page reads it: `ulx`, `uly` in metres."""
-        edge = TileGrid(self.epsg).edge
+        edge = self.edge
         return {
             "epsg": self.epsg,
             "ulx": self.first_col * edge,
@@ -222,7 +227,7 @@ def find_places(scenes: Sequence[SceneTiles]) -> list[list[int]]:
 
     Neighbours of other days that share no tile stay apart, because no date would show both.
     """
-    boxes = [Plane(s.epsg, s.first_col, s.top_row, *s.codes.shape) for s in scenes]
+    boxes = [Plane(s.epsg, s.first_col, s.top_row, *s.codes.shape, s.edge) for s in scenes]
     bounds = [box.bounds() for box in boxes]
     group = list(range(len(scenes)))
 
@@ -246,7 +251,7 @@ def _near(a: LatLonBounds, b: LatLonBounds) -> bool:
 
 
 def find_planes(scenes: Sequence[SceneTiles]) -> tuple[Plane, ...]:
-    """The fewest rectangles, apart from each other within a zone, that hold all scenes."""
+    """The fewest rectangles, apart from each other within a zone, that hold all scenes, which share one grid."""
     boxes = sorted(
         {
             (s.epsg, s.first_col, s.top_row - s.codes.shape[0] + 1, s.first_col + s.codes.shape[1], s.top_row + 1)
@@ -262,7 +267,10 @@ def find_planes(scenes: Sequence[SceneTiles]) -> tuple[Plane, ...]:
                 boxes = sorted((set(boxes) - {a, b}) | {union})
                 merged = True
                 break
-    return tuple(Plane(epsg, left, top - 1, top - bottom, right - left) for epsg, left, bottom, right, top in boxes)
+    edge = scenes[0].edge
+    return tuple(
+        Plane(epsg, left, top - 1, top - bottom, right - left, edge) for epsg, left, bottom, right, top in boxes
+    )
 
 
 def _merged(at: int, number: int, plane: Plane, members: list[int], scenes: Sequence[SceneTiles]) -> Layer:
@@ -312,7 +320,7 @@ class _Overlap:
 
 
 def _overlap(earlier: Plane, later: Plane, a: int, b: int) -> _Overlap | None:
-    edge = TileGrid(later.epsg).edge
+    edge = later.edge
     x = (later.first_col + np.arange(later.cols) + 0.5) * edge
     y = (later.top_row + 0.5 - np.arange(later.rows)) * edge
     east, north = np.meshgrid(x, y)
