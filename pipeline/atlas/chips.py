@@ -19,6 +19,7 @@ from pipeline.atlas.collect import CHANGE_STATES, SceneTiles
 from pipeline.atlas.imagery import brightened
 from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Layer, Payload
 from pipeline.errors import TileTableError
+from pipeline.grid import TileGrid
 from pipeline.results.layout import ChangeState
 
 EDGE = 64
@@ -131,7 +132,7 @@ class _Sources:
         try:
             if number not in self._open:
                 source = self._stack.enter_context(rasterio.open(path, driver="GTiff"))
-                edge = self._scenes[number].edge
+                edge = TileGrid(self._scenes[number].epsg).edge
                 self._open[number] = (source, round(source.transform.c / edge), round(source.transform.f / edge) - 1)
             source, first_col, top_row = self._open[number]
             pixels = source.read(window=Window((col - first_col) * EDGE, (top_row - row) * EDGE, EDGE, EDGE))

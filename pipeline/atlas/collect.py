@@ -72,7 +72,6 @@ class SceneTiles:
     truecolour: Path | None = None
     shares: Plane | None = None
     cover: CoverTiles | None = None
-    edge: float = 640.0
 
     @property
     def day(self) -> date:
@@ -231,7 +230,6 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
         id=str(column["scene"][0].as_py()),
         acquired=(acquired if acquired.tzinfo else acquired.tz_localize(UTC)).to_pydatetime(),
         epsg=grid.epsg,
-        edge=grid.edge,
         first_col=first_col,
         top_row=top_row,
         codes=codes_plane(codes, OUTSIDE),

@@ -20,6 +20,7 @@ from pipeline.atlas.readable import ink_on
 from pipeline.bands import SENTINEL_2
 from pipeline.errors import OutputError
 from pipeline.files import whole_file
+from pipeline.grid import TileGrid
 from pipeline.legend import Legend
 from pipeline.scenes.scene import UNKNOWN_DATE
 
@@ -162,9 +163,9 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
     when = _day(dates[0]) if len(dates) == 1 else f"{len(dates)} dates from {_day(dates[0])} to {_day(dates[-1])}"
     tiles = f"{_places_seen(payload):_}".replace("_", "\u202f")
     return meta | {
-        "tile": payload.planes[0].edge,
+        "tile": TileGrid(payload.planes[0].epsg).edge,
         "title": options.title or _title(places),
-        "subtitle": f"Sentinel-2, {when} · {tiles} tiles of {payload.planes[0].edge:g}\u00a0m",
+        "subtitle": f"Sentinel-2, {when} · {tiles} tiles of 640\u00a0m",
         "bounds": union_bounds([place["bounds"] for place in places]),
         "classes": [
             {
@@ -179,7 +180,7 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         ],
         "mode": options.mode if len(dates) > 1 else "map",
         "changePrior": options.change_prior,
-        "attribution": _attribution(collected),
+        "attribution": SENTINEL_2.attribution,
         "basemaps": list(BASEMAPS) if options.online_basemaps else [],
         "places": places,
     }
@@ -187,12 +188,6 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
 
 def _day(day: date) -> str:
     return "date unknown" if day == UNKNOWN_DATE.date() else f"{day.day} {day:%b %Y}"
-
-
-def _attribution(collected: AtlasInput) -> str:
-    """What everything made from these scenes has to say, once each; scenes that tell nothing are Sentinel-2's."""
-    told = [str(scene.metadata.get("attribution", SENTINEL_2.attribution)) for scene in collected.scenes]
-    return " · ".join(dict.fromkeys(line for line in told if line))
 
 
 def _places_seen(payload: Payload) -> int:

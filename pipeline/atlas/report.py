@@ -189,8 +189,8 @@ def _change_tables(change: ChangeFigures, titles: list[str]) -> list[Table]:
 
 def _texts(world: World, figures: AreaFigures) -> list[tuple[str, str]]:
     model, found = world.collected.model, world.collected.assessment
-    plane = world.payload.planes[0]
-    edge, tiles = plane.edge, figures.hectares / plane.hectares
+    edge = 640
+    tiles = figures.hectares / (edge**2 / 1e4)
     size = f"The area holds about {tiles:,.0f} tiles. ".replace(",", "\u202f")
     if tiles < FEW_TILES:
         size += "That is few: shares of single classes say little here. "
@@ -198,7 +198,7 @@ def _texts(world: World, figures: AreaFigures) -> list[tuple[str, str]]:
     texts = [
         (
             "Method",
-            f"{size}Each tile of {edge:g} m x {edge:g} m of a Sentinel-2 scene carries the one class that the model "
+            f"{size}Each tile of {edge} m x {edge} m of a Sentinel-2 scene carries the one class that the model "
             f"{model.get('name', '')} finds likeliest for all of it. Mapped hectares count tiles, those on the outline "
             f"by their part inside; they are not surveyed areas.",
         ),
