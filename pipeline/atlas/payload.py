@@ -35,11 +35,16 @@ LatLonBounds = list[list[float]]
 class Plane:
     """A rectangle of one zone's grid that holds scenes which overlap or touch; rows run from `top_row` southward."""
 
-    epsg: int
+    grid: TileGrid
     first_col: int
     top_row: int
     rows: int
     cols: int
+
+    @property
+    def epsg(self) -> int:
+        """The zone of its grid."""
+        return self.grid.epsg
 
     def window(self, scene: SceneTiles) -> tuple[slice, slice]:
         """Where a scene's planes lie in this plane."""
@@ -64,7 +69,7 @@ class Plane:
 
     def bounds(self) -> LatLonBounds:
         """[[south, west], [north, east]] in degrees; across longitude 180 they count on from the zone's own side."""
-        edge = TileGrid(self.epsg).edge
+        edge = self.grid.edge
         left, top = self.first_col * edge, (self.top_row + 1) * edge
         west, south, east, north = Transformer.from_crs(self.epsg, 4326, always_xy=True).transform_bounds(
             left, top - self.rows * edge, left + self.cols * edge, top
@@ -75,7 +80,7 @@ class Plane:
 
     def describe(self) -> dict[str, Any]:
         """The plane as the page reads it: `ulx`, `uly` in metres."""
-        edge = TileGrid(self.epsg).edge
+        edge = self.grid.edge
         return {
             "epsg": self.epsg,
             "ulx": self.first_col * edge,
@@ -222,7 +227,7 @@ def find_places(scenes: Sequence[SceneTiles]) -> list[list[int]]:
 
     Neighbours of other days that share no tile stay apart, because no date would show both.
     """
-    boxes = [Plane(s.epsg, s.first_col, s.top_row, *s.codes.shape) for s in scenes]
+    boxes = [Plane(s.grid, s.first_col, s.top_row, *s.codes.shape) for s in scenes]
     bounds = [box.bounds() for box in boxes]
     group = list(range(len(scenes)))
 
@@ -253,6 +258,7 @@ def find_planes(scenes: Sequence[SceneTiles]) -> tuple[Plane, ...]:
             for s in scenes
         }
     )
+    grids = {s.epsg: s.grid for s in scenes}
     merged = True
     while merged:
         merged = False
@@ -262,7 +268,9 @@ def find_planes(scenes: Sequence[SceneTiles]) -> tuple[Plane, ...]:
                 boxes = sorted((set(boxes) - {a, b}) | {union})
                 merged = True
                 break
-    return tuple(Plane(epsg, left, top - 1, top - bottom, right - left) for epsg, left, bottom, right, top in boxes)
+    return tuple(
+        Plane(grids[epsg], left, top - 1, top - bottom, right - left) for epsg, left, bottom, right, top in boxes
+    )
 
 
 def _merged(at: int, number: int, plane: Plane, members: list[int], scenes: Sequence[SceneTiles]) -> Layer:
@@ -312,7 +320,7 @@ class _Overlap:
 
 
 def _overlap(earlier: Plane, later: Plane, a: int, b: int) -> _Overlap | None:
-    edge = TileGrid(later.epsg).edge
+    edge = later.grid.edge
     x = (later.first_col + np.arange(later.cols) + 0.5) * edge
     y = (later.top_row + 0.5 - np.arange(later.rows)) * edge
     east, north = np.meshgrid(x, y)

@@ -4,7 +4,6 @@ import base64
 
 from pipeline.atlas.imagery import affordable_gsd, sharper, within_budget
 from pipeline.atlas.part import Contribution, World
-from pipeline.grid import TileGrid
 
 
 def contribute(world: World) -> Contribution:
@@ -16,7 +15,7 @@ def contribute(world: World) -> Contribution:
     budget = world.options.quicklook_budget
     numbered = [(at, scene) for at, scene in enumerate(world.collected.scenes) if scene.quicklook is not None]
     shown = [scene for _, scene in numbered]
-    gsd = affordable_gsd([scene.codes.size * TileGrid(scene.epsg).edge ** 2 for scene in shown], budget)
+    gsd = affordable_gsd([scene.codes.size * scene.grid.edge**2 for scene in shown], budget)
     pictures = [sharper(scene.truecolour, gsd) if scene.truecolour and gsd else scene.quicklook for scene in shown]
     fitted = within_budget([picture for picture in pictures if picture is not None], budget)
     described, texts = [], {}
