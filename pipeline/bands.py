@@ -68,6 +68,8 @@ class Sensor:
 
     name: str
     """What cards and scenes call it."""
+    title: str
+    """What people call its pictures."""
     bands: tuple[Band, ...]
     """Its bands in the order of their numbers."""
     gsd: float | None
@@ -104,6 +106,7 @@ class Sensor:
 
 SENTINEL_2 = Sensor(
     name="sentinel-2",
+    title="Sentinel-2",
     bands=BANDS,
     gsd=10.0,
     title="Sentinel-2",
@@ -132,6 +135,7 @@ SENTINEL_2 = Sensor(
 # Pictures from the air: three colours in 8-bit codes, each file with pixels of its own size.
 AERIAL = Sensor(
     name="aerial",
+    title="Aerial pictures",
     bands=tuple(
         Band(name, at, colour, 0.3, centre)
         for at, (name, colour, centre) in enumerate(

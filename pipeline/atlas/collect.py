@@ -57,7 +57,7 @@ class SceneTiles:
 
     id: str
     acquired: datetime
-    epsg: int
+    grid: TileGrid
     first_col: int
     top_row: int
     codes: Codes
@@ -72,7 +72,11 @@ class SceneTiles:
     truecolour: Path | None = None
     shares: Plane | None = None
     cover: CoverTiles | None = None
-    edge: float = 640.0
+
+    @property
+    def epsg(self) -> int:
+        """The zone of its grid."""
+        return self.grid.epsg
 
     @property
     def day(self) -> date:
@@ -230,8 +234,7 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
     return SceneTiles(
         id=str(column["scene"][0].as_py()),
         acquired=(acquired if acquired.tzinfo else acquired.tz_localize(UTC)).to_pydatetime(),
-        epsg=grid.epsg,
-        edge=grid.edge,
+        grid=grid,
         first_col=first_col,
         top_row=top_row,
         codes=codes_plane(codes, OUTSIDE),

@@ -157,7 +157,7 @@ def _tiles_under(
     plane: Plane, epsg: int, east: npt.NDArray[Any], north: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Row and column of the plane's tile under every place of a zone, and where there is one."""
-    edge = plane.edge
+    edge = plane.grid.edge
     if plane.epsg != epsg:
         east, north = Transformer.from_crs(epsg, plane.epsg, always_xy=True).transform(east, north)
     col = np.floor(east / edge).astype(np.int64) - plane.first_col

@@ -77,7 +77,7 @@ def area_weights(payload: Payload, planes: Sequence[int], outline: Outline | Non
         rows, cols = np.indices((plane.rows, plane.cols))
         index = np.stack([plane.first_col + cols.ravel(), plane.top_row - rows.ravel()], axis=1)
         placed = on_grid(outline.shape, plane.epsg)
-        weights[number] = shares_of(placed, index, plane.edge).reshape(rows.shape)
+        weights[number] = shares_of(placed, index, plane.grid.edge).reshape(rows.shape)
     return {number: weight for number, weight in weights.items() if weight.any()}
 
 
@@ -95,12 +95,12 @@ def describe_area(name: str, world: World, weights: Mapping[int, Array]) -> Area
     for number in sorted({layer.date for layer in layers}):
         here = [layer for layer in layers if layer.date == number]
         found.append(_class_figures(payload.dates[number], here, world, weights))
-    total = float(sum(weight.sum() for weight in weights.values())) * payload.planes[0].hectares
+    total = float(sum(weight.sum() for weight in weights.values())) * payload.planes[0].grid.hectares
     return AreaFigures(name, total, weights, tuple(one for one in found if one.mapped.sum() + one.unclassed > 0), None)
 
 
 def _class_figures(day: date, layers: Sequence[Layer], world: World, weights: Mapping[int, Array]) -> ClassFigures:
-    count, hectares = len(world.legend.classes), world.payload.planes[0].hectares
+    count, hectares = len(world.legend.classes), world.payload.planes[0].grid.hectares
     mapped, expected, variance, unclassed = np.zeros(count), np.zeros(count), np.zeros(count), 0.0
     for layer in layers:
         weight = weights[layer.plane] * (layer.confidence < COUNTED_ELSEWHERE)
@@ -165,7 +165,7 @@ def describe_change(world: World, weights: Mapping[int, Array], before: date, af
         TileTableError: the two days show no ground of the area together.
     """
     payload, count = world.payload, len(world.legend.classes)
-    hectares = payload.planes[0].hectares
+    hectares = payload.planes[0].grid.hectares
     first, last = payload.dates.index(before), payload.dates.index(after)
     layers = {(layer.date, layer.plane): layer for layer in payload.layers}
     pairs = {pair.plane: pair for pair in payload.pairs if (pair.before, pair.after) == (first, last)}

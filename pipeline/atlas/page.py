@@ -17,7 +17,7 @@ from pipeline.atlas.part import AtlasOptions, World, contributions, part_files, 
 from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Payload, build_payload
 from pipeline.atlas.places import describe_places, union_bounds
 from pipeline.atlas.readable import ink_on
-from pipeline.bands import SENTINEL_2
+from pipeline.atlas.rights import classes_after, sensor_of
 from pipeline.errors import OutputError
 from pipeline.files import whole_file
 from pipeline.legend import Legend
@@ -160,11 +160,16 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
     places = describe_places(payload, [scene.id for scene in collected.scenes])
     dates = payload.dates
     when = _day(dates[0]) if len(dates) == 1 else f"{len(dates)} dates from {_day(dates[0])} to {_day(dates[-1])}"
+    grid = payload.planes[0].grid
+    sensor = sensor_of(collected.model)
     tiles = f"{_places_seen(payload):_}".replace("_", "\u202f")
     return meta | {
-        "tile": payload.planes[0].edge,
+        "tile": grid.edge,
+        "tilePixels": grid.tile_size,
+        "tileMark": grid.mark,
+        "sensor": sensor.title,
         "title": options.title or _title(places),
-        "subtitle": f"Sentinel-2, {when} · {tiles} tiles of {payload.planes[0].edge:g}\u00a0m",
+        "subtitle": f"{sensor.title}, {when} · {tiles} tiles of {grid.edge:g}\u00a0m",
         "bounds": union_bounds([place["bounds"] for place in places]),
         "classes": [
             {
@@ -179,7 +184,8 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         ],
         "mode": options.mode if len(dates) > 1 else "map",
         "changePrior": options.change_prior,
-        "attribution": _attribution(collected),
+        "attribution": sensor.attribution or sensor.title,
+        "classesAfter": classes_after(legend),
         "basemaps": list(BASEMAPS) if options.online_basemaps else [],
         "places": places,
     }
@@ -187,12 +193,6 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
 
 def _day(day: date) -> str:
     return "date unknown" if day == UNKNOWN_DATE.date() else f"{day.day} {day:%b %Y}"
-
-
-def _attribution(collected: AtlasInput) -> str:
-    """What everything made from these scenes has to say, once each; scenes that tell nothing are Sentinel-2's."""
-    told = [str(scene.metadata.get("attribution", SENTINEL_2.attribution)) for scene in collected.scenes]
-    return " · ".join(dict.fromkeys(line for line in told if line))
 
 
 def _places_seen(payload: Payload) -> int:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from pyproj import Transformer
 
 from pipeline.atlas.collect import OUTSIDE, PERCENT_UNKNOWN, SceneTiles, TileChanges
+from pipeline.grid import TileGrid
 from pipeline.legend import TileState
 
 FORMAT_VERSION = 1
@@ -34,17 +35,16 @@ LatLonBounds = list[list[float]]
 class Plane:
     """A rectangle of one zone's grid that holds scenes which overlap or touch; rows run from `top_row` southward."""
 
-    epsg: int
+    grid: TileGrid
     first_col: int
     top_row: int
     rows: int
     cols: int
-    edge: float = 640.0
 
     @property
-    def hectares(self) -> float:
-        """Area of one of its tiles."""
-        return self.edge**2 / 1e4
+    def epsg(self) -> int:
+        """The zone of its grid."""
+        return self.grid.epsg
 
     def window(self, scene: SceneTiles) -> tuple[slice, slice]:
         """Where a scene's planes lie in this plane."""
@@ -69,7 +69,7 @@ class Plane:
 
     def bounds(self) -> LatLonBounds:
         """[[south, west], [north, east]] in degrees; across longitude 180 they count on from the zone's own side."""
-        edge = self.edge
+        edge = self.grid.edge
         left, top = self.first_col * edge, (self.top_row + 1) * edge
         west, south, east, north = Transformer.from_crs(self.epsg, 4326, always_xy=True).transform_bounds(
             left, top - self.rows * edge, left + self.cols * edge, top
@@ -80,7 +80,7 @@ class Plane:
 
     def describe(self) -> dict[str, Any]:
         """The plane as the page reads it: `ulx`, `uly` in metres."""
-        edge = self.edge
+        edge = self.grid.edge
         return {
             "epsg": self.epsg,
             "ulx": self.first_col * edge,
@@ -227,7 +227,7 @@ def find_places(scenes: Sequence[SceneTiles]) -> list[list[int]]:
 
     Neighbours of other days that share no tile stay apart, because no date would show both.
     """
-    boxes = [Plane(s.epsg, s.first_col, s.top_row, *s.codes.shape, s.edge) for s in scenes]
+    boxes = [Plane(s.grid, s.first_col, s.top_row, *s.codes.shape) for s in scenes]
     bounds = [box.bounds() for box in boxes]
     group = list(range(len(scenes)))
 
@@ -251,13 +251,14 @@ def _near(a: LatLonBounds, b: LatLonBounds) -> bool:
 
 
 def find_planes(scenes: Sequence[SceneTiles]) -> tuple[Plane, ...]:
-    """The fewest rectangles, apart from each other within a zone, that hold all scenes, which share one grid."""
+    """The fewest rectangles, apart from each other within a zone, that hold all scenes."""
     boxes = sorted(
         {
             (s.epsg, s.first_col, s.top_row - s.codes.shape[0] + 1, s.first_col + s.codes.shape[1], s.top_row + 1)
             for s in scenes
         }
     )
+    grids = {s.epsg: s.grid for s in scenes}
     merged = True
     while merged:
         merged = False
@@ -267,9 +268,8 @@ def find_planes(scenes: Sequence[SceneTiles]) -> tuple[Plane, ...]:
                 boxes = sorted((set(boxes) - {a, b}) | {union})
                 merged = True
                 break
-    edge = scenes[0].edge
     return tuple(
-        Plane(epsg, left, top - 1, top - bottom, right - left, edge) for epsg, left, bottom, right, top in boxes
+        Plane(grids[epsg], left, top - 1, top - bottom, right - left) for epsg, left, bottom, right, top in boxes
     )
 
 
@@ -320,7 +320,7 @@ class _Overlap:
 
 
 def _overlap(earlier: Plane, later: Plane, a: int, b: int) -> _Overlap | None:
-    edge = later.edge
+    edge = later.grid.edge
     x = (later.first_col + np.arange(later.cols) + 0.5) * edge
     y = (later.top_row + 0.5 - np.arange(later.rows)) * edge
     east, north = np.meshgrid(x, y)

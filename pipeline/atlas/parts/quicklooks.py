@@ -15,7 +15,7 @@ def contribute(world: World) -> Contribution:
     budget = world.options.quicklook_budget
     numbered = [(at, scene) for at, scene in enumerate(world.collected.scenes) if scene.quicklook is not None]
     shown = [scene for _, scene in numbered]
-    gsd = affordable_gsd([scene.codes.size * scene.edge**2 for scene in shown], budget)
+    gsd = affordable_gsd([scene.codes.size * scene.grid.edge**2 for scene in shown], budget)
     pictures = [sharper(scene.truecolour, gsd) if scene.truecolour and gsd else scene.quicklook for scene in shown]
     fitted = within_budget([picture for picture in pictures if picture is not None], budget)
     described, texts = [], {}

@@ -37,6 +37,7 @@ def metadata(job: SceneJob) -> dict[str, Any]:
     model: Mapping[str, Any] = {
         "name": card.name,
         "architecture": card.architecture,
+        "sensor": card.input.sensor,
         "card_sha256": task.model.card_digest,
         "temperature": card.temperature,
         "metrics": card.metrics,
