@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.atlas.browsers import CHROMIUM, FIREFOX, Chromium, Firefox
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -13,3 +15,13 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the shared data folder (../shared/data) is not beside this checkout")
     return SHARED
+
+
+@pytest.fixture(scope="session", params=["chromium", "firefox"])
+def browser(request):
+    """One browser after the other, for every test of a page."""
+    if {"chromium": CHROMIUM, "firefox": FIREFOX}[request.param] is None:
+        pytest.skip(f"Debian's {request.param} is not installed")
+    found = {"chromium": Chromium, "firefox": Firefox}[request.param]()
+    yield found
+    found.close()

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from pipeline.catalogue import Query, download, download_item, fetch, file_name, search, wanted
+from pipeline.catalogue import Query, clearest, download, download_item, fetch, file_name, search, seasons, wanted
 from pipeline.cli import main
 from pipeline.errors import CorruptScene, NotAScene, OutputError, UnsafeInput
 from pipeline.scenes.finding.find import find_scenes
@@ -282,8 +282,10 @@ def test_versions_of_a_file_are_never_mixed(server, tmp_path, before, after, hon
     assert left == (1600 if before else 400)  # without a mark no part can be trusted
     changed = NEW if after or not before else NEW + b"n"
     server.files["/x.tif"], server.mark, server.cut = changed, after, None
+    asked = len(server.asked)
     fetch(f"{server.url}/x.tif", tmp_path / "x.tif")
     assert (tmp_path / "x.tif").read_bytes() == changed
+    assert len(server.asked) - asked == (2 if before and not honest else 1)  # one that heeds If-Range is asked once
     assert [path.name for path in tmp_path.iterdir()] == ["x.tif"]
 
 
@@ -395,3 +397,44 @@ def test_run_fetches_only_when_allowed(stocked, tmp_path, monkeypatch):
     assert command._reached(str(place), True, "eurosat-resnet50") == (place, {}) and (place / "B04.tif").exists()
     raster, _ = command._reached(f"{stocked.url}/1/B02.tif", True, "eurosat-resnet50")
     assert (raster / "B02.tif").read_bytes() == stocked.files["/1/B02.tif"]
+
+
+def test_a_season_of_each_year_may_pass_its_end():
+    assert seasons([2024, 2018, 2018], "06-01:08-31") == ["2018-06-01/2018-08-31", "2024-06-01/2024-08-31"]
+    assert seasons([2020], "12-01:02-28") == ["2020-12-01/2021-02-28"]
+    for wrong in ("summer", "06-01/08-31", "13-01:14-01"):
+        with pytest.raises(ValueError):
+            seasons([2020], wrong)
+
+
+def test_the_clearest_item_of_every_granule_is_chosen():
+    def item(name, granule, cloud, day=1):
+        cover = {} if cloud is None else {"eo:cloud_cover": cloud}
+        return {"id": name, "properties": {"grid:code": granule, "datetime": f"2024-06-0{day}", **cover}}
+
+    found = clearest(
+        [item("a", "T1", 9), item("b", "T1", 3, day=2), item("c", "T1", 3), item("d", "T2", None), item("e", "T2", 60)]
+    )
+    assert [one["id"] for one in found] == ["c", "e"]
+    assert [one["id"] for one in clearest([{"id": "strange", "properties": None}])] == ["strange"]
+
+
+def test_an_area_and_years_are_asked_for_and_the_cost_is_told_first(stocked, tmp_path):
+    stocked.items[:] = [
+        one | {"properties": one["properties"] | {"grid:code": "MGRS-32TPT"}} for one in stocked.items if one["assets"]
+    ]
+    area = tmp_path / "district.kml"
+    area.write_text(
+        '<kml xmlns="http://www.opengis.net/kml/2.2"><Placemark><Polygon><outerBoundaryIs><LinearRing><coordinates>'
+        "11,46 12,46 12,47 11,46</coordinates></LinearRing></outerBoundaryIs></Polygon></Placemark></kml>"
+    )
+    command = ["search", "--area", str(area), "--api", stocked.url]
+    answer = CliRunner().invoke(main, [*command, "--years", "2018,2024", "--clearest"])
+    assert answer.exit_code == 0, answer.output
+    assert answer.output.splitlines()[-1] == "2 scenes"  # one a year, from a catalogue that knows no dates
+    assert "to bring home:" in answer.output and "on two cores" in answer.output
+    for words, missing in ((["--clearest"], "--dates or --years"), (["--years", "2018", "--season", "x"], "--season")):
+        answer = CliRunner().invoke(main, [*command, *words])
+        assert answer.exit_code == 2 and missing in answer.output
+    answer = CliRunner().invoke(main, ["search", "--years", "2024", "--api", stocked.url])
+    assert answer.exit_code == 2 and "--bbox or --area" in answer.output

@@ -43,6 +43,8 @@ class RunOptions:
     """Folder of the page."""
     model: ModelChoice = field(default_factory=ModelChoice)
     """Which model maps the scenes."""
+    cover: ModelChoice | None = None
+    """Which network names every pixel; None for no cover."""
     classify: ClassifyOptions = field(default_factory=ClassifyOptions)
     """What makes a tile fit to carry a class."""
     page: AtlasOptions = field(default_factory=AtlasOptions)
@@ -205,7 +207,8 @@ def _parted(inputs: Iterable[Scene | Refusal], results: ResultsFolder) -> tuple[
 
 
 def _task(scene: Scene, options: RunOptions, results: ResultsFolder) -> SceneTask:
-    return SceneTask(scene, options.model, results, options.classify, options.keep_chips, options.smooth, options.force)
+    asked = options.keep_chips, options.smooth, options.force, options.cover
+    return SceneTask(scene, options.model, results, options.classify, *asked)
 
 
 def _watched(watcher: Watcher) -> Callable[[SceneTask], SceneRecord]:

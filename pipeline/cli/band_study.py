@@ -21,8 +21,12 @@ from pipeline.cli.console import explain_errors, verbosity
 )
 @click.option("--arch", default="cascade", show_default=True, help="Architecture.")
 @click.option("--weights", default="none", show_default=True, help="As for `train`, for three channels.")
-@click.option("--epochs", type=click.IntRange(1), default=30, show_default=True)
-@click.option("--seed", type=int, default=20, show_default=True)
+@click.option(
+    "--epochs", type=click.IntRange(1), default=30, show_default=True, help="Times that all pictures are seen."
+)
+@click.option(
+    "--seed", type=int, default=20, show_default=True, help="What all chance hangs on: split, order, augmentation."
+)
 @click.option("--quick", is_flag=True, help="Eight epochs: a smoke test that ends in minutes on a few hundred patches.")
 @verbosity
 @explain_errors

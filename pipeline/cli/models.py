@@ -13,7 +13,6 @@ from pipeline.errors import ModelError
 from pipeline.files import write_text
 
 if TYPE_CHECKING:
-    from pipeline.datasets.labelled import Asked
     from pipeline.evaluation.metrics import Figures
     from pipeline.models.card import ModelCard
     from pipeline.models.store import LoadedClassifier
@@ -113,6 +112,7 @@ def evaluate(data: Path, split: str | None, model: str, engine: str, tta: bool, 
     from pipeline.evaluation.metrics import evaluate as measure
     from pipeline.models import store
     from pipeline.models.ensemble import Eightfold
+    from pipeline.models.from_pictures import asked_by
 
     classifier = store.load(model, engine=engine)
     found = measure(
@@ -126,15 +126,6 @@ def evaluate(data: Path, split: str | None, model: str, engine: str, tta: bool, 
     )
     if out is not None:
         write_text(out, json.dumps(found.as_json(), indent=1) + "\n")
-
-
-def asked_by(card: "ModelCard", only: list[str] | None = None) -> "Asked":
-    """What a model's card asks of labelled pictures."""
-    from pipeline.datasets.labelled import Asked
-    from pipeline.models.input import REFLECTANCE
-
-    bands = card.input.bands if card.input.units == REFLECTANCE else None
-    return Asked(card.legend.labels, only, card.input.size, bands)
 
 
 def _table(found: "Figures", labels: tuple[str, ...], engine: str) -> str:
@@ -199,10 +190,11 @@ def classify(images: tuple[Path, ...], model: str, engine: str, as_json: bool) -
 
 def _answers(path: Path, classifier: "LoadedClassifier") -> list[dict[str, Any]]:
     """One entry a patch of a picture."""
-    from pipeline.datasets.pictures import cut, read_picture
+    from pipeline.datasets.pictures import read_bytes
     from pipeline.models.answers import picture_answers
+    from pipeline.models.from_pictures import patches_of
 
-    places, patches = cut(read_picture(path), classifier.card.input.size, str(path))
+    places, patches = patches_of(read_bytes(path), str(path), classifier.card)
     return picture_answers(str(path), places, classifier.judge(patches), classifier.card.legend.labels)
 
 

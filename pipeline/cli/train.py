@@ -88,7 +88,9 @@ def _take_recipe(ctx: click.Context, _: click.Parameter, name: str | None) -> No
     help="Whose pixels the pictures hold; scenes of the other sensor are refused.",
 )
 @click.option("--gsd", type=click.FloatRange(0, min_open=True), default=10.0, show_default=True, help="Metres a pixel.")
-@click.option("--epochs", type=click.IntRange(0), default=20, show_default=True)
+@click.option(
+    "--epochs", type=click.IntRange(0), default=20, show_default=True, help="Times that all pictures are seen."
+)
 @click.option(
     "--frozen-epochs",
     type=click.IntRange(0),
@@ -102,18 +104,42 @@ def _take_recipe(ctx: click.Context, _: click.Parameter, name: str | None) -> No
     is_flag=True,
     help="The frozen epochs learn from pooled features that are computed once: minutes instead of hours.",
 )
-@click.option("--batch", type=click.IntRange(2), default=128, show_default=True)
+@click.option("--batch", type=click.IntRange(2), default=128, show_default=True, help="Pictures a step.")
 @click.option("--rate", type=float, default=6e-4, show_default=True, help="Highest learning rate.")
 @click.option(
     "--pretrained-rate", type=float, default=0.5, show_default=True, help="Factor on the rate of pretrained layers."
 )
-@click.option("--schedule", type=click.Choice(["cosine", "plateau", "none"]), default="cosine", show_default=True)
+@click.option(
+    "--schedule",
+    type=click.Choice(["cosine", "plateau", "none"]),
+    default="cosine",
+    show_default=True,
+    help="How the learning rate falls.",
+)
 @click.option("--lowest-rate", type=float, default=0.0, show_default=True, help="Where a plateau's halving ends.")
 @click.option("--best", is_flag=True, help="Keep the epoch with the lowest validation loss instead of the last.")
 @click.option("--l2", type=float, default=0.0, show_default=True, help="Factor of squared kernels in the loss.")
-@click.option("--weight-decay", type=float, default=0.05, show_default=True)
-@click.option("--label-smoothing", type=float, default=0.1, show_default=True)
-@click.option("--dropout", type=float, default=0.3, show_default=True)
+@click.option(
+    "--weight-decay",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="Pull of the weights towards 0, decoupled (AdamW).",
+)
+@click.option(
+    "--label-smoothing",
+    type=float,
+    default=0.1,
+    show_default=True,
+    help="Share of the truth that is spread over all classes.",
+)
+@click.option(
+    "--dropout",
+    type=float,
+    default=0.3,
+    show_default=True,
+    help="Share of the features that are left out at random in training.",
+)
 @click.option(
     "--ema", type=float, default=0.9, show_default=True, help="Decay of the averaged weights; 0 keeps the last ones."
 )
@@ -137,9 +163,11 @@ def _take_recipe(ctx: click.Context, _: click.Parameter, name: str | None) -> No
 @click.option(
     "--mixing/--no-mixing", default=True, show_default=True, help="Mixup and cutmix, where patches are varied."
 )
-@click.option("--mixed-precision/--full-precision", default=True, show_default=True)
-@click.option("--tensorboard/--no-tensorboard", default=True, show_default=True)
-@click.option("--seed", type=int, default=20, show_default=True)
+@click.option("--mixed-precision/--full-precision", default=True, show_default=True, help="16-bit arithmetic inside.")
+@click.option("--tensorboard/--no-tensorboard", default=True, show_default=True, help="Logs for TensorBoard.")
+@click.option(
+    "--seed", type=int, default=20, show_default=True, help="What all chance hangs on: split, order, augmentation."
+)
 @click.option(
     "--compare",
     multiple=True,

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,17 +17,16 @@ _FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP")
 Picture = npt.NDArray[np.uint8]
 
 
-def read_picture(path: Path) -> Picture:
-    """A picture as (y, x, 3) uint8 RGB.
+def read_bytes(path: Path) -> bytes:
+    """A picture's file.
 
     Raises:
-        ModelError: the file is no readable picture or is larger than 200 megapixels.
+        ModelError: it cannot be read.
     """
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: cannot read the picture ({error.strerror}); check the path") from error
-    return decode(data, str(path))
 
 
 def decode(data: bytes, where: str) -> Picture:
@@ -75,8 +75,10 @@ def fitted(picture: Picture, size: int) -> Picture:
     return np.asarray(ImageOps.fit(Image.fromarray(picture), (size, size), Image.Resampling.BICUBIC))
 
 
-def cut(picture: Picture, size: int = 64, name: str = "the picture") -> tuple[npt.NDArray[np.int64], Picture]:
-    """Positions (n, 2) as (x, y) in pixels and patches (n, size, size, 3) of a picture, left to right, top to bottom.
+def cut(
+    picture: npt.NDArray[Any], size: int = 64, name: str = "the picture"
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """Positions (n, 2) as (x, y) in pixels and patches (n, size, size, band), left to right, top to bottom.
 
     `name` is what the picture is called in a refusal.
 
@@ -92,9 +94,9 @@ def cut(picture: Picture, size: int = 64, name: str = "the picture") -> tuple[np
         )
     patches = (
         picture[: rows * size, : columns * size]
-        .reshape(rows, size, columns, size, 3)
+        .reshape(rows, size, columns, size, -1)
         .swapaxes(1, 2)
-        .reshape(-1, size, size, 3)
+        .reshape(-1, size, size, picture.shape[-1])
     )
     y, x = np.divmod(np.arange(rows * columns), columns)
     return np.stack([x, y], axis=1) * size, patches

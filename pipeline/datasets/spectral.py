@@ -1,6 +1,7 @@
 """Pictures of many bands: GeoTIFFs and npz files as reflectance, their bands told by name."""
 
 import io
+import warnings
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
 from pipeline.bands import BY_NAME, EUROSAT_TIF
@@ -82,7 +83,9 @@ def check_order(found: Planes, where: str) -> None:
 def _from_tiff(data: bytes, where: str) -> Planes:
     try:
         options = rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="1")
-        with options, MemoryFile(data) as memory, memory.open(driver="GTiff") as dataset:
+        with warnings.catch_warnings(), options, MemoryFile(data) as memory:
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # patches need no place
+            dataset = memory.open(driver="GTiff")
             names = tuple((name or "").strip().upper() for name in dataset.descriptions)
             return _named(dataset.read(), names, where)
     except (RasterioError, ValueError, OSError) as error:

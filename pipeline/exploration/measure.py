@@ -1,5 +1,6 @@
 """One pass over a data set, picture by picture."""
 
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import rasterio
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 from rasterio.warp import transform
 from scipy.spatial import cKDTree
@@ -135,8 +136,9 @@ def _many(content: bytes, where: str) -> spectral.Planes | None:
     """The bands of a multispectral file; None where it is an ordinary RGB picture."""
     if not where.lower().endswith(".npz"):
         try:
-            with MemoryFile(content) as memory, memory.open(driver="GTiff") as dataset:
-                if dataset.count <= 4:
+            with warnings.catch_warnings(), MemoryFile(content) as memory:
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                if memory.open(driver="GTiff").count <= 4:
                     return None
         except RasterioError:
             return None
@@ -146,7 +148,10 @@ def _many(content: bytes, where: str) -> spectral.Planes | None:
 def _place(content: bytes) -> tuple[float, float]:
     """Longitude and latitude of a GeoTIFF's centre; NaN without georeference."""
     try:
-        with rasterio.Env(GDAL_PAM_ENABLED="NO"), MemoryFile(content) as memory, memory.open(driver="GTiff") as dataset:
+        options = rasterio.Env(GDAL_PAM_ENABLED="NO")
+        with warnings.catch_warnings(), options, MemoryFile(content) as memory:
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            dataset = memory.open(driver="GTiff")
             if dataset.crs is None:
                 return np.nan, np.nan
             x, y = dataset.transform @ (dataset.width / 2, dataset.height / 2)

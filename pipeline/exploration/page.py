@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.bands import BY_NAME
 from pipeline.exploration.measure import Exploration, as_json
 from pipeline.files import whole_file, write_text
+from pipeline.palette import distinct
 
 COUNTRIES = Path(__file__).parents[1] / "countries.geojson"
 LISTED = 60
@@ -105,14 +107,18 @@ def _sizes(axis: Axes, found: Exploration) -> None:
 
 
 def _spectra(axis: Axes, found: Exploration) -> None:
-    from matplotlib import colormaps
-
     mean, _ = found.by_class()
+    colours, order = distinct(len(mean)), _by_wavelength(found.bands)
     for code, (label, row) in enumerate(zip(_names(found), mean, strict=True)):
-        axis.plot(found.bands, row, marker="o", ms=3, color=colormaps["tab20"](code % 20), label=label)
+        axis.plot([found.bands[at] for at in order], row[order], marker="o", ms=3, color=colours[code], label=label)
     unit = "reflectance" if mean.max() < 4 else "number, 0..255"
     axis.set(ylabel=f"mean {unit}", title="spectra of the classes")
     axis.legend(frameon=False, fontsize=7, ncols=3)
+
+
+def _by_wavelength(bands: tuple[str, ...]) -> list[int]:
+    """Positions of the bands, short waves first."""
+    return sorted(range(len(bands)), key=lambda at: BY_NAME[bands[at]].centre)
 
 
 def _brightness(axis: Axes, found: Exploration) -> None:
@@ -123,9 +129,8 @@ def _brightness(axis: Axes, found: Exploration) -> None:
 
 
 def _map(axis: Axes, found: Exploration) -> None:
-    from matplotlib import colormaps
-
     lon, lat = found.places.T
+    colours = distinct(len(found.classes))
     for feature in json.loads(COUNTRIES.read_text(encoding="utf-8"))["features"]:
         shape = feature["geometry"]
         for polygon in [shape["coordinates"]] if shape["type"] == "Polygon" else shape["coordinates"]:
@@ -133,7 +138,7 @@ def _map(axis: Axes, found: Exploration) -> None:
             axis.fill(x, y, facecolor="#f1efe9", edgecolor="#b9b4a7", lw=0.5)
     for code, label in enumerate(_names(found)):
         here = found.labels == code
-        axis.scatter(lon[here], lat[here], s=8, color=colormaps["tab20"](code % 20), label=label)
+        axis.scatter(lon[here], lat[here], s=8, color=colours[code], label=label)
     pad = 3.0
     axis.set(xlim=(np.nanmin(lon) - pad, np.nanmax(lon) + pad), ylim=(np.nanmin(lat) - pad, np.nanmax(lat) + pad))
     axis.set(xlabel="longitude", ylabel="latitude", title="where the pictures lie")

@@ -78,7 +78,7 @@ class AreaRow(BaseModel):
     date: str = Field(examples=["2023-07-23"])
     region: str = Field(examples=["area 1"])
     label: str = Field(examples=["Forest"])
-    tiles: int = Field(examples=[61])
+    tiles: float = Field(description="Tiles; one on a border may count in part.", examples=[61.0])
     hectares: float = Field(description="Counted on the map.", examples=[2498.6])
     share: float = Field(examples=[0.11])
     adjusted_hectares: float | None = Field(

@@ -8,7 +8,7 @@ from pipeline.atlas.collect import AtlasInput, collect
 from pipeline.atlas.page import AtlasOptions, render_atlas
 from pipeline.legend import EUROSAT
 from tests.atlas import worlds
-from tests.atlas.browsers import CHROMIUM, FIREFOX, Chromium, Firefox, Opened
+from tests.atlas.browsers import Opened
 
 
 @pytest.fixture(scope="session")
@@ -27,15 +27,6 @@ def page(collected, tmp_path_factory) -> Path:
     return render_atlas(
         collected, EUROSAT, tmp_path_factory.mktemp("page") / "atlas.html", AtlasOptions(title="Made & <b>world</b>")
     )
-
-
-@pytest.fixture(scope="session", params=["chromium", "firefox"])
-def browser(request):
-    if {"chromium": CHROMIUM, "firefox": FIREFOX}[request.param] is None:
-        pytest.skip(f"Debian's {request.param} is not installed")
-    found = {"chromium": Chromium, "firefox": Firefox}[request.param]()
-    yield found
-    found.close()
 
 
 @pytest.fixture

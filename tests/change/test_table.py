@@ -137,18 +137,23 @@ def test_a_tile_nobody_knows_changes_as_often_as_land_does():
 
 
 def test_an_unfamiliar_tiles_probabilities_are_not_used():
-    """A date that is sure of another class but unfamiliar says nothing about the pair that spans it."""
-    first, last = table("a", 0, sure=0.7), table("b", 0, days=366, sure=0.7)
+    """A date that is sure of another class but unfamiliar says nothing about the pairs after it."""
     after = np.zeros(COUNT, int)
     after[CHANGED] = 7
-    middle = table("m", after, days=100, sure=SURE, states={CHANGED: -3})
-    unknown = middle.copy()
+    strange = table("m", after, days=100, sure=SURE, states={CHANGED: -3})
+    known = table("m", after, days=100, sure=SURE)
+    unknown = strange.copy()
     columns = [name for name in unknown if name.startswith("p_")]
     unknown.loc[unknown["tile_id"] == tile_id(CHANGED), columns] = 0.1
-    with_names, without = (changes([first, one, last]) for one in (middle, unknown))
-    rows = (with_names["tile_id"] == tile_id(CHANGED)).to_numpy()
-    assert rows.sum() == 2
-    np.testing.assert_allclose(with_names["p_change"][rows], without["p_change"][rows])
+
+    def later(middle):
+        others = [table(name, 0, days=days, sure=0.7) for name, days in (("a", 0), ("b", 366), ("c", 700))]
+        found = changes([others[0], middle, *others[1:]])
+        of_tile = found[(found["tile_id"] == tile_id(CHANGED)) & (found["before"].astype(str) == "b")]
+        return of_tile["change_class"].item()
+
+    assert later(strange) == later(unknown)
+    assert later(known) > 1.5 * later(strange)  # it would say much
 
 
 def test_the_bound_holds_for_every_pair_of_dates_by_itself():

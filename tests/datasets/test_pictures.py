@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pipeline.datasets.labelled import Asked, read_labelled, read_names
-from pipeline.datasets.pictures import cut, read_picture
+from pipeline.datasets.pictures import cut, decode, read_bytes
 from pipeline.errors import ModelError
 
 WANTED = Asked(("Wood", "Lake"))
@@ -121,6 +121,25 @@ def test_a_picture_is_cut_row_by_row_without_its_remainder() -> None:
 def test_a_picture_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.jpg").write_text("hello")
     with pytest.raises(ModelError, match=r"x.jpg: no readable picture"):
-        read_picture(tmp_path / "x.jpg")
+        decode(read_bytes(tmp_path / "x.jpg"), "x.jpg")
     with pytest.raises(ModelError, match="cannot read"):
-        read_picture(tmp_path / "gone.jpg")
+        read_bytes(tmp_path / "gone.jpg")
+
+
+def test_sixteen_bits_of_grey_keep_their_upper_eight(tmp_path: Path) -> None:
+    grey = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    found = decode(read_bytes(tmp_path / "grey.png"), "grey.png")
+    assert found.shape == (64, 64, 3)
+    np.testing.assert_array_equal(found[..., 0], grey >> 8)
+    Image.fromarray(grey.astype(np.float32)).save(tmp_path / "float.tif")
+    with pytest.raises(ModelError, match=r"float.tif: holds numbers of 32 bits"):
+        decode(read_bytes(tmp_path / "float.tif"), "float.tif")
+
+
+def test_a_zip_whose_names_climb_out_is_refused(tmp_path: Path) -> None:
+    for name in ("../Wood/a.png", "/Wood/a.png", "Wood/..\\..\\a.png"):
+        with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+            archive.writestr(name, b"")
+        with pytest.raises(ModelError, match="climbs out"):
+            read_labelled(tmp_path / "bad.zip")

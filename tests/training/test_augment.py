@@ -4,7 +4,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.scenes.radiometry import Stretch
-from pipeline.training.augment import L2A_OFFSET, L2A_SCALE, NONE, Augmentation, augment, geometry, mix, radiometry
+from pipeline.training.augment import (
+    L2A_OFFSET,
+    L2A_SCALE,
+    NONE,
+    Augmentation,
+    augment,
+    geometry,
+    mix,
+    radiometry,
+    side_by_side,
+    varied,
+)
 
 RNG = np.random.default_rng
 
@@ -69,3 +80,24 @@ def test_mixed_targets_say_how_much_of_each_picture_is_there(plan: Augmentation)
     np.testing.assert_allclose(soft.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(mixed.mean(axis=(1, 2, 3)), 50 * soft[:, 0] + 150 * soft[:, 1], rtol=1e-4)
     assert plan.without_mixing().mixup == plan.without_mixing().cutmix == 0
+
+
+def test_the_larger_part_labels_a_mixed_patch() -> None:
+    labels = np.arange(200)
+    patches = np.broadcast_to(labels.astype(np.uint8)[:, None, None, None], (200, 32, 32, 3)).copy()
+    mixed, found = side_by_side(patches, labels, RNG(0))
+    for patch, label in zip(mixed[..., 0], found, strict=True):
+        assert (patch == label).mean() >= 0.5
+    assert (found != labels).sum() > 20
+
+
+def test_reflectance_is_varied_without_codes_floor_and_only_known_bands_turn() -> None:
+    patches = RNG(1).uniform(0.02, 0.4, (40, 16, 16, 2)).astype(np.float32)
+    plan = Augmentation(shift=0, zoom=0, jitter=0, surface=1.0)
+    turned = augment(patches, plan, RNG(2), ("B02", "B11"))
+    assert np.sort(turned[..., 1].ravel()) == pytest.approx(np.sort(patches[..., 1].ravel()))
+    assert turned[..., 0].mean() < patches[..., 0].mean() - 0.01
+    found = varied(patches, RNG(3), ("B02", "B11"))
+    assert found.dtype == np.float32
+    assert found.min() >= 0
+    assert found.max() < 1

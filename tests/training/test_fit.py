@@ -97,3 +97,75 @@ def test_training_starts_from_an_earlier_runs_average(tmp_path: Path) -> None:
     )
     for one, two in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("changes", [{"seed": 3}, {"rate": 0.01}, {"epochs": 4}])
+def test_a_run_goes_on_only_with_the_same_options(tmp_path: Path, changes: dict[str, object]) -> None:
+    fit.train(_options(tmp_path, epochs=1), _data())
+    with pytest.raises(ModelError, match=f"is a run with other {next(iter(changes))}"):
+        fit.train(_options(tmp_path, **({"epochs": 1} | changes)), _data())
+
+
+def test_a_run_goes_on_only_with_the_same_pictures(tmp_path: Path) -> None:
+    fit.train(_options(tmp_path, epochs=1), _data(), _data(20, 1))
+    with pytest.raises(ModelError, match="is a run with other training"):
+        fit.train(_options(tmp_path, epochs=1), _data(48, 5), _data(20, 1))
+    with pytest.raises(ModelError, match="is a run with other validation"):
+        fit.train(_options(tmp_path, epochs=1), _data(), _data(20, 2))
+
+
+def test_without_averaging_the_last_weights_are_kept(tmp_path: Path) -> None:
+    model = fit.train(_options(tmp_path, ema=0.0, ema_every=2, epochs=2), _data())
+    _, groups = checkpoint.load(tmp_path / "last.npz")
+    for kept, last in zip(model.get_weights(), groups["model"], strict=True):
+        np.testing.assert_array_equal(kept, last)
+
+
+def test_the_first_round_leaves_published_layers_alone_and_is_recorded(tmp_path: Path) -> None:
+    start = tiny_network.build(fit.plan_for(_options(tmp_path), _data()))
+    start.save_weights(tmp_path / "start.weights.h5")
+    seen: list[np.ndarray] = []
+
+    class Published:
+        KIND, SIZE, build = "tile", 64, staticmethod(tiny_network.build)
+
+        @staticmethod
+        def load(model, source):
+            seen.append(model.get_layer("conv1_conv").get_weights()[0])
+            return tiny_network.load(model, source)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit.networks, "find", lambda _: Published)
+        options = _options(tmp_path / "run", weights="imagenet", frozen_epochs=2, epochs=0, frozen_rate=0.05)
+        model = fit.train(options, _data())
+        np.testing.assert_array_equal(model.get_layer("conv1_conv").get_weights()[0], seen[0])
+        assert (fit.predict_logits(model, _data().patches).argmax(axis=1) == _data().labels).mean() > 0.9
+        rows = checkpoint.load_state(tmp_path / "run" / "last.npz")["history"]
+        assert [row["epoch"] for row in rows] == [1, 2]
+        cached = fit.train(replace(options, folder=tmp_path / "cached", cached=True, frozen_epochs=60), _data())
+        np.testing.assert_array_equal(cached.get_layer("conv1_conv").get_weights()[0], seen[-1])
+        assert (fit.predict_logits(cached, _data().patches).argmax(axis=1) == _data().labels).mean() > 0.9
+
+
+def test_the_best_epoch_is_kept_when_asked_for(tmp_path: Path) -> None:
+    options = _options(tmp_path, epochs=3, best=True, ema=0.0, schedule=Schedule.NONE, rate=0.3)
+    model = fit.train(options, _data(), _data(20, 1))
+    state, groups = checkpoint.load(tmp_path / fit.BEST)
+    losses = [row["val_loss"] for row in checkpoint.load_state(tmp_path / "last.npz")["history"]]
+    assert state["epoch"] == 1 + int(np.argmin(losses))
+    np.testing.assert_array_equal(model.get_weights()[0], groups["averaged"][0])
+
+
+def test_rare_classes_weigh_more() -> None:
+    data = replace(_data(), labels=np.array([0] * 40 + [1] * 8))
+    batches = fit._batches()(data, _options(Path("x"), class_balance=1.0), 0)
+    assert batches.class_weights[1] / batches.class_weights[0] == pytest.approx(5)
+
+
+def test_reflectance_is_centred_by_the_training_patches(tmp_path: Path) -> None:
+    patches = np.random.default_rng(0).normal([0.1, 0.3], [0.02, 0.05], (20, 64, 64, 2)).astype(np.float32)
+    data = LabelledPatches(("A", "B"), patches, np.arange(20) % 2, ("x",) * 20, ("B04", "B08"))
+    plan = fit.plan_for(_options(tmp_path), data)
+    assert plan.bands == 2
+    assert plan.mean == pytest.approx((0.1, 0.3), abs=0.001)
+    assert plan.spread == pytest.approx((0.02, 0.05), abs=0.001)

@@ -8,7 +8,7 @@ import pytest
 from tests.atlas.browsers import FirefoxWindow
 from tests.web.conftest import running
 
-PATIENCE = 90
+PATIENCE = 300
 # Serious for axe-core, https://github.com/dequelabs/axe-core/blob/develop/doc/API.md
 SERIOUS = ("serious", "critical")
 
@@ -283,7 +283,7 @@ def test_a_scene_is_mapped_from_the_page(show, serve, tmp_path, make_scene):
 
 
 def test_a_job_is_cancelled_and_deleted_from_the_page(show, serve, tmp_path, make_scene):
-    scene = make_scene(tmp_path / "in", shape=(1600, 2240))
+    scene = make_scene(tmp_path / "in", shape=(1280, 1792))
     server = serve("--scenes", str(scene.parent))
     shown = show("#run", on=server)
     shown.choose("#run-folder", ".")

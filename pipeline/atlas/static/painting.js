@@ -91,7 +91,9 @@
     if (!page.changeCodes || page.changeKey !== key) {
       page.changeKey = key;
       page.changeCodes = codesOfChange(page);
-      page.changeMarks = Int32Array.from(page.changeCodes.keys()).filter((tile) => isChanged(page, tile));
+      page.changeMarks = [];
+      for (const plane of page.planesHere())
+        for (let i = plane.offset; i < plane.end; i++) if (isChanged(page, i)) page.changeMarks.push(i);
     }
     Object.assign(page.layers.after.source, table, {
       codes: page.changeCodes,

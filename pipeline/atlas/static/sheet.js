@@ -13,16 +13,31 @@
   const KEY = 270,
     HEAD = 58;
 
-  /** The map's view widened to a frame of width x height pixels: where the frame lies in the world's pixels. */
+  /** What the sheet shows: the area or the place where the map has all of it, else what the map has. */
+  function boundsToShow(page) {
+    const { map, state } = page,
+      view = map.getBounds(),
+      whole =
+        state.where === "area" && page.area
+          ? L.latLngBounds(page.area.polygons.flat(2).map(([x, y]) => [y, x])).pad(0.06)
+          : state.place >= 0
+            ? L.latLngBounds(page.places[state.place].bounds).pad(0.02)
+            : view;
+    return view.contains(whole) ? whole : view;
+  }
+
+  /** A frame of width x height pixels around what is to be shown: where it lies in the world's pixels. */
   function viewOf(page, width, height) {
-    const { map } = page,
-      size = map.getSize(),
-      scale = Math.min(width / size.x, height / size.y),
-      world = 256 * Math.pow(2, map.getZoom()) * scale,
-      centre = map.getCenter();
+    const bounds = boundsToShow(page),
+      { mercatorX, mercatorY } = Atlas.projection,
+      west = mercatorX(bounds.getWest()),
+      north = mercatorY(bounds.getNorth()),
+      wide = mercatorX(bounds.getEast()) - west,
+      high = mercatorY(bounds.getSouth()) - north,
+      world = Math.min(width / wide, height / high);
     return {
-      x: Atlas.projection.mercatorX(centre.lng) * world - width / 2,
-      y: Atlas.projection.mercatorY(centre.lat) * world - height / 2,
+      x: (west + wide / 2) * world - width / 2,
+      y: (north + high / 2) * world - height / 2,
       width,
       height,
       world,

@@ -7,7 +7,6 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from itertools import cycle
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, Protocol, cast
@@ -103,7 +102,8 @@ def door(plan: Plan, mean: Sequence[float], spread: Sequence[float]) -> tuple[Te
     inputs = keras.Input((plan.size, plan.size, plan.bands), name="patches", dtype="float32")
     if plan.mean and plan.spread:
         # Spread as the published weights know it from pictures.
-        scale = [PICTURES_SPREAD / known / value for known, value in zip(cycle(spread), plan.spread, strict=False)]
+        usual = PICTURES_SPREAD * len(spread) / sum(spread)
+        scale = [usual / value for value in plan.spread]
         mean = plan.mean
     else:
         scale = [1.0 / value for value in spread]

@@ -17,7 +17,8 @@ def build(plan: Plan) -> Network:
     import keras
 
     inputs, x = door(plan, MEAN, SPREAD)
-    base = keras.applications.Xception(include_top=False, weights=None, input_shape=tuple(x.shape[1:]), name=BASE)
+    within = keras.Input(tuple(x.shape[1:]))  # as a shape, keras warns of other than three bands
+    base = keras.applications.Xception(include_top=False, weights=None, input_tensor=within, name=BASE)
     for layer in base.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.9  # 0.99 lags for the first epochs

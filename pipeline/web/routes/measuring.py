@@ -55,7 +55,7 @@ _BODY: Final[dict[str, Any]] = {
 async def post_areas(request: Request) -> AreaAnswer:
     """Hectares by class and day inside polygons, each place once, with 95 % intervals where a sample was labelled.
 
-    A tile of 640 m belongs to the polygon that holds its centre, so small polygons are rough. Files may be GeoJSON, a
+    Tiles on a border count as `areas --regions` counts them, so small polygons are rough. Files may be GeoJSON, a
     zipped shapefile or a GeoPackage.
     """
     upload, dates, atlas = await _asked(request)
@@ -121,7 +121,7 @@ def _rows(part: gpd.GeoDataFrame, sample: dict[str, Any] | None) -> list[AreaRow
             date=str(row.date),
             region=str(row.region),
             label=str(row.label),
-            tiles=int(row.tiles),
+            tiles=round(float(row.tiles), 4),
             hectares=round(float(row.hectares), 2),
             share=round(float(row.share), 6),
             adjusted_hectares=adjusted.get(str(row.label), (None, None))[0],

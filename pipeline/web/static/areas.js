@@ -55,7 +55,7 @@ export function startAreas(map, current) {
     status.textContent = "counting ...";
     try {
       const told = await question();
-      status.textContent = told.rows.length ? "" : "No tile's centre lies inside.";
+      status.textContent = told.rows.length ? "" : "No tile lies inside.";
       by("area-result").replaceChildren(...(told.rows.length ? table(told) : []));
     } catch (error) {
       status.textContent = error.message;

@@ -153,16 +153,16 @@
     const { planes, weight } = scope,
       change = this.change(before, after),
       k = this.classCount,
-      seen = new Set(),
+      seen = new Uint8Array(this.grid.size),
       found = [];
     for (const plane of planes) {
       for (let start = plane.offset; start < plane.end; start++) {
-        if (change.state[start] !== CHANGED || seen.has(start) || !wanted(start)) continue;
+        if (change.state[start] !== CHANGED || seen[start] || !wanted(start)) continue;
         const tiles = [start],
           moves = new Map();
         let hectares = 0,
           sure = 0;
-        seen.add(start);
+        seen[start] = 1;
         for (let at = 0; at < tiles.length; at++) {
           const tile = tiles[at],
             share = (weight ? weight[tile] : 1) * this.hectares,
@@ -170,11 +170,13 @@
           hectares += share;
           sure += (share * change.percent[tile]) / 100;
           moves.set(move, (moves.get(move) || 0) + share);
-          for (let dr = -1; dr <= 1; dr++) {
-            for (let dc = -1; dc <= 1; dc++) {
-              const next = this.grid.neighbour(tile, dr, dc);
-              if (next < 0 || seen.has(next) || change.state[next] !== CHANGED || !wanted(next)) continue;
-              seen.add(next);
+          const row = Math.floor((tile - plane.offset) / plane.cols),
+            col = (tile - plane.offset) % plane.cols;
+          for (let r = Math.max(0, row - 1); r <= Math.min(plane.rows - 1, row + 1); r++) {
+            for (let c = Math.max(0, col - 1); c <= Math.min(plane.cols - 1, col + 1); c++) {
+              const next = plane.offset + r * plane.cols + c;
+              if (seen[next] || change.state[next] !== CHANGED || !wanted(next)) continue;
+              seen[next] = 1;
               tiles.push(next);
             }
           }

@@ -4,7 +4,7 @@
   const { el, section, day } = Atlas;
   const LIST_FROM = 12;
 
-  Atlas.part(600, function (page) {
+  Atlas.part(120, function (page) {
     const { meta, map, places } = page;
     if (places.length < 2) return null;
     const part = section("Places", "places"),

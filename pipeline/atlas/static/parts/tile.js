@@ -89,12 +89,14 @@
     function evidence(change) {
       const at = change.pair ? change.tile - change.pair.plane.offset : 0,
         kinds = [
-          ["the land looks different", change.pair && change.pair.vector],
+          ["looks different", change.pair && change.pair.vector],
           ["its class changed", change.pair && change.pair.label],
         ].filter(([, values]) => values && values[at] !== 255);
       return [
         change.verdict + ", " + change.percent + " %",
-        kinds.map(([name, values]) => el("small", {}, name + ": " + values[at] + " % by itself")),
+        kinds.length
+          ? el("small", {}, "of it: " + kinds.map(([name, values]) => name + " " + values[at] + " %").join(", "))
+          : null,
       ];
     }
 
