@@ -75,7 +75,7 @@ class Sensor:
     gsd: float | None
     """Metres per pixel at which its scenes are mapped; None where each scene has its own."""
     constellation: str | None = None
-    """The STAC name of its satellites."""
+    """The STAC name of its satellites; None where its pictures come from no satellite, or from any."""
     attribution: str = ""
     """What everything made from its pixels has to say."""
     nodata: int = 0

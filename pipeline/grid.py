@@ -34,10 +34,12 @@ _TILE_ID = re.compile(
 
 
 class TileIndex(NamedTuple):
-    """A cell of the grid: `col` counts eastward from x = 0, `row` northward from y = 0."""
+    """A cell of the grid."""
 
     col: int
+    """Counts eastward from x = 0."""
     row: int
+    """Counts northward from y = 0."""
 
 
 def utm_epsg(longitude: float, latitude: float) -> int:

@@ -7,7 +7,8 @@ from functools import lru_cache
 from pipeline.batch.task import ModelChoice
 from pipeline.models import store
 from pipeline.models.card import ModelCard
-from pipeline.models.classifier import TileClassifier
+from pipeline.models.classifier import PixelClassifier, TileClassifier
+from pipeline.models.pixels import load_pixels
 
 
 def classifier(choice: ModelChoice) -> TileClassifier:
@@ -20,9 +21,20 @@ def _loaded(choice: ModelChoice) -> TileClassifier:
     return store.load(choice.name, engine=choice.engine, threads=choice.threads, folder=choice.folder)
 
 
+def pixel_classifier(choice: ModelChoice) -> PixelClassifier:
+    """The loaded network that answers per pixel; a worker process loads each once."""
+    return _loaded_pixels(choice)
+
+
+@lru_cache(maxsize=2)
+def _loaded_pixels(choice: ModelChoice) -> PixelClassifier:
+    return load_pixels(choice.name, engine=choice.engine, threads=choice.threads, folder=choice.folder)
+
+
 def let_models_go() -> None:
     """Frees the memory of loaded models, which the work after the scenes can use better."""
     _loaded.cache_clear()
+    _loaded_pixels.cache_clear()
     give_memory_back()
 
 

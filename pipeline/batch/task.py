@@ -46,3 +46,5 @@ class SceneTask:
     """Whether labels lean on the neighbours'."""
     force: bool = False
     """Whether a finished scene is mapped again."""
+    cover: ModelChoice | None = None
+    """Which network names every pixel; None for no cover."""

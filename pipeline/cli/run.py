@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.console import CHIPS, TileProgress, explain_errors, reading_options, verbosity
+from pipeline.cli.console import CHIPS, PRIOR, TileProgress, explain_errors, reading_options, verbosity
 
 if TYPE_CHECKING:
     from pipeline.batch.executors import Executor
     from pipeline.batch.main_job import RunReport
+    from pipeline.batch.task import ModelChoice
     from pipeline.results.record import SceneRecord
     from pipeline.scenes.safety.address import Remote
     from pipeline.scenes.scene import ReadOptions, Refusal, Scene
@@ -30,6 +31,12 @@ REMOTE_TILES = Path("remote-tiles")
 @click.option("--demo", is_flag=True, help=f"Simulate two dates of a made landscape in {DEMO_SCENES}/ and map them.")
 @click.option(
     "--model", default="eurosat-resnet50", show_default=True, help="Name of the trained model under saved_models/."
+)
+@click.option(
+    "--cover",
+    default="cover-10m",
+    show_default=True,
+    help="Network that names every 10 m pixel, several with commas between them, or none.",
 )
 @click.option(
     "--engine",
@@ -62,6 +69,7 @@ REMOTE_TILES = Path("remote-tiles")
     show_default=True,
     help="Share of valid pixels that a tile needs.",
 )
+@PRIOR
 @CHIPS
 @click.option(
     "--area",
@@ -90,6 +98,7 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     from pipeline.batch.main_job import Watcher as SilentWatcher
     from pipeline.batch.main_job import run as run_batch
     from pipeline.batch.task import ModelChoice
+    from pipeline.change import ChangeOptions
     from pipeline.classify import ClassifyOptions
     from pipeline.models import store
     from pipeline.scenes.finding.find import find_scenes
@@ -125,10 +134,12 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
                 results=options["tiles"] if "://" in options["tiles"] else None,
                 maps=options["maps"],
                 model=ModelChoice(options["model"], engine=options["engine"], threads=_threads(options["workers"])),
+                cover=_cover(options["cover"], _threads(options["workers"])),
                 classify=ClassifyOptions(min_valid=options["min_valid"]),
                 page=AtlasOptions(chips=options["chips"]),
                 keep_chips=options["keep_chips"],
                 smooth=options["smooth"],
+                change=ChangeOptions(prior=options["prior"]),
                 force=options["force"],
                 inputs=folder,
             ),
@@ -212,6 +223,13 @@ def _copy_of(tiles: str) -> Path:
     from pipeline.results.address import mirror
 
     return mirror(tiles, REMOTE_TILES) if "://" in tiles else Path(tiles)
+
+
+def _cover(name: str, threads: int | None) -> "ModelChoice | None":
+    """The network of the cover; none where it was declined."""
+    from pipeline.batch.task import ModelChoice
+
+    return None if name == "none" else ModelChoice(name, threads=threads)
 
 
 def _threads(workers: int) -> int | None:

@@ -17,6 +17,7 @@ from pipeline.files import PART
 # In a scene's folder.
 TABLE = "tiles.parquet"
 LANDCOVER = "landcover.tif"
+COVER = "cover.tif"
 ITEM = "scene.json"
 QUICKLOOK = "quicklook.webp"
 TRUE_COLOUR = "truecolour.tif"

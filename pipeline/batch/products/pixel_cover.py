@@ -1,0 +1,197 @@
+"""`cover.tif`: a class and how sure it is for every 10 m pixel; and each tile's shares."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import rasterio
+from affine import Affine
+from rasterio.shutil import copy as copy_raster
+from rasterio.windows import Window
+
+from pipeline.bands import SENTINEL_2
+from pipeline.batch.loaded import pixel_classifier, verified_card
+from pipeline.batch.products.landcover import raster_fields
+from pipeline.batch.products.protocol import Outcome, Product, SceneFile, SceneJob
+from pipeline.batch.task import ModelChoice, SceneTask
+from pipeline.classify import ClassifiedBlock
+from pipeline.cover import WINDOW_TILES, CoverStream, CoverStrip, shares
+from pipeline.grid import TileGrid, TileIndex
+from pipeline.legend import CoverState, Legend
+from pipeline.models.card import ModelCard
+from pipeline.models.input import network_input
+from pipeline.results.layout import COVER
+from pipeline.tiling import grid_for
+
+# Confidence is stored in steps of 5 percent: finer ones would be noise, and five times as large.
+_STEP = 5
+# COG blocks, and what is kept of the raster until it is whole.
+_BLOCK, _WHOLE = 512, ".cover-whole.tif"
+
+log = logging.getLogger(__name__)
+
+
+def planned(task: SceneTask, card: ModelCard) -> Product | None:
+    """The cover, where it was asked for and the scene has its bands."""
+    if task.cover is None:
+        return None
+    wanted = verified_card(task.cover)
+    if lacking := [band for band in wanted.input.bands if band not in task.scene.assets]:
+        log.warning("%s: no cover, %s needs %s", task.scene.id, wanted.name, ", ".join(lacking))
+        return None
+    grid = grid_for(card, task.scene.epsg)
+    if grid.gsd != wanted.input.gsd or grid.tile_size % 8:
+        log.warning("%s: no cover, its pixels of %g m are not those of %s", task.scene.id, grid.gsd, wanted.name)
+        return None
+    return PixelCover(task.cover, wanted)
+
+
+class PixelCover(Product):
+    """Names every pixel while blocks pass."""
+
+    def __init__(self, choice: ModelChoice, card: ModelCard) -> None:
+        self._choice, self._card = choice, card
+        self.bands = card.input.bands
+
+    @property
+    def identity(self) -> Any:  # noqa: ANN401 - anything that JSON holds
+        """The network, what runs it, and how its windows lie."""
+        return [self._card.name, dict(self._card.sha256), self._choice.engine, WINDOW_TILES]
+
+    def begin(self, job: SceneJob) -> None:
+        """Opens the raster and loads the network."""
+        grid = job.grid
+        self._job, self._network = job, pixel_classifier(self._choice)
+        self._columns, self._rows = grid.covering(job.scene.bounds)
+        self._stream = CoverStream(self._network, self._columns, self._rows, grid.tile_size)
+        self._picked = [job.wanted.index(band) for band in self.bands]
+        self._shares: list[npt.NDArray[np.float32]] = []
+        width, height = len(self._columns) * grid.tile_size, len(self._rows) * grid.tile_size
+        self._raster = rasterio.open(
+            job.folder / _WHOLE,
+            "w",
+            driver="GTiff",
+            dtype="uint8",
+            count=2,
+            width=width,
+            height=height,
+            crs=grid.crs.to_wkt(),
+            transform=self._transform(grid),
+            nodata=CoverState.NO_DATA,
+            photometric="minisblack",
+            tiled=True,
+            blockxsize=_BLOCK,
+            blockysize=_BLOCK,
+            interleave="band",
+            compress="deflate",
+            zlevel=1,
+        )
+
+    def add(self, seen: ClassifiedBlock) -> None:
+        """Takes one block; writes what is ready."""
+        stored = seen.stored
+        if stored is None:
+            raise AssertionError("the cover asked for bands")
+        pixels = network_input(stored.pixels[self._picked], self._job.scene, self._card.input)
+        states = pixel_states(stored.valid, stored.quality)
+        for strip in self._stream.add(np.moveaxis(pixels, 0, -1), states):
+            self._keep(strip)
+
+    def columns(self) -> pd.DataFrame | None:
+        """Each tile's shares of its pixels that carry a class, and the largest of them."""
+        for strip in self._stream.finish():
+            self._keep(strip)
+        labels = self._card.legend.labels
+        index = [(col, row) for row in reversed(self._rows) for col in self._columns]
+        parts = np.concatenate(self._shares)
+        told = pd.DataFrame({f"cover_{label}": parts[:, code] for code, label in enumerate(labels)})
+        told["purity"] = parts.max(axis=1)
+        return told.set_axis(self._job.grid.tile_ids(index), axis=0)
+
+    def facts(self) -> dict[str, Any]:
+        """Which network, and where its limits are told."""
+        return {"name": self._card.name, "classes": list(self._card.legend.labels), "metrics": dict(self._card.metrics)}
+
+    def finish(self, outcome: Outcome) -> tuple[SceneFile, ...]:  # noqa: ARG002 - the tiles' classes play no part
+        """Writes the raster with its overviews."""
+        import pystac
+        from pystac.extensions.classification import ClassificationExtension
+        from pystac.extensions.raster import RasterExtension
+
+        legend, whole = self._card.legend, self._job.folder / _WHOLE
+        colour(self._raster, legend)
+        self._raster.close()
+        write_cog(whole, self._job.folder / COVER)
+        whole.unlink()
+        extensions = (ClassificationExtension.get_schema_uri(), RasterExtension.get_schema_uri())
+        fields = raster_fields(legend, self._job.grid.gsd)
+        fields["classification:classes"] += [
+            {"value": int(state), "name": state.name.lower(), "description": state.name.replace("_", " ").lower()}
+            for state in CoverState
+        ]
+        return (SceneFile(COVER, pystac.MediaType.COG, ("data",), fields, extensions),)
+
+    def close(self) -> None:
+        """Closes the raster."""
+        if hasattr(self, "_raster"):
+            self._raster.close()
+
+    def _keep(self, strip: CoverStrip) -> None:
+        height, width = strip.classes.shape
+        known = strip.confidence <= 100
+        confidence = strip.confidence.copy()
+        confidence[known] = (confidence[known] + _STEP // 2) // _STEP * _STEP
+        window = Window(0, strip.top, width, height)
+        self._raster.write(strip.classes, 1, window=window)
+        self._raster.write(confidence, 2, window=window)
+        self._shares.append(shares(strip.classes, len(self._card.legend.classes), self._job.grid.tile_size))
+
+    def _transform(self, grid: TileGrid) -> Affine:
+        return grid.transform(TileIndex(self._columns.start, self._rows.stop - 1))
+
+
+def pixel_states(valid: npt.NDArray[np.bool_], quality: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint8]:
+    """States (y, x) of pixels: 0 may carry a class, else what stands in its place.
+
+    Snow is no class of a network that never saw any, so what the product calls snow is unfamiliar.
+    """
+    states = np.zeros(valid.shape, np.uint8)
+    if quality is not None:
+        table = np.zeros(256, np.uint8)
+        table[list(SENTINEL_2.cloud)] = CoverState.CLOUD
+        table[list(SENTINEL_2.snow)] = CoverState.UNFAMILIAR
+        np.take(table, quality, out=states)
+    states[~valid] = CoverState.NO_DATA
+    return states
+
+
+def colour(raster: rasterio.io.DatasetWriter, legend: Legend) -> None:
+    """Colours and names of the classes."""
+    colours = {code: (*bytes.fromhex(entry.colour[1:]), 255) for code, entry in enumerate(legend.classes)}
+    colours[int(CoverState.UNFAMILIAR)] = (90, 90, 90, 255)
+    colours[int(CoverState.CLOUD)] = (230, 230, 230, 255)
+    raster.write_colormap(1, {**colours, int(CoverState.NO_DATA): (0, 0, 0, 0)})
+    raster.descriptions = ("class", "confidence in percent")
+    names = {f"CLASS_{code}": label for code, label in enumerate(legend.labels)}
+    raster.update_tags(
+        1, **names, **{f"CLASS_{int(state)}": state.name.replace("_", " ").lower() for state in CoverState}
+    )
+
+
+def write_cog(source: Path, target: Path) -> None:
+    """A cloud-optimised copy; overviews take the commonest class, never a mean of classes."""
+    with rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="2"):
+        copy_raster(
+            source,
+            target,
+            driver="COG",
+            compress="DEFLATE",
+            level="6",
+            predictor="NO",
+            blocksize=_BLOCK,
+            overview_resampling="MODE",
+            overviews="AUTO",
+        )

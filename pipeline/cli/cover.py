@@ -1,0 +1,96 @@
+"""The verbs of the cover: fit a network that answers per pixel, and measure one."""
+
+import json
+from pathlib import Path
+
+import click
+
+from pipeline.cli.console import explain_errors, verbosity
+
+_FOLDER = click.Path(exists=True, path_type=Path)
+SCENES = click.option("--scenes", required=True, multiple=True, type=_FOLDER, help="Folder of scenes; may be repeated.")
+TRUTH = click.option(
+    "--truth", required=True, type=_FOLDER, help="Masks (GeoTIFF) or polygons (GeoPackage, GeoJSON, shapefile)."
+)
+FIELD = click.option(
+    "--field", default="class", show_default=True, help="Field that names a polygon's class; osm reads its tags."
+)
+
+
+@click.command("train-cover")
+@SCENES
+@TRUTH
+@FIELD
+@click.option("--pictures", type=_FOLDER, help="Pictures of one class each as weak truth, such as EuroSAT's zip.")
+@click.option("--hold-out", multiple=True, help="Place or scene to measure on. [default: a fifth of the places]")
+@click.option("--leave-out", multiple=True, help="Class that the network shall not know.")
+@click.option("--name", default="my-cover", show_default=True, help="Name of the model; it is written to OUT/NAME.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("saved_models"),
+    show_default=True,
+    help="Folder of models.",
+)
+@click.option("--run", "folder", type=click.Path(path_type=Path), help="Checkpoints. [default: runs/NAME]")
+@click.option("--steps", type=click.IntRange(1), default=4400, show_default=True, help="Batches.")
+@click.option("--rate", type=float, default=2e-3, show_default=True, help="Highest learning rate.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of weights and crops.")
+@verbosity
+@explain_errors
+def train_cover(
+    scenes: tuple[Path, ...],
+    truth: Path,
+    field: str,
+    pictures: Path | None,
+    hold_out: tuple[str, ...],
+    leave_out: tuple[str, ...],
+    name: str,
+    out: Path,
+    folder: Path | None,
+    steps: int,
+    rate: float,
+    seed: int,
+) -> None:
+    """Fit a network that names every 10 m pixel to masks or polygons laid over scenes, and store it.
+
+    A killed run continues when the same command is given again.
+    """
+    from pipeline.evaluation.cover import total
+    from pipeline.training.cover import CoverOptions
+    from pipeline.training.cover_run import CoverRequest, run_cover
+
+    options = CoverOptions(folder or Path("runs") / name, steps=steps, rate=rate, seed=seed)
+    asked = CoverRequest(scenes, truth, out, options, name, field, pictures, hold_out, leave_out)
+    done = run_cover(asked, click.echo)
+    overall = total(done.scores.values())
+    click.echo(
+        f"{done.folder}: {overall.accuracy:.1%} of {overall.pixels} pixels of held-out places right, "
+        f"mean IoU {overall.mean_iou():.3f}"
+    )
+
+
+@click.command("evaluate-cover")
+@SCENES
+@TRUTH
+@FIELD
+@click.option("--cover", default="cover-10m", show_default=True, help="Network, or several with commas between them.")
+@click.option("--json", "out", type=click.Path(path_type=Path), help="Also write everything to this file.")
+@verbosity
+@explain_errors
+def evaluate_cover(scenes: tuple[Path, ...], truth: Path, field: str, cover: str, out: Path | None) -> None:
+    """Measure a cover network on masks or polygons: accuracy, IoU and F1 by class, by place."""
+    from pipeline.evaluation.cover import total
+    from pipeline.files import write_text
+    from pipeline.training.cover_scores import scored
+
+    scores = scored(cover, scenes, truth, field)
+    overall = total(scores.values())
+    for place, score in scores.items():
+        click.echo(f"{place:<40} {score.accuracy:7.1%} of {score.pixels} pixels, mean IoU {score.mean_iou():.3f}")
+    click.echo(f"{'all places':<40} {overall.accuracy:7.1%} of {overall.pixels} pixels")
+    for at, label in enumerate(overall.classes):
+        click.echo(f"  {label:<12} IoU {overall.iou[at]:.3f}  F1 {overall.f1[at]:.3f}  recall {overall.recall[at]:.3f}")
+    if out is not None:
+        told = {"all": overall.as_json(), "places": {place: score.as_json() for place, score in scores.items()}}
+        write_text(out, json.dumps(told, indent=1) + "\n")

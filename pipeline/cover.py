@@ -1,0 +1,170 @@
+"""The heart of the cover: a scene's pixels, strip by strip, through a network that answers for every pixel.
+
+The network always looks through windows of one size that are anchored like the tile grid itself, each with a margin as
+wide as what bears on a pixel. So the same pixels get the same answers however a scene is cut into strips, and strips
+need only wait for the rows below them that the margin reaches.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.legend import CoverState
+
+Pixels = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.uint8]
+
+# What a band that was not measured holds in a network's input.
+UNMEASURED = -1.0
+# Tiles of 64 pixels along a window, north to south and west to east: larger ones waste less on margins and hold more
+# memory; these need 50 MB for each 16 layers at full resolution.
+WINDOW_TILES = (8, 16)
+_DN = 10_000.0
+
+
+class PixelNetwork(Protocol):
+    """What answers per pixel; `halo` pixels around a pixel bear on its answer."""
+
+    @property
+    def halo(self) -> int:
+        """Margin in pixels, a multiple of what the network halves its pixels by."""
+        ...
+
+    def predict(self, pixels: Pixels) -> npt.NDArray[np.float32]:
+        """Calibrated probabilities (y, x, classes) of pixels (y, x, bands)."""
+        ...
+
+
+class CoverStrip(NamedTuple):
+    """The cover of whole lines: `top` counts pixel rows from the north edge of what the stream covers.
+
+    `classes` (y, x) are the network's class codes or states, `confidence` (y, x) their probabilities in percent, 255
+    where there is no class.
+    """
+
+    top: int
+    classes: Codes
+    confidence: Codes
+
+
+class CoverStream:
+    """Takes strips of reflectance from north to south and gives cover as soon as its surroundings are known."""
+
+    def __init__(self, network: PixelNetwork, columns: range, rows: range, tile: int = 64) -> None:
+        """`columns` and `rows` are the tile grid's columns and rows that the strips cover, `tile` pixels each."""
+        self._network, self._tile = network, tile
+        self._columns, self._rows = columns, rows
+        self._held: list[tuple[int, npt.NDArray[np.uint16], Codes]] = []
+        self._seen = 0
+        self._height, self._width = len(rows) * tile, len(columns) * tile
+        self._bands = list(_spans(rows, WINDOW_TILES[0], tile, from_the_end=True))
+        self._cells = list(_spans(columns, WINDOW_TILES[1], tile))
+
+    def add(self, pixels: Pixels, states: Codes) -> Iterator[CoverStrip]:
+        """The next strip: reflectance (y, x, band), negative where a band lacks, and the states of pixels (y, x).
+
+        A state is 0 where the network's answer counts; NO_DATA was not measured, other states are measured pixels that
+        must not carry a class.
+        """
+        codes = np.clip(np.rint(pixels * _DN) + 1, 1, 65_535).astype(np.uint16)
+        codes[pixels < 0] = 0
+        codes[states == CoverState.NO_DATA] = 0
+        self._held.append((self._seen, codes, states))
+        self._seen += len(codes)
+        yield from self._ready(self._seen)
+
+    def finish(self) -> Iterator[CoverStrip]:
+        """What waited for rows that do not come."""
+        yield from self._ready(self._height + self._network.halo + WINDOW_TILES[0] * self._tile)
+
+    def _ready(self, seen: int) -> Iterator[CoverStrip]:
+        while self._bands and self._bands[0].stop + self._network.halo <= seen:
+            band = self._bands.pop(0)
+            yield self._strip(band)
+            kept = band.stop - self._network.halo
+            self._held = [part for part in self._held if part[0] + len(part[1]) > kept]
+
+    def _strip(self, band: slice) -> CoverStrip:
+        """The cover of one row of windows, cut to the lines that the stream covers."""
+        first, last = max(band.start, 0), min(band.stop, self._height)
+        classes = self._states(first, last)
+        confidence = np.full_like(classes, CoverState.NO_DATA)
+        inside, halo = slice(first - band.start, last - band.start), self._network.halo
+        for cell in self._cells:
+            left, right = max(cell.start, 0), min(cell.stop, self._width)
+            here = classes[:, left:right] == 0
+            if not here.any():
+                continue
+            probabilities = self._network.predict(self._window(band, cell))[halo : -halo or None, halo : -halo or None]
+            across = slice(left - cell.start, right - cell.start)
+            answer, sure = best(probabilities[inside, across])
+            classes[:, left:right][here] = answer[here]
+            confidence[:, left:right][here] = sure[here]
+        return CoverStrip(first, classes, confidence)
+
+    def _states(self, first: int, last: int) -> Codes:
+        """The states of some lines; what was never added was not measured."""
+        states = np.full((last - first, self._width), CoverState.NO_DATA, np.uint8)
+        for start, _, held in self._held:
+            north, south = max(first, start), min(last, start + len(held))
+            if north < south:
+                states[north - first : south - first] = held[north - start : south - start]
+        return states
+
+    def _window(self, band: slice, cell: slice) -> Pixels:
+        """The network's input for one window with its margin."""
+        halo = self._network.halo
+        top, left = band.start - halo, cell.start - halo
+        height, width = band.stop - band.start + 2 * halo, cell.stop - cell.start + 2 * halo
+        codes = np.zeros((height, width, self._held[0][1].shape[-1]), np.uint16)
+        west, east = max(left, 0), min(left + width, self._width)
+        for start, held, _ in self._held:
+            north, south = max(top, start), min(top + height, start + len(held))
+            if north < south:
+                rows = held[north - start : south - start, west:east]
+                codes[north - top : south - top, west - left : east - left] = rows
+        pixels = codes.astype(np.float32)
+        pixels -= 1.0
+        pixels /= _DN
+        pixels[codes == 0] = UNMEASURED
+        return pixels
+
+
+def best(probabilities: npt.NDArray[np.float32]) -> tuple[Codes, Codes]:
+    """The likeliest class (y, x) of probabilities (y, x, classes), and how likely it is in percent."""
+    classes = np.zeros(probabilities.shape[:-1], np.uint8)
+    most = probabilities[..., 0].copy()
+    # A plane at a time: numpy's argmax along a short last axis is several times slower.
+    for code in range(1, probabilities.shape[-1]):
+        plane = probabilities[..., code]
+        better = plane > most
+        classes[better] = code
+        np.maximum(most, plane, out=most)
+    return classes, np.rint(most * 100.0).astype(np.uint8)
+
+
+def shares(classes: Codes, count: int, tile: int = 64) -> npt.NDArray[np.float32]:
+    """Part of each tile's pixels with each class (n, count), of those that carry one; NaN where none does.
+
+    `classes` (y, x) are whole tiles; the order is row by row from the north-west.
+    """
+    rows, columns = classes.shape[0] // tile, classes.shape[1] // tile
+    grouped = classes.reshape(rows, tile, columns, tile)
+    counted = np.stack([(grouped == code).sum(axis=(1, 3)).ravel() for code in range(count)], axis=1)
+    total = counted.sum(axis=1, keepdims=True)
+    found = np.full(counted.shape, np.nan, np.float32)
+    np.divide(counted, total, out=found, where=total > 0)
+    return found
+
+
+def _spans(tiles: range, step: int, tile: int, *, from_the_end: bool = False) -> Iterator[slice]:
+    """Windows along one axis as pixel slices, counted from the range's first pixel: the west, or the north, its end.
+
+    They are anchored at multiples of `step` tiles of the grid, so the first may begin before 0 and the last end late.
+    """
+    first, last = tiles.start // step, -(-tiles.stop // step)
+    for at in reversed(range(first, last)) if from_the_end else range(first, last):
+        start = (tiles.stop - (at + 1) * step) * tile if from_the_end else (at * step - tiles.start) * tile
+        yield slice(start, start + step * tile)

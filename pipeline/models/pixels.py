@@ -1,0 +1,169 @@
+"""Stored networks that answer for every pixel: load them, ask them, average several."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import ModelError
+from pipeline.models import store
+from pipeline.models.card import COVER, ModelCard
+from pipeline.models.classifier import PixelClassifier
+
+Floats = npt.NDArray[np.float32]
+# Where a card keeps what a window's margin must be.
+HALO = "halo"
+
+
+def load_pixels(
+    name: str, engine: str = "auto", threads: int | None = None, folder: Path = store.FOLDER
+) -> PixelClassifier:
+    """The verified network of this name, or the mean of several whose names stand with commas between them.
+
+    Raises:
+        ModelError: no such model, a file that differs from its digest, a model of tiles, or members that do not match.
+    """
+    loaded = [_load(part.strip(), engine, threads, folder) for part in name.split(",")]
+    return loaded[0] if len(loaded) == 1 else PixelEnsemble.of(loaded)
+
+
+def _load(name: str, engine: str, threads: int | None, folder: Path) -> PixelClassifier:
+    place = store.locate(name, folder)
+    card = ModelCard.read(place / "card.json")
+    if card.kind != COVER:
+        raise ModelError(f"{name}: answers for tiles, not for pixels; choose a model of kind {COVER!r}")
+    card.verify(place)
+    chosen = store.choose_engine(card, engine)
+    path = place / card.engines[chosen]["file"]
+    if chosen == "keras":
+        return KerasPixels(card, path)
+    return OpenVinoPixels(card, path, chosen.partition("-")[2], threads)
+
+
+class OpenVinoPixels:
+    """A network on the CPU; each size of window is compiled when it is first seen."""
+
+    def __init__(self, card: ModelCard, path: Path, precision: str, threads: int | None = None) -> None:
+        import openvino
+
+        self._card, self._path = card, path
+        self.engine = f"openvino-{precision}"
+        self._options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
+        if threads is not None:
+            # Pinned threads of several processes would all sit on the first cores.
+            self._options |= {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
+        self._core = openvino.Core()
+        self._requests: dict[tuple[int, ...], Any] = {}
+        self._turn = Lock()
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model is and what input it takes."""
+        return self._card
+
+    @property
+    def halo(self) -> int:
+        """How many pixels beside a pixel its answer depends on."""
+        return int(self._card.metrics[HALO])
+
+    def predict(self, pixels: Floats) -> Floats:
+        """Calibrated probabilities (y, x, classes) of reflectances (y, x, bands).
+
+        Raises:
+            ModelError: the pixels are not the card's input.
+        """
+        _check(self._card, pixels)
+        with self._turn:
+            request = self._requests.get(pixels.shape)
+            if request is None:
+                request = self._requests[pixels.shape] = self._compiled(pixels.shape)
+            request.infer({0: np.ascontiguousarray(pixels[None])})
+            return np.array(request.get_output_tensor().data[0])
+
+    def _compiled(self, shape: tuple[int, ...]) -> Any:  # noqa: ANN401 - OpenVINO has no types
+        try:
+            graph = self._core.read_model(self._path)
+            graph.reshape([1, *shape])
+            return self._core.compile_model(graph, "CPU", self._options).create_infer_request()
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"{self._path}: OpenVINO cannot run it ({reason}); copy the model folder again") from error
+
+
+class KerasPixels:
+    """The stored Keras model in float32: the reference, and the way to a GPU."""
+
+    engine = "keras"
+
+    def __init__(self, card: ModelCard, path: Path) -> None:
+        from pipeline.models.engines.keras import load_model
+
+        self._card, self._model, self._turn = card, load_model(path), Lock()
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model is and what input it takes."""
+        return self._card
+
+    @property
+    def halo(self) -> int:
+        """How many pixels beside a pixel its answer depends on."""
+        return int(self._card.metrics[HALO])
+
+    def predict(self, pixels: Floats) -> Floats:
+        """Calibrated probabilities (y, x, classes) of reflectances (y, x, bands).
+
+        Raises:
+            ModelError: the pixels are not the card's input.
+        """
+        _check(self._card, pixels)
+        with self._turn:
+            return np.asarray(self._model.predict_on_batch(pixels[None])[0], np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class PixelEnsemble:
+    """The mean of several networks' probabilities."""
+
+    members: tuple[PixelClassifier, ...]
+    """Networks with the same classes and bands."""
+    card: ModelCard
+    """The first member's, with all their names."""
+
+    @classmethod
+    def of(cls, members: Sequence[PixelClassifier]) -> "PixelEnsemble":
+        """The ensemble of networks that answer the same question.
+
+        Raises:
+            ModelError: their classes or their input differ.
+        """
+        from dataclasses import replace
+
+        first = members[0].card
+        for member in members[1:]:
+            if member.card.legend != first.legend or member.card.input != first.input:
+                raise ModelError(f"{first.name} and {member.card.name}: differ in classes or input, no ensemble")
+        digests = {f"{one.card.name}/{name}": mark for one in members for name, mark in one.card.sha256.items()}
+        return cls(tuple(members), replace(first, name="+".join(one.card.name for one in members), sha256=digests))
+
+    @property
+    def halo(self) -> int:
+        """The widest margin of all members."""
+        return max(member.halo for member in self.members)
+
+    def predict(self, pixels: Floats) -> Floats:
+        """Mean probabilities (y, x, classes) of reflectances (y, x, bands)."""
+        total = self.members[0].predict(pixels).copy()
+        for member in self.members[1:]:
+            total += member.predict(pixels)
+        return total / np.float32(len(self.members))
+
+
+def _check(card: ModelCard, pixels: npt.NDArray[Any]) -> None:
+    bands = len(card.input.bands)
+    if pixels.ndim != 3 or pixels.shape[-1] != bands or pixels.dtype != np.float32:
+        raise ModelError(f"{card.name}: pixels are {pixels.shape} {pixels.dtype}, it takes (y, x, {bands}) float32")

@@ -1,0 +1,119 @@
+"""The cover as a product of a run: raster, shares, states, one reading of every band."""
+
+import json
+from dataclasses import replace
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+
+from pipeline.bands import SceneClass
+from pipeline.batch.main_job import run
+from pipeline.batch.products import pixel_cover
+from pipeline.batch.products.pixel_cover import pixel_states
+from pipeline.batch.task import ModelChoice
+from pipeline.legend import COVER, CoverState, Legend
+from pipeline.models.card import COVER as COVER_KIND
+from pipeline.models.card import ModelCard
+from pipeline.models.input import REFLECTANCE, ModelInput
+from tests.builders import scene_on_disk
+from tests.runs import LEFT, TOP
+
+LEGEND = Legend("cover", COVER.classes[:3])
+
+
+class Bright:
+    """Names a pixel by its green reflectance: below 0.1 the first class, below 0.2 the second, else the third."""
+
+    card = ModelCard("bright", LEGEND, ModelInput(bands=("B03",), units=REFLECTANCE), COVER_KIND)
+    halo = 8
+
+    def predict(self, pixels):
+        code = np.digitize(pixels[..., 0], [0.1, 0.2])
+        return (np.eye(3, dtype=np.float32) * 0.7 + 0.1)[code]
+
+
+@pytest.fixture
+def cover(monkeypatch):
+    monkeypatch.setattr(pixel_cover, "verified_card", lambda choice: Bright.card)
+    monkeypatch.setattr(pixel_cover, "pixel_classifier", lambda choice: Bright())
+    return ModelChoice("bright")
+
+
+@pytest.fixture
+def pixels():
+    return np.random.default_rng(8).integers(200, 2700, (3, 530, 210), dtype=np.uint16)
+
+
+def test_raster_and_shares_tell_the_same_of_the_ground(options, tmp_path, pixels, cover):
+    scene = scene_on_disk(tmp_path, pixels, LEFT, TOP, "scene")
+    report = run([scene], replace(options, cover=cover))
+    folder = report.folder / "scene"
+    with rasterio.open(folder / "cover.tif") as raster:
+        classes, sure = raster.read()
+        transform, colours, names = raster.transform, raster.colormap(1), raster.tags(1)
+        assert raster.overviews(1) or max(raster.shape) <= 512
+    left, top = round((LEFT - transform.c) / 10), round((transform.f - TOP) / 10)
+    inside = slice(top, top + pixels.shape[1]), slice(left, left + pixels.shape[2])
+    truth = np.digitize(pixels[1] / np.float32(10_000), [0.1, 0.2])
+    np.testing.assert_array_equal(classes[inside], truth)
+    assert (sure[inside] == 80).all()
+    outside = np.ones(classes.shape, np.bool_)
+    outside[inside] = False
+    assert (classes[outside] == CoverState.NO_DATA).all()
+    assert colours[1][:3] == tuple(bytes.fromhex(LEGEND.classes[1].colour[1:]))
+    assert names["CLASS_2"] == LEGEND.labels[2]
+    assert transform.c % 640 == 0
+    assert transform.f % 640 == 0
+
+    table = gpd.read_parquet(folder / "tiles.parquet")
+    shares = table[[f"cover_{label}" for label in LEGEND.labels]].to_numpy()
+    for row, found in zip(table.itertuples(), shares, strict=True):
+        y, x = round((transform.f - row.geometry.bounds[3]) / 10), round((row.geometry.bounds[0] - transform.c) / 10)
+        tile = classes[y : y + 64, x : x + 64]
+        counted = np.array([(tile == code).sum() for code in range(3)])
+        np.testing.assert_allclose(found, counted / counted.sum(), atol=1e-6)
+    np.testing.assert_allclose(table["purity"], shares.max(axis=1))
+
+    asset = json.loads((folder / "scene.json").read_text())["assets"]["cover"]
+    told = {entry["value"]: entry["name"] for entry in asset["classification:classes"]}
+    assert told == {0: "water", 1: "trees", 2: "grass", 253: "unfamiliar", 254: "cloud", 255: "no_data"}
+    assert not list(folder.glob(".cover*"))
+
+
+def test_without_cover_the_table_is_as_before(options, tmp_path, pixels, cover):
+    scene = scene_on_disk(tmp_path, pixels, LEFT, TOP, "scene")
+    plain = gpd.read_parquet(run([scene], options).folder / "scene" / "tiles.parquet")
+    more = run([scene], replace(options, cover=cover, tiles=tmp_path / "more"))
+    table = gpd.read_parquet(more.folder / "scene" / "tiles.parquet")
+    added = ["cover_water", "cover_trees", "cover_grass", "purity"]
+    assert set(table.columns) - set(plain.columns) == set(added)
+    assert table.drop(columns=added).equals(plain)
+
+
+def test_a_scene_without_the_bands_gets_no_cover_and_a_line(options, tmp_path, pixels, cover, monkeypatch, caplog):
+    card = replace(Bright.card, input=replace(Bright.card.input, bands=("B03", "B08")))
+    monkeypatch.setattr(pixel_cover, "verified_card", lambda choice: card)
+    scene = scene_on_disk(tmp_path, pixels, LEFT, TOP, "scene")
+    report = run([scene], replace(options, cover=cover))
+    assert report.exit_code == 0
+    assert not (report.folder / "scene" / "cover.tif").exists()
+    assert "scene: no cover, bright needs B08" in caplog.text
+
+
+def test_another_network_makes_results_anew(options, tmp_path, pixels, cover, monkeypatch):
+    scene = scene_on_disk(tmp_path, pixels, LEFT, TOP, "scene")
+    asked = replace(options, cover=cover)
+    run([scene], asked)
+    assert run([scene], asked).records[0].status == "cached"
+    monkeypatch.setattr(pixel_cover, "verified_card", lambda choice: replace(Bright.card, sha256={"model.keras": "1"}))
+    assert run([scene], asked).records[0].status == "done"
+
+
+def test_clouds_snow_and_gaps_are_states():
+    quality = np.array([[SceneClass.CLOUD_HIGH, SceneClass.SNOW, SceneClass.VEGETATION, SceneClass.CLOUD_HIGH]])
+    valid = np.array([[True, True, True, False]])
+    states = pixel_states(valid, quality.astype(np.uint8))
+    assert states.tolist() == [[CoverState.CLOUD, CoverState.UNFAMILIAR, 0, CoverState.NO_DATA]]
+    assert pixel_states(valid, None).tolist() == [[0, 0, 0, CoverState.NO_DATA]]
