@@ -20,6 +20,8 @@ from pipeline.training.run import read_split
 log = logging.getLogger(__name__)
 
 CHANNELS = 3
+# Pixels along a patch; a smoke test takes a quarter of the pixels.
+SIZE, QUICK_SIZE = 64, 32
 COMBINATIONS: dict[str, tuple[str, ...]] = {
     **{band: (band,) * CHANNELS for band in TEN_BANDS},
     "RGB": RGB,
@@ -27,7 +29,7 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
     "SWIR": ("B12", "B8A", "B04"),
     "all ten": TEN_BANDS,
 }
-SMOKE = "A smoke test on few patches and epochs: it shows that the study runs, not which bands are good."
+SMOKE = "A smoke test on few, small patches and epochs: it shows that the study runs, not which bands are good."
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def study(
         ModelError: the data lack a band, or the folder holds a study of other data or options.
         OutputError: the folder cannot be written.
     """
-    whole = read_split(data, split, options.seed, Asked(bands=TEN_BANDS))
+    whole = read_split(data, split, options.seed, Asked(size=QUICK_SIZE if quick else SIZE, bands=TEN_BANDS))
     _begin(options, run_facts(options, *whole))
     reached = []
     for name, bands in COMBINATIONS.items():
