@@ -52,6 +52,7 @@ def band_study(
         frozen_epochs=1,
         batch=32,
         rate=2e-3,
+        ema=0.0,
         mixed_precision=False,
         tensorboard=False,
         seed=seed,
