@@ -74,8 +74,6 @@ class Sensor:
     """Its bands in the order of their numbers."""
     gsd: float | None
     """Metres per pixel at which its scenes are mapped; None where each scene has its own."""
-    title: str
-    """What people call it."""
     constellation: str | None = None
     """The STAC name of its satellites; None where its pictures come from no satellite, or from any."""
     attribution: str = ""
@@ -109,7 +107,6 @@ SENTINEL_2 = Sensor(
     title="Sentinel-2",
     bands=BANDS,
     gsd=10.0,
-    title="Sentinel-2",
     constellation="sentinel-2",
     attribution="Contains modified Copernicus Sentinel data",
     # 65535 in all metadata, but L2A's files stop at 32767 (ESA's answer in the STEP forum, thread 44294).
@@ -143,6 +140,5 @@ AERIAL = Sensor(
         )
     ),
     gsd=None,
-    title="Pictures from the air",
 )
 SENSORS: Mapping[str, Sensor] = {sensor.name: sensor for sensor in (SENTINEL_2, AERIAL)}
