@@ -90,7 +90,7 @@ def compare(
     write_table(
         found.reset_index(drop=True),
         out / CHANGES,
-        {"software": f"landcover-atlas {__version__}", "scenes": sorted(levels)},
+        {"software": f"landcover-atlas {__version__}", "scenes": sorted(levels), "prior_per_year": options.prior},
     )
     write_text(out / MATRIX, from_to(found).to_csv())
     page = render_atlas(_seen(folders, out / CHANGES), legend, out / PAGE, AtlasOptions(mode="change"))

@@ -229,7 +229,7 @@ def _percentile(plane: Floats, size: int, compared: Floats, percent: float) -> F
     """A percentile (n,) of every tile's measured pixels, NaN where it has none."""
     pixels = cut(plane, size).reshape(len(compared), -1)
     found = np.full(len(compared), np.nan, np.float32)
-    whole, part = compared == 1, (compared > 0) & (compared < 1)
+    whole, part = compared == 1, (compared > 0) & (compared < 1) & np.isfinite(pixels).any(axis=1)
     found[whole] = np.percentile(pixels[whole], percent, axis=1)
     found[part] = np.nanpercentile(pixels[part], percent, axis=1)
     return found
