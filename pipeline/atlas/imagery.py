@@ -35,13 +35,12 @@ LatLonBounds = tuple[tuple[float, float], tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Quicklook:
-    """A WebP with alpha in EPSG:3857 and its place, ((south, west), (north, east)) in degrees.
-
-    East of 180 goes on counting.
-    """
+    """A picture on the page's map."""
 
     webp: bytes
+    """With alpha, in EPSG:3857."""
     bounds: LatLonBounds
+    """((south, west), (north, east)) in degrees; east of 180 goes on counting."""
 
 
 def _display_table() -> npt.NDArray[np.uint8]:
