@@ -46,7 +46,7 @@ class CoverTiles:
 
 @dataclass(frozen=True, slots=True)
 class SceneTiles:
-    """One scene's tiles as planes of (row, column) that run from north to south and west to east; shares are whole percent."""
+    """One scene's tiles as planes (row, column) from north to south and west to east; shares are whole percent."""
 
     id: str
     """The scene."""
