@@ -210,8 +210,8 @@ def _texts(world: World, figures: AreaFigures) -> list[tuple[str, str]]:
         (
             "Method",
             f"{size}Each tile of {grid.edge:g} m x {grid.edge:g} m ({sensor.title}) carries the one class that the "
-            f"model {model.get('name', '')} finds likeliest for all of it. Mapped hectares count tiles, those on the outline "
-            f"by their part inside; they are not surveyed areas.",
+            f"model {model.get('name', '')} finds likeliest for all of it. Mapped hectares count tiles, those on the "
+            f"outline by their part inside; they are not surveyed areas.",
         ),
         (
             "Uncertainty",

@@ -76,8 +76,8 @@ def measured(card: "ModelCard") -> list[str]:
         lines.append(f"accuracy {_reached(metrics['spatial_val'])} of the spatial validation part, {whose}")
     if "folds" in metrics.get("validation", {}):
         lines.append(
-            f"accuracy {_reached(metrics['validation'])}, each answered by a fold's weights that never saw it; the stored "
-            f"weights learned from all, so it is no figure of theirs"
+            f"accuracy {_reached(metrics['validation'])}, each answered by a fold's weights that never saw it; the "
+            "stored weights learned from all, so it is no figure of theirs"
         )
     elif "validation" in metrics:
         lines.append(f"accuracy {_reached(metrics['validation'])} that also set its temperature and threshold")
