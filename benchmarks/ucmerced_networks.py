@@ -1,6 +1,6 @@
 """Networks of the family on UC Merced's published pictures, shortly trained: accuracy on one fold that stays away.
 
-    python benchmarks/ucmerced_networks.py UCMerced_train.zip NETWORK --weights FILE|none --size 64 --epochs 2 --out build/networks
+    python benchmarks/ucmerced_networks.py UCMerced_train.zip resnet50 --weights FILE --size 64 --epochs 2 --out build/n
 
 Pictures that are the same or nearly lie in one fold; the fold is the same for every network. Epochs and size are given
 by hand and printed beside the accuracy: short trainings say what minutes reach, not what a network can do.

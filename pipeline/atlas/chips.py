@@ -17,8 +17,9 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from pipeline.atlas.collect import CHANGE_STATES, SceneTiles
-from pipeline.atlas.imagery import brightened
+from pipeline.atlas.imagery import shown_by
 from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Layer, Payload
+from pipeline.atlas.rights import sensor_of
 from pipeline.errors import TileTableError
 from pipeline.results.layout import ChangeState
 
@@ -131,7 +132,7 @@ class _Sources:
         return self._scenes[self.locate(key)[0]].truecolour is not None
 
     def chip(self, key: int, edge: int) -> npt.NDArray[np.uint8]:
-        """The brightened picture (edge, edge, 3)."""
+        """The picture as it is shown (edge, edge, 3)."""
         number, col, row = self.locate(key)
         path = self._scenes[number].truecolour
         try:
@@ -148,7 +149,8 @@ class _Sources:
             raise TileTableError(
                 f"{path}: cannot be read ({error}); run the pipeline on its scene again or choose --chips none"
             ) from error
-        return np.moveaxis(brightened(pixels), 0, -1)
+        shown = shown_by(sensor_of(self._scenes[number].metadata.get("model", {})))
+        return np.moveaxis(shown(pixels), 0, -1)
 
 
 def _chunks(wanted: npt.NDArray[np.uint32], sources: _Sources) -> Iterator[npt.NDArray[np.uint32]]:

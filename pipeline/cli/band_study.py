@@ -27,7 +27,7 @@ from pipeline.cli.console import explain_errors, verbosity
 @click.option(
     "--seed", type=int, default=20, show_default=True, help="What all chance hangs on: split, order, augmentation."
 )
-@click.option("--quick", is_flag=True, help="Eight epochs: a smoke test that ends in minutes on a few hundred patches.")
+@click.option("--quick", is_flag=True, help="Three epochs: a smoke test that ends in minutes on a few hundred patches.")
 @verbosity
 @explain_errors
 def band_study(
@@ -46,7 +46,7 @@ def band_study(
         out,
         architecture=arch,
         weights=weights,
-        epochs=8 if quick else epochs,
+        epochs=3 if quick else epochs,
         frozen_epochs=1,
         batch=32,
         rate=2e-3,
