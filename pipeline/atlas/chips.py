@@ -33,14 +33,14 @@ _CHANGED, _UNDECIDED = (CHANGE_STATES.index(state) for state in (ChangeState.CHA
 
 @dataclass(frozen=True, slots=True)
 class ChipSheets:
-    """Sheets of `COLUMNS` x `COLUMNS` chips, row by row, each `edge` pixels wide.
-
-    `keys` (n,) says what each shows: date * tiles + tile.
-    """
+    """Sheets of `COLUMNS` x `COLUMNS` chips, row by row."""
 
     sheets: tuple[bytes, ...]
+    """Pictures."""
     keys: npt.NDArray[np.uint32]
+    """What each chip shows (n,): date * tiles + tile."""
     edge: int = EDGE
+    """Pixels along a chip's side."""
 
     def packed_keys(self) -> str:
         """The keys as base64 of zlib of little-endian 32-bit numbers."""

@@ -24,46 +24,60 @@ _CHANGED = CHANGE_STATES.index("changed")
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
-    """Hectares (class,) at one date; `expected` and `interval` (half width, 95 %) from the calibrated probabilities."""
+    """Hectares (class,) at one date."""
 
     day: date
+    """The date."""
     mapped: Array
+    """Counted by label."""
     expected: Array
+    """From the calibrated probabilities."""
     interval: Array
+    """Half width of its 95 % interval."""
     unclassed: float
     """Hectares of cloud, no data and places left unclassified."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeFigures:
-    """Hectares by move (from, to) between two dates.
-
-    `doubt` are those expected to be false; `sure` is how many hectares of change are expected to be real, `interval`
-    the half width of its 95 % interval. `measured` is False where no table of changes holds the pair, and then only
-    `differ` (hectares whose labels differ, which is no change) is known.
-    """
+    """Hectares by move (from, to) between two dates."""
 
     before: date
+    """The earlier date."""
     after: date
+    """The later date."""
     moves: Array
+    """Claimed (from, to)."""
     doubt: Array
+    """Those of them that are expected to be false (from, to)."""
     undecided: float
+    """Between the rules of evidence."""
     stable: float
+    """Without a change."""
     differ: float
+    """Hectares whose labels differ, which is no change."""
     sure: float
+    """Hectares of change that are expected to be real."""
     interval: float
+    """Half width of its 95 % interval."""
     measured: bool
+    """False where no table of changes holds the pair; then only `differ` is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class AreaFigures:
-    """What is known of an area: its tiles' weights by plane, figures of all its dates, and of one change."""
+    """What is known of an area."""
 
     name: str
+    """What people call it."""
     hectares: float
+    """Its size."""
     weights: Mapping[int, Array]
+    """Its tiles' parts inside, by number of the plane."""
     dates: tuple[ClassFigures, ...]
+    """Figures of all its dates."""
     change: ChangeFigures | None
+    """Figures of one change; None with fewer than two dates."""
 
 
 def area_weights(payload: Payload, planes: Sequence[int], outline: Outline | None) -> dict[int, Array]:

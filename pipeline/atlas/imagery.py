@@ -37,13 +37,12 @@ Shown = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True)
 class Quicklook:
-    """A WebP with alpha in EPSG:3857 and its place, ((south, west), (north, east)) in degrees.
-
-    East of 180 goes on counting.
-    """
+    """A picture on the page's map."""
 
     webp: bytes
+    """With alpha, in EPSG:3857."""
     bounds: LatLonBounds
+    """((south, west), (north, east)) in degrees; east of 180 goes on counting."""
 
 
 def _display_table() -> npt.NDArray[np.uint8]:

@@ -33,13 +33,18 @@ LatLonBounds = list[list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """A rectangle of one zone's grid that holds scenes which overlap or touch; rows run from `top_row` southward."""
+    """A rectangle of one zone's grid that holds scenes which overlap or touch."""
 
     grid: TileGrid
+    """The grid that its tiles are of."""
     first_col: int
+    """The western column."""
     top_row: int
+    """The northern row; rows run from there southward."""
     rows: int
+    """How many."""
     cols: int
+    """How many."""
 
     @property
     def epsg(self) -> int:
@@ -93,45 +98,64 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One plane at one date; `scene` says which of `scenes` (positions in the input) owns each tile."""
+    """One plane at one date; bytes are (row, column)."""
 
     date: int
+    """Number of the date."""
     plane: int
+    """Number of the plane."""
     scenes: tuple[int, ...]
+    """Positions in the input of those that it is made of."""
     classes: Bytes
+    """Class indices and states."""
     confidence: Bytes
+    """Percent of the first class."""
     runner_up: Bytes
+    """The second class."""
     runner_up_confidence: Bytes
+    """Percent of the second class."""
     valid: Bytes
+    """Percent of measured pixels."""
     cloud: Bytes
+    """Percent under cloud."""
     scene: Bytes
+    """Which of `scenes` owns each tile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Evidence of change between two dates on one plane.
-
-    Percent, state (255 unknown), percents of the two kinds of evidence.
-    """
+    """Evidence of change between two dates on one plane."""
 
     before: int
+    """Number of the earlier date."""
     after: int
+    """Number of the later date."""
     plane: int
+    """Number of the plane."""
     p_change: Bytes
+    """Percent."""
     state: Bytes
+    """Index into CHANGE_STATES, 255 unknown."""
     vector: Bytes | None
+    """Percent that the land looks different, where known."""
     label: Bytes | None
+    """Percent that its class changed, where known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """All layers in order of date and plane; `places` are numbers of planes that can be looked at together."""
+    """All that the page's script draws."""
 
     dates: tuple[date, ...]
+    """In order."""
     places: tuple[tuple[int, ...], ...]
+    """Numbers of planes that can be looked at together."""
     planes: tuple[Plane, ...]
+    """Apart from each other within a zone."""
     layers: tuple[Layer, ...]
+    """In order of date and plane."""
     pairs: tuple[Pair, ...]
+    """Evidence of change."""
 
     @property
     def offsets(self) -> list[int]:

@@ -40,12 +40,16 @@ LARGEST_FLOWS = 15
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text under a head; all columns but the first `words` are figures."""
+    """Rows of text under a head."""
 
     title: str
+    """What it is about."""
     head: tuple[str, ...]
+    """A heading a column."""
     rows: tuple[tuple[str, ...], ...]
+    """Text by column."""
     words: int = 1
+    """The first columns that are no figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,13 @@ class Report:
     """What the report says, before it is a page."""
 
     title: str
+    """Its heading."""
     subtitle: str
+    """Place and dates."""
     pictures: tuple[tuple[str, bytes], ...]
     """Captions and PNGs."""
     tables: tuple[Table, ...]
+    """Hectares and change."""
     texts: tuple[tuple[str, str], ...]
     """Headings and paragraphs."""
 

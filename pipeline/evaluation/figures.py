@@ -164,11 +164,11 @@ def _seen(data: LabelledPatches, at: int) -> npt.NDArray[Any]:
     Reflectance is stretched between its own 2nd and 98th percentile.
     """
     bands = RGB if set(RGB) <= set(data.bands) else data.bands[:1] * len(RGB)
-    shown = data.patches[at][..., [data.bands.index(band) for band in bands]]
+    shown: npt.NDArray[Any] = data.patches[at][..., [data.bands.index(band) for band in bands]]
     if shown.dtype == np.uint8:
         return shown
     low, high = np.percentile(shown, (2, 98))
-    return ((shown - low) / max(float(high - low), 1e-6)).clip(0, 1)
+    return np.asarray(((shown - low) / max(float(high - low), 1e-6)).clip(0, 1))
 
 
 def _axes(

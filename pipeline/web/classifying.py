@@ -33,8 +33,11 @@ class Desk:
     """A loaded model that answers requests."""
 
     card: ModelCard
+    """What the model is."""
     engine: str
+    """Name of what runs it."""
     batcher: Batcher
+    """Gathers requests to one prediction."""
 
 
 class Desks:

@@ -8,7 +8,7 @@ import pystac
 import pytest
 
 from pipeline.atlas.page import AtlasOptions
-from pipeline.bands import SENTINEL_2
+from pipeline.bands import AERIAL, SENTINEL_2
 from pipeline.batch.main_job import RunOptions, run
 from pipeline.models.input import ModelInput
 from pipeline.results.table import read_metadata
@@ -48,7 +48,7 @@ def test_pictures_from_the_air_are_no_copernicus_data(mapped, tmp_path):
     told = read_metadata(folder / "tiles.parquet")
     assert (told["sensor"], told["attribution"]) == ("aerial", "")
     meta = meta_of(page)
-    assert (meta["attribution"], meta["tile"]) == ("", pytest.approx(64 * 0.3))
+    assert (meta["attribution"], meta["tile"]) == (AERIAL.title, pytest.approx(64 * 0.3))
     (west, south, east, north), bounds = scenes[0].footprint.bounds, meta["bounds"]
     assert np.allclose(bounds, [[south, west], [north, east]], atol=0.0004)  # two tiles
 
