@@ -199,19 +199,20 @@ def _counted_next_door(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What a stratified sample says about a map.
-
-    `counts` are sampled tiles by map label (rows) and reference label (columns), `mapped` hectares by label.
-    `classes` has one row a label: mapped_ha, adjusted_ha, adjusted_ci, adjusted_low, adjusted_high, users_accuracy,
-    users_ci, producers_accuracy, producers_ci, sampled (tiles of that map label). `accuracy` is the overall one. All
-    `ci` are the wider halves of 95 % intervals, which lie asymmetrically (see `pipeline.intervals`).
-    """
+    """What a stratified sample says about a map; intervals are of 95 % (see `pipeline.intervals`)."""
 
     counts: pd.DataFrame
+    """Sampled tiles by map label (rows) and reference label (columns)."""
     mapped: pd.Series
+    """Hectares by label."""
     classes: pd.DataFrame
+    """One row a label: mapped_ha, adjusted_ha, adjusted_ci, adjusted_low, adjusted_high, users_accuracy, users_ci,
+    producers_accuracy, producers_ci, sampled (tiles of that map label); `ci` are the wider halves.
+    """
     accuracy: float
+    """The overall one (0..1)."""
     accuracy_ci: float
+    """The wider half of its interval."""
 
     def to_json(self) -> str:
         """The assessment as JSON, for files and the page."""

@@ -17,11 +17,14 @@ _BISECTIONS = 60
 
 
 class Estimate(NamedTuple):
-    """Estimates (n,) and the limits of their 95 % intervals."""
+    """Estimates with their 95 % intervals."""
 
     value: Array
+    """The estimates (n,)."""
     low: Array
+    """Lower limits (n,)."""
     high: Array
+    """Upper limits (n,)."""
 
 
 def score_interval(hits: Array, tries: Array) -> Estimate:

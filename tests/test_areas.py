@@ -290,6 +290,15 @@ def test_labels_come_back_as_accuracy():
     assert json.loads(found.to_json())["labels"] == sorted(EUROSAT.labels[:3])
 
 
+def test_a_sample_of_another_map_is_refused():
+    tiles = pd.DataFrame({"tile_id": [f"32632_{700 + at}_7800" for at in range(40)], "label": ["a", "b"] * 20})
+    labelled = areas.sample(tiles, 40, least=2).assign(label="a")
+    assert areas.assess(labelled, tiles.sample(frac=1, random_state=0)).accuracy == pytest.approx(0.5)
+    assert areas.assess(labelled.drop(columns="map"), tiles.replace({"b": "c"})).accuracy == pytest.approx(0.5)
+    with pytest.raises(TileTableError, match="drawn from map"):
+        areas.assess(labelled, tiles.replace({"b": "c"}))
+
+
 def test_contradicting_labels_are_refused():
     tiles = table("one", 0)
     name = tiles["tile_id"].iloc[0]

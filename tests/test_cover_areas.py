@@ -1,6 +1,6 @@
 """Hectares of the cover: every pixel once, regions by pixel, a sample and its assessment, two dates."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import geopandas as gpd
 import numpy as np
@@ -20,8 +20,8 @@ from pipeline.errors import TileTableError
 from pipeline.grid import TileGrid
 from pipeline.legend import COVER, EUROSAT, CoverState, Legend
 from pipeline.results.table import TileAnswers, tile_table, write_table
-from tests.results.test_table import MOMENT
 
+MOMENT = datetime(2024, 6, 1, 10, 30, tzinfo=UTC)
 WEST, SOUTH, COLUMNS, ROWS = 1000, 8000, 5, 11
 PIXEL = 0.01
 LEGEND = Legend("cover", COVER.classes[:3])

@@ -27,12 +27,19 @@ class FusionWeights:
     """
 
     intercept: float = -3.82
+    """Of a change of a part."""
     slope: float = 2.57
+    """Of a change of a part, on each logarithm."""
     limit: float = 5.0
+    """The most that this evidence may say."""
     seasonal: float = 0.25
+    """Share of it that counts between fields or meadows."""
     class_slope: float = 3.0
+    """Of a change of class."""
     class_difference: float = 1.2
+    """The plain difference that says nothing of it."""
     class_limit: float = 3.0
+    """The most that this evidence may say."""
 
 
 WEIGHTS = FusionWeights()
@@ -40,13 +47,12 @@ _LEAST = 0.05
 
 
 class PixelEvidence(NamedTuple):
-    """Log likelihood ratios (n,) for a change of part of a tile and for a change of its class.
-
-    NaN where none is known.
-    """
+    """Log likelihood ratios (n,), NaN where none is known."""
 
     part: Array
+    """For a change of part of a tile."""
     whole: Array
+    """For a change of its class."""
 
 
 def pixel_evidence(measured: pd.DataFrame, seasonal: Array, weights: FusionWeights = WEIGHTS) -> PixelEvidence:

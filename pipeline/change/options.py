@@ -20,40 +20,46 @@ _SHORTEST, _MOST = 1.0 / 365.25, 0.5
 
 
 class Expected(NamedTuple):
-    """The shares (n,) of tiles that are expected to change their class between two dates, and to change at all."""
+    """What is expected to change between two dates."""
 
     prior: Array
+    """Share (n,) of tiles that change their class."""
     land_prior: Array
+    """Share (n,) of tiles that change at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeOptions:
     """The assumptions and the rules of evidence, all of them adjustable.
 
-    `prior` is the share of tiles whose class really changes in a year; `class_share` the share of changed tiles (at
-    least 5 % of the ground is different) whose class changes too, so `prior / class_share` of all tiles are expected
-    to change in a year, and more between dates that lie further apart. `prior_tiles` is how many tiles that
-    expectation outweighs where a pair's classes show less change (see `table.cautious`). `confusable`, `unsealing`,
-    `afforestation` and `drying` are rates of transitions relative to an ordinary one.
-
-    A tile is `changed` when its p_change reaches `min_probability`, the tiles claimed between the same two dates
-    hold at most `max_false_share` false ones by expectation, and at least `min_mapping_unit` touching tiles are
-    claimed together; it is `stable` when p_change is at most `max_stable`. Pairs of two processing levels are
-    claimed only with `claim_cross_level`.
+    `prior / class_share` of all tiles are expected to change in a year, and more between dates that lie further apart.
+    A tile is `changed` when all rules of claiming hold, `stable` when p_change is at most `max_stable`.
     """
 
     prior: float = 0.01
+    """Share of tiles whose class really changes in a year."""
     class_share: float = 0.2
+    """Share of changed tiles (at least 5 % of the ground is different) whose class changes too."""
     prior_tiles: float = 100.0
+    """How many tiles that expectation outweighs where a pair's classes show less change (see `table.cautious`)."""
     confusable: float = 0.4
+    """Rate of swaps that rotation, season or a building's size explain, relative to an ordinary transition."""
     unsealing: float = 0.2
+    """Rate of transitions from sealed ground, relative to an ordinary one."""
     afforestation: float = 0.4
+    """Rate of transitions to woods, relative to an ordinary one."""
     drying: float = 0.4
+    """Rate of transitions from water, relative to an ordinary one."""
     min_probability: float = 0.5
+    """A claimed tile's p_change reaches this."""
     max_false_share: float = 0.05
+    """The tiles claimed between the same two dates hold at most this share of false ones by expectation."""
     max_stable: float = 0.1
+    """A stable tile's p_change is at most this."""
     min_mapping_unit: int = 1
+    """At least so many touching tiles are claimed together."""
     claim_cross_level: bool = False
+    """Whether pairs of two processing levels are claimed."""
 
     def __post_init__(self) -> None:
         """Checks that the assumptions are probabilities.

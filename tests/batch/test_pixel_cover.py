@@ -21,9 +21,8 @@ from pipeline.legend import COVER, CoverState, Legend
 from pipeline.models.card import COVER as COVER_KIND
 from pipeline.models.card import ModelCard
 from pipeline.models.input import REFLECTANCE, ModelInput
-from tests.batch.test_resume import dates, everything, in_a_child, on, small_disk  # noqa: F401 - two are fixtures
-from tests.batch.test_run import LEFT, TOP, options  # noqa: F401 - a fixture
-from tests.test_tiling import scene_on_disk
+from tests.builders import scene_on_disk
+from tests.runs import LEFT, TOP, in_a_child, on, outputs
 
 LEGEND = Legend("cover", COVER.classes[:3])
 
@@ -51,7 +50,7 @@ def pixels():
     return np.random.default_rng(8).integers(200, 2700, (3, 530, 210), dtype=np.uint16)
 
 
-def test_raster_and_shares_tell_the_same_of_the_ground(options, tmp_path, pixels, cover):  # noqa: F811
+def test_raster_and_shares_tell_the_same_of_the_ground(options, tmp_path, pixels, cover):
     scene = scene_on_disk(tmp_path, pixels, LEFT, TOP, "scene")
     report = run([scene], replace(options, cover=cover))
     folder = report.folder / "scene"
@@ -87,7 +86,7 @@ def test_raster_and_shares_tell_the_same_of_the_ground(options, tmp_path, pixels
     assert not list(folder.glob(".cover*"))
 
 
-def test_without_cover_the_table_is_as_before(options, tmp_path, pixels, cover):  # noqa: F811
+def test_without_cover_the_table_is_as_before(options, tmp_path, pixels, cover):
     scene = scene_on_disk(tmp_path, pixels, LEFT, TOP, "scene")
     plain = gpd.read_parquet(run([scene], options).folder / "scene" / "tiles.parquet")
     more = run([scene], replace(options, cover=cover, tiles=tmp_path / "more"))
@@ -97,7 +96,7 @@ def test_without_cover_the_table_is_as_before(options, tmp_path, pixels, cover):
     assert table.drop(columns=added).equals(plain)
 
 
-def test_a_scene_without_the_bands_gets_no_cover_and_a_line(options, tmp_path, pixels, cover, monkeypatch, caplog):  # noqa: F811
+def test_a_scene_without_the_bands_gets_no_cover_and_a_line(options, tmp_path, pixels, cover, monkeypatch, caplog):
     card = replace(Bright.card, input=replace(Bright.card.input, bands=("B03", "B08")))
     monkeypatch.setattr(pixel_cover, "verified_card", lambda choice: card)
     scene = scene_on_disk(tmp_path, pixels, LEFT, TOP, "scene")
@@ -107,7 +106,7 @@ def test_a_scene_without_the_bands_gets_no_cover_and_a_line(options, tmp_path, p
     assert "scene: no cover, bright needs B08" in caplog.text
 
 
-def test_another_network_makes_results_anew(options, tmp_path, pixels, cover, monkeypatch):  # noqa: F811
+def test_another_network_makes_results_anew(options, tmp_path, pixels, cover, monkeypatch):
     scene = scene_on_disk(tmp_path, pixels, LEFT, TOP, "scene")
     asked = replace(options, cover=cover)
     run([scene], asked)
@@ -125,7 +124,7 @@ def test_clouds_snow_and_gaps_are_states():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the run is killed in a forked child")
-def test_killed_while_writing_cover_a_run_ends_like_an_undisturbed_one(options, dates, tmp_path, cover):  # noqa: F811
+def test_killed_while_writing_cover_a_run_ends_like_an_undisturbed_one(options, dates, tmp_path, cover):
     asked = replace(options, cover=cover)
     calm = replace(asked, tiles=tmp_path / "calm" / "tiles", maps=tmp_path / "calm" / "maps")
     began = time.monotonic()
@@ -139,19 +138,19 @@ def test_killed_while_writing_cover_a_run_ends_like_an_undisturbed_one(options, 
         killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
     assert killed >= 2
     assert run(dates, asked).exit_code == 0
-    assert everything(asked) == everything(calm)
+    assert outputs(asked) == outputs(calm)
     assert len(list(asked.tiles.rglob("cover.tif"))) == len(dates)
     assert not list(asked.tiles.rglob(".cover*"))
 
 
-def test_a_disk_that_is_full_of_cover_leaves_earlier_outputs(options, dates, small_disk, cover):  # noqa: F811
+def test_a_disk_that_is_full_of_cover_leaves_earlier_outputs(options, dates, small_disk, cover):
     place = on(small_disk, replace(options, cover=cover))
     run(dates[:1], place)
-    before = everything(place)
+    before = outputs(place)
     (small_disk / "ballast").write_bytes(
         bytes(os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize - 9000)
     )
     with pytest.raises(OutputError, match=r"cannot be written|reads? back|space"):
         run(dates[:2], place)
-    assert {name: data for name, data in everything(place).items() if name in before} == before
+    assert {name: data for name, data in outputs(place).items() if name in before} == before
     assert sorted(path.parent.name for path in place.tiles.rglob("cover.tif")) == ["scene-0"]

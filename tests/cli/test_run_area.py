@@ -4,10 +4,9 @@ import shapely
 from pipeline.cli.run import _within
 from pipeline.grid import TileGrid
 from pipeline.scenes.scene import Refusal
-from tests.batch.test_run import options, scenes  # noqa: F401 - fixtures
 
 
-def test_only_what_the_outline_touches_is_mapped(scenes, tmp_path, caplog):  # noqa: F811 - fixtures
+def test_only_what_the_outline_touches_is_mapped(scenes, tmp_path, caplog):
     scene = scenes[0]
     left, bottom, right, top = scene.bounds
     part = shapely.box(left, bottom, (left + right) / 2, top)
@@ -25,5 +24,5 @@ def test_only_what_the_outline_touches_is_mapped(scenes, tmp_path, caplog):  # n
     assert "lies outside" in caplog.text
 
 
-def test_without_an_area_all_scenes_are_mapped(scenes):  # noqa: F811 - fixtures
+def test_without_an_area_all_scenes_are_mapped(scenes):
     assert list(_within(scenes, None, "eurosat-resnet50")) == list(scenes)
