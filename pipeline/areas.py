@@ -12,12 +12,13 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import shapely
 from pyproj import Transformer
 
 from pipeline.errors import TileTableError
@@ -25,6 +26,7 @@ from pipeline.grid import utm_epsg
 from pipeline.intervals import Estimate, score_interval, share_of, weighted_sum
 from pipeline.legend import TileState
 from pipeline.outlines import on_grid, read_outlines, shares_of
+from pipeline.results.layout import ChangeState
 from pipeline.results.looks import clearest, days
 from pipeline.results.table import tile_hectares, tiles_by_grid
 
@@ -109,13 +111,13 @@ def changed_areas(changes: pd.DataFrame, regions: gpd.GeoDataFrame) -> pd.DataFr
     table = pd.DataFrame(changes[["tile_id", "state", "from_label", "to_label", "p_change"]]).astype(
         {"state": str, "from_label": str, "to_label": str, "p_change": float}
     )
-    table.loc[table["state"] != "changed", ["from_label", "to_label"]] = ""
+    table.loc[table["state"] != ChangeState.CHANGED, ["from_label", "to_label"]] = ""
     table["hectares"] = tile_hectares(table["tile_id"].to_numpy())
     parts = []
     for name, at, part in region_parts(table["tile_id"], regions):
         held = table.iloc[at].assign(region=name)
         held["hectares"] *= part
-        claimed = np.where(held["state"] == "changed", 1.0 - held["p_change"], 0.0)
+        claimed = np.where(held["state"] == ChangeState.CHANGED, 1.0 - held["p_change"], 0.0)
         parts.append(held.assign(expected_false_ha=claimed * held["hectares"]))
     keys = ["region", "state", "from_label", "to_label"]
     return pd.concat(parts).groupby(keys, sort=True)[["hectares", "expected_false_ha"]].sum().reset_index()
@@ -125,8 +127,30 @@ def region_parts(
     tile_ids: pd.Series, regions: gpd.GeoDataFrame
 ) -> Iterator[tuple[str, npt.NDArray[np.intp], npt.NDArray[np.float64]]]:
     """Names of regions with the positions of tiles that they touch and the part of each inside; last the rest."""
+    rest = np.ones(len(tile_ids))
+    for region in placed_regions(tile_ids, regions):
+        rest[region.rows] -= region.part
+        yield region.name, region.rows, region.part
+    beyond = np.flatnonzero(rest > _SLIVER)
+    yield ELSEWHERE, beyond, rest[beyond]
+
+
+class PlacedRegion(NamedTuple):
+    """A region on the plane of one grid, with the tiles that it touches."""
+
+    name: str
+    """What the regions' file calls it."""
+    shape: shapely.Geometry
+    """In metres of the grid's zone."""
+    rows: npt.NDArray[np.intp]
+    """Positions of the tiles among the ids."""
+    part: Array
+    """The part of each inside (0..1]; a hair below 1 may be all of it."""
+
+
+def placed_regions(tile_ids: pd.Series, regions: gpd.GeoDataFrame) -> Iterator[PlacedRegion]:
+    """Every region on every grid where it touches tiles."""
     ids = tile_ids.to_numpy()
-    rest = np.ones(len(ids))
     longitudes, latitudes = _centres(tile_ids)
     for grid, at, index in tiles_by_grid(ids):
         longitude, latitude = longitudes[at], latitudes[at]
@@ -138,10 +162,7 @@ def region_parts(
             if placed.is_empty:
                 continue
             part = shares_of(placed, index, grid.edge)
-            rest[at] -= part
-            yield str(name), at[part > 0], part[part > 0]
-    beyond = np.flatnonzero(rest > _SLIVER)
-    yield ELSEWHERE, beyond, rest[beyond]
+            yield PlacedRegion(str(name), placed, at[part > 0], part[part > 0])
 
 
 def _centres(tile_ids: pd.Series) -> tuple[Array, Array]:
@@ -288,14 +309,7 @@ def sample(table: pd.DataFrame, size: int, seed: int = 0, stratum: str = "label"
     _refuse_repeated(table)
     held = table[stratum].astype(str).value_counts().sort_index()
     sizes = held.to_numpy(np.int64)
-    quota = np.minimum(sizes, least)
-    shared = np.zeros_like(quota)
-    while quota.sum() < min(
-        size, sizes.sum()
-    ):  # one tile at a time to the stratum that lacks most of its share (Webster's method)
-        poorest = np.where(quota < sizes, (shared + 0.5) / sizes, np.inf).argmin()
-        quota[poorest] += 1
-        shared[poorest] += 1
+    quota = shared_out(sizes, size, least)
     generator = np.random.default_rng(seed)
     ordered = table.sort_values("tile_id", kind="stable")
     drawn = [
@@ -304,18 +318,35 @@ def sample(table: pd.DataFrame, size: int, seed: int = 0, stratum: str = "label"
     ]
     chosen = pd.concat(drawn)
     chosen = chosen.iloc[generator.permutation(len(chosen))]
-    longitude, latitude = _centres(chosen["tile_id"])
-    dates = {"date": chosen["date"].to_numpy()} if "date" in chosen else {}
+    dates = chosen["date"].to_numpy() if "date" in chosen else None
+    return to_label(chosen["tile_id"].to_numpy(), dates, identity(table, stratum))
+
+
+def to_label(tile_ids: npt.NDArray[Any], dates: npt.NDArray[Any] | None, mark: str) -> pd.DataFrame:
+    """What a person fills in for drawn units: the table that `sample` describes, of the map called `mark`."""
+    longitude, latitude = _centres(pd.Series(tile_ids))
     return pd.DataFrame(
         {
-            "tile_id": chosen["tile_id"].to_numpy(),
-            **dates,
+            "tile_id": tile_ids,
+            **({} if dates is None else {"date": dates}),
             "longitude": longitude.round(6),
             "latitude": latitude.round(6),
-            "map": identity(table, stratum),
+            "map": mark,
             "label": "",
         }
     )
+
+
+def shared_out(sizes: npt.NDArray[np.int64], size: int, least: int) -> npt.NDArray[np.int64]:
+    """How many of `size` units to draw from strata of these sizes: `least` of each where it has them, then by share."""
+    quota = np.minimum(sizes, least)
+    shared = np.zeros_like(quota)
+    # One at a time to the stratum that lacks most of its share (Webster's method).
+    while quota.sum() < min(size, sizes.sum()):
+        poorest = np.where(quota < sizes, (shared + 0.5) / sizes, np.inf).argmin()
+        quota[poorest] += 1
+        shared[poorest] += 1
+    return quota
 
 
 def identity(table: pd.DataFrame, stratum: str = "label") -> str:
@@ -356,8 +387,21 @@ def read_labels(path: Path, known: Sequence[str] = ()) -> pd.DataFrame:
     return labelled
 
 
-def assess(labelled: pd.DataFrame, table: pd.DataFrame, stratum: str = "label") -> Assessment:
+class WholeMap(NamedTuple):
+    """The map that a table holds a part of."""
+
+    mark: str
+    """What tells it from others."""
+    hectares: pd.Series
+    """By label."""
+
+
+def assess(
+    labelled: pd.DataFrame, table: pd.DataFrame, stratum: str = "label", whole: WholeMap | None = None
+) -> Assessment:
     """What a person's labels (tile_id, label) say about the map in `table` (tile_id and the `stratum` column).
+
+    `whole` describes the map where `table` holds the sampled units alone.
 
     Rows without a label and labels of tiles outside the table do not count. The tiles must be a stratified random
     sample such as `sample` draws: labels of places that caught the eye prove nothing.
@@ -380,17 +424,20 @@ def assess(labelled: pd.DataFrame, table: pd.DataFrame, stratum: str = "label") 
     if twice := sorted(given.loc[given["tile_id"].duplicated(), "tile_id"].unique()):
         raise TileTableError(f"labels: tile {twice[0]} carries two different labels; keep one line a tile")
     _refuse_repeated(table)
+    mark = whole.mark if whole else identity(table, stratum)
     told = set(labelled["map"].dropna()) - {""} if "map" in labelled else set()
-    if strange := told - {identity(table, stratum)}:
+    if strange := told - {mark}:
         raise TileTableError(
-            f"labels: the sample was drawn from map {sorted(strange)[0]}, this one is {identity(table, stratum)} "
-            f"(another run, model or date); assess the map that was sampled, or draw a new sample"
+            f"labels: the sample was drawn from map {sorted(strange)[0]}, this one is {mark} (another run, model or "
+            f"date); assess the map that was sampled, or draw a new sample"
         )
     mapped = table.set_index("tile_id")[stratum].astype(str)
     given = given[given["tile_id"].isin(mapped.index)]
     if given.empty:
         raise TileTableError("labels: none of the labelled tiles is in this map; take the labels of this run and date")
     counts = pd.crosstab(mapped.reindex(given["tile_id"]).to_numpy(), given["label"].to_numpy())
+    if whole:
+        return error_adjusted(counts, whole.hectares)
     hectares = pd.Series(tile_hectares(mapped.index.to_numpy()), index=mapped.to_numpy())
     return error_adjusted(counts, hectares.groupby(level=0).sum())
 

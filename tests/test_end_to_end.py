@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,12 @@ def tables(demo):
 def test_the_summary_says_what_a_person_wants_to_know(demo):
     text = (demo / "stdout.txt").read_text()
     assert "2 of 2 scenes mapped" in text and "Forest" in text and " ha " in text and "atlas.html" in text
+
+
+def test_the_cover_knows_the_made_land(demo):
+    found = re.findall(r"S2B_\S+: ([0-9.]+)% of 1,96[0-9],[0-9]{3} pixels", (demo / "stdout.txt").read_text())
+    assert len(found) == 2
+    assert min(map(float, found)) > 85
 
 
 def test_the_model_recognises_the_landscape(demo, tables):

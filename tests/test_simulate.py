@@ -9,7 +9,7 @@ import rasterio
 
 from pipeline.classify import ClassifyOptions, classified_blocks, gather
 from pipeline.grid import TileGrid, TileIndex
-from pipeline.legend import EUROSAT
+from pipeline.legend import COVER, EUROSAT, CoverState
 from pipeline.models import store
 from pipeline.scenes.finding.find import find_scenes
 from pipeline.simulate import read_truth, simulate
@@ -158,3 +158,14 @@ def test_the_trained_model_recognises_the_landscape(made):
                 right[tile.label].append(EUROSAT.label(int(codes[tile.tile_id])) == tile.label)
         assert np.mean([hit for hits in right.values() for hit in hits]) >= 0.85, scene.id
         assert {label: np.mean(hits) for label, hits in right.items() if np.mean(hits) <= 0.6} == {}, scene.id
+
+
+def test_every_pixel_of_the_cover_is_known_but_at_roads_and_banks():
+    land = Landscape(7)
+    covers = land.covers(0)
+    ground = np.take(EUROSAT.labels, land.ground[0])
+    known = covers != CoverState.NO_DATA
+    assert known.mean() > 0.85
+    assert set(np.take(COVER.labels, covers[known])) == {"water", "trees", "grass", "crops", "built"}
+    assert (np.take(COVER.labels, covers[known & (ground == "Forest") & (land.river > 10)]) == "trees").all()
+    assert (covers[land.river < 5] == COVER.labels.index("water")).all()

@@ -31,11 +31,45 @@ ENGINE = click.option(
 )
 
 
-@click.command()
+@click.group(invoke_without_command=True)
+@verbosity
+@click.pass_context
+@explain_errors
+def models(context: click.Context) -> None:
+    """List the trained models: what they take, what runs them here, and what was measured on what.
+
+    `models add SOURCE --card CARD` adds a network that others published: a TensorFlow SavedModel or an ONNX file.
+    """
+    if context.invoked_subcommand is None:
+        _list()
+
+
+@models.command()
+@click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--card",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON that says name, kind, classes, bands and normalisation; docs/cover.md shows one.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of models. [default: saved_models]")
 @verbosity
 @explain_errors
-def models() -> None:
-    """List the trained models: what they take, what runs them here, and what was measured on what."""
+def add(source: Path, card: Path, out: Path | None) -> None:
+    """Copy a published network into the folder of models, with digests.
+
+    Add only what you trust: TensorFlow's graphs may read and write files.
+    """
+    from pipeline.models import foreign, store
+
+    folder = out or store.FOLDER
+    made = foreign.add(source, card, folder)
+    asked = "--cover" if made.kind == "cover" else "--model"
+    place = made.name if out is None else folder / made.name
+    click.echo(f"{folder / made.name}: {len(made.legend.classes)} classes; run it with {asked} {place}")
+
+
+def _list() -> None:
     from pipeline.models import store
 
     for name in store.names():

@@ -150,6 +150,10 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
         watcher.progress.close()
     if logging.getLogger("pipeline").isEnabledFor(logging.INFO):
         click.echo(summary(report))
+        if demo:
+            from pipeline.evaluation.made_land import on_made_land, told
+
+            click.echo("\n".join(told(on_made_land(report.records, report.folder, folder))))
     elif report.exit_code:
         click.echo(_refusals(report), err=True)
     sys.exit(report.exit_code)

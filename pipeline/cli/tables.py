@@ -13,6 +13,14 @@ if TYPE_CHECKING:
 _FORMATS = {"gpkg": "GPKG", "geojson": "GeoJSON", "csv": None}
 
 
+TILES, COVER = "tiles", "cover"
+PRODUCT = click.option(
+    "--product",
+    type=click.Choice([TILES, COVER]),
+    default=TILES,
+    show_default=True,
+    help="Tiles by their class, or the cover's pixels of 10 m.",
+)
 MODEL = click.option("--model", help="Name of the model whose results to use, where TILES holds several.")
 
 

@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import ModelError
-from pipeline.models import store
+from pipeline.models import engines, store
 from pipeline.models.card import COVER, ModelCard
 from pipeline.models.classifier import PixelClassifier
+from pipeline.models.foreign import HALO, ONNX, SAVED_MODEL, ForeignPixels
 
 Floats = npt.NDArray[np.float32]
-# Where a card keeps what a window's margin must be.
-HALO = "halo"
 
 
 def load_pixels(
@@ -39,6 +38,9 @@ def _load(name: str, engine: str, threads: int | None, folder: Path) -> PixelCla
     card.verify(place)
     chosen = store.choose_engine(card, engine)
     path = place / card.engines[chosen]["file"]
+    if chosen in (SAVED_MODEL, ONNX):
+        module: Any = engines.find(chosen)[0]
+        return ForeignPixels(card, chosen, module.function(path, threads))
     if chosen == "keras":
         return KerasPixels(card, path)
     return OpenVinoPixels(card, path, chosen.partition("-")[2], threads)

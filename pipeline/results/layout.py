@@ -3,7 +3,7 @@
 tiles/<model>/            the results of one model
 run.json              what became of every scene
 changes.parquet       one row a tile and pair of dates
-assessment.json       what a labelled sample says of the map
+assessment.json       what a labelled sample says of the map; cover-assessment.json of the cover
 <scene>/              a mapped scene: table, rasters, pictures, its STAC Item
 maps/atlas.html           the page
 """
@@ -27,6 +27,7 @@ CHIPS = "chips"
 RUN_REPORT = "run.json"
 CHANGES = "changes.parquet"
 ASSESSMENT = "assessment.json"
+COVER_ASSESSMENT = "cover-assessment.json"
 # Hidden folders: digests that need not be computed again while a file's size and time stay, and what was measured
 # between two scenes, so that a new date costs only its own comparison.
 DIGESTS = ".digests"
@@ -38,6 +39,7 @@ LOCK = ".lock"
 # In the folder of maps, and in that of a comparison.
 PAGE = "atlas.html"
 MATRIX = "from-to.csv"
+COVER_MATRIX = "cover-from-to.csv"
 
 # No scene's id holds it, so that the names of pairs come apart again.
 _PAIR = "+"

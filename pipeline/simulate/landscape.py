@@ -8,7 +8,7 @@ from scipy import ndimage
 from scipy.interpolate import CubicSpline
 from scipy.spatial import cKDTree
 
-from pipeline.legend import EUROSAT
+from pipeline.legend import COVER, EUROSAT, CoverState
 from pipeline.simulate import surfaces
 from pipeline.simulate.fields import Bools, Floats, Ground, noise
 
@@ -24,6 +24,21 @@ CODE = {label: code for code, label in enumerate(EUROSAT.labels)}
 # EuroSAT names a chip after the line that crosses it: ground within 400 m of a line through its middle bears the line's
 # name.
 CORRIDOR = 40.0
+# Pixels to either side of a river's or road's middle that surely are water, and that may be road.
+WATERWAY, ROADSIDE = 7.0, 12.0
+# What mostly stands on a class's ground, houses with their gardens as one.
+COVER_OF = {
+    "AnnualCrop": "crops",
+    "Forest": "trees",
+    "HerbaceousVegetation": "grass",
+    "Highway": "built",
+    "Industrial": "built",
+    "Pasture": "grass",
+    "PermanentCrop": "crops",
+    "Residential": "built",
+    "River": "water",
+    "SeaLake": "water",
+}
 SCALES = (1, 3, 6, 12, 30)
 
 # What an atmosphere takes and adds per band (B04, B03, B02), L1C = L2A * transmitted + path: the harmonisation of the
@@ -182,6 +197,17 @@ class Landscape:
         labelled[(self.river < CORRIDOR) & dry] = CODE["River"]
         labelled[(self.roads[date] < CORRIDOR) & dry] = CODE["Highway"]
         return labelled
+
+    def covers(self, date: int) -> npt.NDArray[np.uint8]:
+        """Codes (y, x) of `pipeline.legend.COVER`: what stands there; 255 beside rivers and on roads."""
+        code = {label: at for at, label in enumerate(COVER.labels)}
+        of_class = np.array([code[COVER_OF[label]] for label in EUROSAT.labels], np.uint8)
+        found = of_class[self.ground[date]]
+        dry = found != code["water"]
+        found[(self.river < CORRIDOR) & dry] = CoverState.NO_DATA
+        found[(self.river < WATERWAY) & dry] = code["water"]
+        found[(self.roads[date] < ROADSIDE) & dry] = CoverState.NO_DATA
+        return found
 
     def _ground_at(self, where: Bools, date: int) -> Ground:
         return Ground(

@@ -12,8 +12,8 @@ from pipeline.grid import TileGrid, TileIndex
 from pipeline.legend import EUROSAT
 from pipeline.simulate.fields import Bools, Floats, noise
 from pipeline.simulate.landscape import CODE, EPSG, GSD, HEIGHT, NORTH, WEST, WIDTH, Landscape
-from pipeline.simulate.product import QUANTIFICATION, Product, write_product
-from pipeline.simulate.truth import TileTruth, Truth, write_truth
+from pipeline.simulate.product import QUANTIFICATION, Product, write_image, write_product
+from pipeline.simulate.truth import TileTruth, Truth, cover_truth, write_truth
 
 BAND_ORDER = ("B04", "B03", "B02", "B08")
 # Baseline 03.01 knew no offset, 05.09 adds 1000 to every DN: who ignores offsets sees the second date far too bright.
@@ -40,7 +40,7 @@ CLOUDY_DATE, CUT_DATE = 1, 0
 
 
 def simulate(folder: Path, seed: int = 7, suffix: str = "jp2") -> Truth:
-    """Writes two products and `truth.csv` into `folder`, the same bytes of pixels for the same `seed`.
+    """Writes two products, `truth.csv` and masks of the cover into `folder`, the same pixels for the same `seed`.
 
     `suffix` jp2 or tif chooses the format of the images. Between the dates, four planted changes and a new highway.
     The first date ends at a slanted swath edge, the second has some cloud.
@@ -76,6 +76,7 @@ def simulate(folder: Path, seed: int = 7, suffix: str = "jp2") -> Truth:
         share = 100.0 * float(np.count_nonzero(cloud) / np.count_nonzero(valid))
         products.append(write_product(folder, product, stored, coarse, share, suffix))
         tiles += _tile_truths(product, classes, valid, cloud)
+        write_image(cover_truth(folder, f"{product.acquired:%Y-%m-%d}"), landscape.covers(date), product, GSD)
     write_truth(folder / "truth.csv", tiles)
     return Truth(tuple(products), tuple(tiles))
 

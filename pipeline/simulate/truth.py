@@ -60,6 +60,11 @@ class Truth:
         }
 
 
+def cover_truth(folder: Path, day: str) -> Path:
+    """One day's mask (GeoTIFF, codes of `pipeline.legend.COVER`, 255 unknown); hidden, for it is no scene."""
+    return folder / f".cover-{day}.tif"
+
+
 def write_truth(path: Path, tiles: Sequence[TileTruth]) -> None:
     """Stores the tiles as CSV."""
     with path.open("w", newline="", encoding="utf-8") as stream:

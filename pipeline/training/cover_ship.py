@@ -15,9 +15,10 @@ from pipeline.evaluation.cover import CoverScore, calibration_error, total
 from pipeline.legend import Legend
 from pipeline.models.calibration import fit_temperature
 from pipeline.models.card import COVER, ModelCard
+from pipeline.models.foreign import HALO
 from pipeline.models.input import REFLECTANCE, ModelInput
 from pipeline.models.networks import Network, cover_unet
-from pipeline.models.pixels import HALO, load_pixels
+from pipeline.models.pixels import load_pixels
 from pipeline.scenes.radiometry import Harmonisation
 from pipeline.training import export
 from pipeline.training.cover import probabilities
