@@ -17,6 +17,7 @@ from pipeline.atlas.places import towns
 from pipeline.atlas.readable import rgb
 from pipeline.grid import utm_epsg
 from pipeline.outlines import Outline, on_grid
+from pipeline.results.layout import ChangeState
 from pipeline.scenes.scene import UNKNOWN_DATE
 
 PIXELS = 900
@@ -147,8 +148,8 @@ def _painted(
         )
         state = np.zeros_like(layer.classes) if pair is None else pair.state
         painted[known] = VEIL
-        painted[known & (state == CHANGE_STATES.index("undecided"))] = UNDECIDED
-        drawn = known & (state == CHANGE_STATES.index("changed"))
+        painted[known & (state == CHANGE_STATES.index(ChangeState.UNDECIDED))] = UNDECIDED
+        drawn = known & (state == CHANGE_STATES.index(ChangeState.CHANGED))
     painted[drawn] = colours[layer.classes[drawn]]
     return set(np.unique(layer.classes[drawn]).tolist()), painted
 
@@ -185,7 +186,7 @@ def _key(axes: Any, world: World, seen: set[int], *, changes: bool) -> None:  # 
     rows = [
         Patch(color=classes[k].colour, label=("became " if changes else "") + classes[k].title) for k in sorted(seen)
     ]
-    others = [(UNDECIDED, "undecided"), (VEIL, "stable")] if changes else []
+    others = [(UNDECIDED, str(ChangeState.UNDECIDED)), (VEIL, str(ChangeState.STABLE))] if changes else []
     rows += [Patch(color=colour, label=name) for colour, name in (*others, (UNCLASSED, "without a class"))]
     axes.legend(handles=rows, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=8)
 

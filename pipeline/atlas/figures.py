@@ -12,6 +12,7 @@ from pipeline.atlas.part import World
 from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Layer, Payload
 from pipeline.errors import TileTableError
 from pipeline.outlines import Outline, on_grid, shares_of
+from pipeline.results.layout import ChangeState
 from pipeline.scenes.scene import UNKNOWN_DATE
 
 Array = npt.NDArray[np.float64]
@@ -19,7 +20,7 @@ Array = npt.NDArray[np.float64]
 Z95 = 1.96
 # Errors of neighbours go together; within blocks of this many tiles they are taken as one error.
 BLOCK = 3
-_CHANGED = CHANGE_STATES.index("changed")
+_CHANGED = CHANGE_STATES.index(ChangeState.CHANGED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +202,8 @@ def describe_change(world: World, weights: Mapping[int, Array], before: date, af
         at = one.classes[changed], two.classes[changed]
         np.add.at(moves, at, weight[changed])
         np.add.at(doubt, at, (weight * (1 - p))[changed])
-        stable += float(weight[both & (pair.state == CHANGE_STATES.index("stable"))].sum())
-        undecided += float(weight[both & (pair.state == CHANGE_STATES.index("undecided"))].sum())
+        stable += float(weight[both & (pair.state == CHANGE_STATES.index(ChangeState.STABLE))].sum())
+        undecided += float(weight[both & (pair.state == CHANGE_STATES.index(ChangeState.UNDECIDED))].sum())
         sure += float((weight * p)[changed].sum())
         variance += float((_blocks(np.where(changed, weight * np.sqrt(p * (1 - p)), 0.0)) ** 2).sum())
     if not shared:

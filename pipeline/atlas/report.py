@@ -32,6 +32,7 @@ from pipeline.errors import OutputError, TileTableError
 from pipeline.files import whole_file
 from pipeline.legend import Legend
 from pipeline.outlines import Outline
+from pipeline.results.layout import ChangeState
 from pipeline.scenes.scene import UNKNOWN_DATE
 
 FEW_TILES = 100
@@ -169,8 +170,8 @@ def _change_tables(change: ChangeFigures, titles: list[str]) -> list[Table]:
             ("claimed as changed", _ha(claimed)),
             ("of these expected to be real (95 %)", f"{_ha(change.sure)} ± {_ha(change.interval)}"),
             ("of these expected to be false", _ha(float(change.doubt.sum()))),
-            ("undecided", _ha(change.undecided)),
-            ("stable", _ha(change.stable)),
+            (str(ChangeState.UNDECIDED), _ha(change.undecided)),
+            (str(ChangeState.STABLE), _ha(change.stable)),
             ("labels differ (not a figure of change)", _ha(change.differ)),
         ),
     )

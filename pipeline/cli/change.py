@@ -127,12 +127,13 @@ def _tell_regions(table: Path, regions: Path, name_field: str | None, out: Path)
 
     from pipeline.areas import changed_areas, read_regions
     from pipeline.files import whole_file
+    from pipeline.results.layout import ChangeState
 
     rows = changed_areas(gpd.read_parquet(table), read_regions(regions, name_field))
     for name, part in rows.groupby("region", sort=False):
         click.echo(f"{name}")
         for row in part.itertuples():
-            move = f"{row.from_label} to {row.to_label}" if row.state == "changed" else ""
+            move = f"{row.from_label} to {row.to_label}" if row.state == ChangeState.CHANGED else ""
             false = f", about {row.expected_false_ha:,.0f} ha of it expected to be false" if move else ""
             click.echo(f"  {row.state:<10}{move:<42}{row.hectares:>12,.0f} ha{false}")
     with whole_file(out) as part_file:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pipeline.batch.executors import cores
 from pipeline.files import write_text
+from pipeline.results.layout import PAGE
 from pipeline.web import job_work
 from pipeline.web.job_list import OPEN, Job, JobList, JobRequest, JobState
 from pipeline.web.library import Place
@@ -127,7 +128,7 @@ class JobRunner:
             for job in self.list.all()
             if job.state == JobState.DONE
             for folder in [self.folder(job.id) / job_work.TILES / job.request.model]
-            for page in [self.folder(job.id) / job_work.MAPS / "atlas.html"]
+            for page in [self.folder(job.id) / job_work.MAPS / PAGE]
         ]
 
     async def events(self, name: str, after: int = 0) -> AsyncIterator[str]:

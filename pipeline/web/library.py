@@ -12,6 +12,7 @@ import geopandas as gpd
 from pipeline.errors import OutputError, TileTableError
 from pipeline.results.layout import (
     ASSESSMENT,
+    COVER,
     ITEM,
     LANDCOVER,
     PAGE,
@@ -26,7 +27,6 @@ from pipeline.results.record import read_records
 from pipeline.results.table import read_table
 from pipeline.web.problems import Problem
 
-COVER: Final = "cover.tif"
 RASTERS: Final = {
     "landcover": LANDCOVER,
     "confidence": LANDCOVER,

@@ -18,6 +18,7 @@ from rio_tiler.errors import TileOutsideBounds
 from rio_tiler.io import Reader
 from rio_tiler.models import ImageData
 
+from pipeline.results.layout import QUICKLOOK
 from pipeline.scenes.safety import guard
 from pipeline.web.library import RASTERS, ShownScene, classes, item
 from pipeline.web.problems import Problem
@@ -111,7 +112,7 @@ def _coloured(image: ImageData, colours: Colours) -> bytes:
 
 
 def _true_colour(scene: ShownScene, path: Path, z: int, x: int, y: int) -> bytes:
-    overview = _EQUATOR / 2**z >= _QUICKLOOK_METRES and scene.file("quicklook.webp")
+    overview = _EQUATOR / 2**z >= _QUICKLOOK_METRES and scene.file(QUICKLOOK)
     if overview:
         with _quicklook(scene, overview).open() as dataset, Reader(None, dataset=dataset) as reader:
             image = reader.tile(x, y, z, tilesize=SIDE, indexes=(1, 2, 3), resampling_method="average")

@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse, Response
 from shapely.geometry import box
 from starlette.concurrency import run_in_threadpool
 
+from pipeline.results.layout import LANDCOVER
 from pipeline.results.table import DECIMALS
 from pipeline.web import library as stored
 from pipeline.web import stac_catalogue
@@ -94,7 +95,7 @@ async def get_scene(request: Request, scene: Name, parts: Parts, atlas: AtlasNam
 @router.get("/scenes/{scene}/files/{file}", summary="A file of the results", responses=refusals(404))
 async def get_file(
     scene: Name,
-    file: Annotated[str, Path(max_length=100, examples=["landcover.tif"])],
+    file: Annotated[str, Path(max_length=100, examples=[LANDCOVER])],
     parts: Parts,
     atlas: AtlasName = None,
 ) -> FileResponse:
