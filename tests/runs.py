@@ -1,8 +1,10 @@
 """What tests of runs ask again and again."""
 
+import os
 from dataclasses import replace
 
 from pipeline.batch import work
+from pipeline.batch.main_job import run
 from tests.fakes import FakeClassifier
 
 # Upper left corner of made scenes: off the tile grid by 70 m and 30 m.
@@ -35,3 +37,18 @@ def work_with_the_fake(task):
     """One scene's work in a process that no fixture has reached."""
     work.classifier = lambda choice: FakeClassifier()
     return work.process(task)
+
+
+def in_a_child(options, scenes) -> int:
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            code = run(scenes, options).exit_code
+        finally:
+            os._exit(code)
+    return pid
+
+
+def on(disk, options):
+    return replace(options, tiles=disk / "tiles", maps=disk / "maps")

@@ -22,7 +22,6 @@ from pipeline.legend import COVER, EUROSAT, CoverState, Legend
 from pipeline.results.table import TileAnswers, tile_table, write_table
 
 MOMENT = datetime(2024, 6, 1, 10, 30, tzinfo=UTC)
-
 WEST, SOUTH, COLUMNS, ROWS = 1000, 8000, 5, 11
 PIXEL = 0.01
 LEGEND = Legend("cover", COVER.classes[:3])

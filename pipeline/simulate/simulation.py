@@ -40,7 +40,7 @@ CLOUDY_DATE, CUT_DATE = 1, 0
 
 
 def simulate(folder: Path, seed: int = 7, suffix: str = "jp2") -> Truth:
-    """Writes two products, `truth.csv` and masks of the cover into `folder`, the same pixels for the same `seed`.
+    """Writes two products with their truth into `folder`, the same bytes of pixels for the same `seed`.
 
     `suffix` jp2 or tif chooses the format of the images. Between the dates, four planted changes and a new highway.
     The first date ends at a slanted swath edge, the second has some cloud.

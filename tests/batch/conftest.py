@@ -1,6 +1,14 @@
-"""A Dask cluster on this machine."""
+"""A Dask cluster on this machine, dates of one place, a small disk."""
 
+import subprocess
+from dataclasses import replace
+from datetime import timedelta
+
+import numpy as np
 import pytest
+
+from tests.builders import scene_on_disk
+from tests.runs import LEFT, TOP
 
 
 @pytest.fixture(scope="module")
@@ -10,3 +18,34 @@ def cluster():
     # Closing workers leave sockets to the garbage collector.
     with distributed.LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as found:
         yield found
+
+
+@pytest.fixture
+def dates(tmp_path):
+    """Scenes of one place at three dates."""
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    rng = np.random.default_rng(4)
+    shapes = [(3, 330, 210), (3, 200, 410), (3, 330, 210)]
+    scenes = [
+        scene_on_disk(folder, rng.integers(200, 2700, shape, dtype=np.uint16), LEFT, TOP, f"scene-{n}")
+        for n, shape in enumerate(shapes)
+    ]
+    return [replace(scene, acquired=scene.acquired + timedelta(days=10 * n)) for n, scene in enumerate(scenes)]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 3 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    try:
+        made = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", place], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        pytest.skip("there is no mount command to make a small disk with")
+    if made.returncode:
+        pytest.skip(f"a small disk cannot be mounted here: {made.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "-l", place], check=True)

@@ -1,6 +1,9 @@
 """The cover as a product of a run: raster, shares, states, one reading of every band."""
 
 import json
+import os
+import signal
+import time
 from dataclasses import replace
 
 import geopandas as gpd
@@ -13,12 +16,13 @@ from pipeline.batch.main_job import run
 from pipeline.batch.products import pixel_cover
 from pipeline.batch.products.pixel_cover import pixel_states
 from pipeline.batch.task import ModelChoice
+from pipeline.errors import OutputError
 from pipeline.legend import COVER, CoverState, Legend
 from pipeline.models.card import COVER as COVER_KIND
 from pipeline.models.card import ModelCard
 from pipeline.models.input import REFLECTANCE, ModelInput
 from tests.builders import scene_on_disk
-from tests.runs import LEFT, TOP
+from tests.runs import LEFT, TOP, in_a_child, on, outputs
 
 LEGEND = Legend("cover", COVER.classes[:3])
 
@@ -117,3 +121,36 @@ def test_clouds_snow_and_gaps_are_states():
     states = pixel_states(valid, quality.astype(np.uint8))
     assert states.tolist() == [[CoverState.CLOUD, CoverState.UNFAMILIAR, 0, CoverState.NO_DATA]]
     assert pixel_states(valid, None).tolist() == [[0, 0, 0, CoverState.NO_DATA]]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the run is killed in a forked child")
+def test_killed_while_writing_cover_a_run_ends_like_an_undisturbed_one(options, dates, tmp_path, cover):
+    asked = replace(options, cover=cover)
+    calm = replace(asked, tiles=tmp_path / "calm" / "tiles", maps=tmp_path / "calm" / "maps")
+    began = time.monotonic()
+    run(dates, calm)
+    seconds = time.monotonic() - began
+    killed = 0
+    for part in (0.1, 0.3, 0.5, 0.7):
+        child = in_a_child(asked, dates)
+        time.sleep(part * seconds)
+        os.kill(child, signal.SIGKILL)
+        killed += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    assert killed >= 2
+    assert run(dates, asked).exit_code == 0
+    assert outputs(asked) == outputs(calm)
+    assert len(list(asked.tiles.rglob("cover.tif"))) == len(dates)
+    assert not list(asked.tiles.rglob(".cover*"))
+
+
+def test_a_disk_that_is_full_of_cover_leaves_earlier_outputs(options, dates, small_disk, cover):
+    place = on(small_disk, replace(options, cover=cover))
+    run(dates[:1], place)
+    before = outputs(place)
+    (small_disk / "ballast").write_bytes(
+        bytes(os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize - 9000)
+    )
+    with pytest.raises(OutputError, match=r"cannot be written|reads? back|space"):
+        run(dates[:2], place)
+    assert {name: data for name, data in outputs(place).items() if name in before} == before
+    assert sorted(path.parent.name for path in place.tiles.rglob("cover.tif")) == ["scene-0"]

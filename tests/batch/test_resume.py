@@ -7,7 +7,6 @@ import signal
 import subprocess
 import time
 from dataclasses import replace
-from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -15,31 +14,7 @@ import pytest
 from pipeline.batch.main_job import run
 from pipeline.errors import OutputError
 from tests.builders import scene_on_disk
-from tests.runs import LEFT, TOP, outputs
-
-
-@pytest.fixture
-def dates(tmp_path):
-    folder = tmp_path / "scenes"
-    folder.mkdir()
-    rng = np.random.default_rng(4)
-    shapes = [(3, 330, 210), (3, 200, 410), (3, 330, 210)]
-    scenes = [
-        scene_on_disk(folder, rng.integers(200, 2700, shape, dtype=np.uint16), LEFT, TOP, f"scene-{n}")
-        for n, shape in enumerate(shapes)
-    ]
-    return [replace(scene, acquired=scene.acquired + timedelta(days=10 * n)) for n, scene in enumerate(scenes)]
-
-
-def in_a_child(options, scenes) -> int:
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            code = run(scenes, options).exit_code
-        finally:
-            os._exit(code)
-    return pid
+from tests.runs import LEFT, TOP, in_a_child, on, outputs
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the run is killed in a forked child")
@@ -68,26 +43,6 @@ def test_killed_at_ten_random_moments_a_run_ends_like_an_undisturbed_one(options
         path for path in [*options.tiles.rglob("*"), *options.maps.rglob("*")] if path.name.endswith((".part", ".old"))
     ]
     assert left == []
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    place = tmp_path / "disk"
-    place.mkdir()
-    try:
-        made = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", place], capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        pytest.skip("there is no mount command to make a small disk with")
-    if made.returncode:
-        pytest.skip(f"a small disk cannot be mounted here: {made.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
-
-
-def on(disk, options):
-    return replace(options, tiles=disk / "tiles", maps=disk / "maps")
 
 
 def test_a_full_disk_is_an_output_error_and_leaves_earlier_outputs(options, dates, small_disk, tmp_path):

@@ -70,6 +70,8 @@ class PixelCover(Product):
         self._picked = [job.wanted.index(band) for band in self.bands]
         self._shares: list[npt.NDArray[np.float32]] = []
         width, height = len(self._columns) * grid.tile_size, len(self._rows) * grid.tile_size
+        # A killed run may have left a broken one.
+        (job.folder / _WHOLE).unlink(missing_ok=True)
         self._raster = rasterio.open(
             job.folder / _WHOLE,
             "w",
