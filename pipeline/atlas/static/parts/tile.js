@@ -168,10 +168,10 @@
 
     function tipText(tile, date) {
       const code = data.classes[date][tile],
-        change = page.state.mode === "change" ? changeOf(tile, date) : null,
-        from = data.classes[page.state.before][tile];
+        change = page.state.mode === "change" ? changeOf(tile, date) : null;
       const sure = code < classes.length ? el("span", {}, " " + percent(date, tile) + " %") : null;
       if (!change) return [swatchOf(code), el("b", {}, nameOf(code)), sure];
+      const from = data.classes[page.state.before][tile];
       if (from === code)
         return [
           swatchOf(code),
