@@ -228,13 +228,15 @@ def _texts(world: World, figures: AreaFigures) -> list[tuple[str, str]]:
                 "label it, and run `assess`.",
             )
         )
-    software = next((str(s.metadata["software"]) for s in world.collected.scenes if "software" in s.metadata), "")
+    software = next(
+        (str(s.metadata["software"]) for s in world.collected.scenes if "software" in s.metadata), "landcover-atlas"
+    )
     scenes = [scene.id for scene in world.collected.scenes if scene.day in {one.day for one in figures.dates}]
     texts += [
         ("Scenes", ", ".join(scenes)),
         (
             "Citation and licence",
-            f"Made with landcover-atlas {software}. Contains modified Copernicus Sentinel data; their use is free with "
+            f"Made with {software}. Contains modified Copernicus Sentinel data; their use is free with "
             f"this note. Classes after EuroSAT (Helber et al. 2019). Towns and outlines: Natural Earth, public domain.",
         ),
     ]
