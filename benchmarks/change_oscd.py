@@ -2,9 +2,9 @@
 
 Run from the checkout with the shared data beside it:
 
-    python benchmarks/change_oscd.py                        every city folder of the shared data: the fits, then a table
-    per city python benchmarks/change_oscd.py --write                the same, and the table goes into
-    benchmarks/README.md python benchmarks/change_oscd.py CITY...                other cities
+    python benchmarks/change_oscd.py             every city folder of the shared data: ablation, then a table per city
+    python benchmarks/change_oscd.py --write     the same, and both tables go into benchmarks/README.md
+    python benchmarks/change_oscd.py CITY...     other cities
 
 A city folder (Onera Satellite Change Detection, OSCD) holds two dates and `change_mask.tif` on the grid of the first
 date's B04: 1 no change, 2 change. A tile counts as changed when at least 5 % of its pixels are marked. AUROC is taken
@@ -13,11 +13,8 @@ within each city. The hand-drawn marks are of buildings and roads; a field that 
 
 import sys
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 import click
 import numpy as np
@@ -26,24 +23,30 @@ import rasterio
 from rasterio.transform import from_origin
 from rasterio.warp import Resampling, reproject
 from scipy.ndimage import uniform_filter
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import minimize
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.change import evidence, measure, score, transitions  # noqa: E402 - the checkout must be on the path first
-from pipeline.change.fusion import WEIGHTS, FusionWeights, pixel_evidence  # noqa: E402
+from pipeline.change import ChangeOptions, evidence, measure, score, transitions  # noqa: E402 - the checkout first
+from pipeline.change.chain import class_change, emissions  # noqa: E402
+from pipeline.change.fusion import WEIGHTS, FusionWeights, fused_probability, pixel_evidence  # noqa: E402
+from pipeline.change.options import SEASONAL, class_rates  # noqa: E402
 from pipeline.classify import classify_scene  # noqa: E402
 from pipeline.files import digest  # noqa: E402
 from pipeline.grid import TileGrid  # noqa: E402
+from pipeline.models.input import network_input  # noqa: E402
 from pipeline.models.store import DEFAULT, load, locate  # noqa: E402
 from pipeline.scenes.finding.find import find_scenes  # noqa: E402
 from pipeline.scenes.scene import Scene  # noqa: E402
+from pipeline.tiling import blocks  # noqa: E402
 
 CHANGED = 0.05
+# Share of tiles that change in a year.
+LAND = ChangeOptions().land_prior
 # Left and top edges of shifted grids, in pixels of 10 m: the same land cut into other tiles, so that a handful of
 # changes is seen in more ways.
-SHIFTS = [(down, right) for down in (0, 16, 32, 48) for right in (0, 16, 32, 48)]
+SHIFTS = [(down, right) for down in (0, 32) for right in (0, 32)]
 
 
 def card_digest(model: str) -> str:
@@ -94,56 +97,78 @@ def marked(city: Path, tile_ids) -> pd.Series:
 
 @dataclass
 class City:
-    """Both dates of a city on a 20 m grid, its scores, and its marks on the 10 m grid."""
+    """Both dates of a city, and what was measured on the tiles of the shifted grids, one frame a grid."""
 
     name: str
     before: Scene
     after: Scene
-    valid: np.ndarray
-    score: np.ndarray
-    plain_cva: np.ndarray
-    marks: np.ndarray
+    grids: list[pd.DataFrame]
 
     @classmethod
-    def read(cls, folder: Path) -> "City":
+    def read(cls, folder: Path, classifier) -> "City":
         before, after = sorted(
             (found for found in find_scenes(folder) if isinstance(found, Scene)), key=lambda found: found.acquired
         )
         grid, bands = TileGrid(before.epsg), measure.shared_bands(before, after)
         common = measure.common_bounds(before, after, grid)
         dates = replace(before, bounds=common), replace(after, bounds=common)
-        parts = list(measure.strips(*dates, grid, bands))
-        first, second = (
-            np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("before", "after")
-        )
-        valid = np.concatenate([part.valid for part in parts])
-        found = score.differences(first, second, valid, bands, measure.match_scenes(*dates, grid, bands))
-        return cls(
-            folder.name,
-            before,
-            after,
-            valid,
-            found.score,
-            plain(first, second, valid),
-            marks(folder, before.epsg, common),
-        )
+        strip = measure._joined(list(measure.strips(*dates, grid, bands)))
+        matched = measure.match_scenes(*dates, grid, bands)
+        found = score.differences(strip.before, strip.after, strip.valid, bands, matched.match)
+        planes = {
+            "magnitude": (found.score, 95),
+            "surprise": (measure.surprises(strip, bands, matched.expected), 98),
+            "difference": (found.plain, 50),
+            "plain vectors": (plain(strip.before, strip.after, strip.valid), 95),
+        }
+        pictures = [
+            np.concatenate(
+                [network_input(block.pixels, one, classifier.card.input) for block in blocks(one, grid, seen)], axis=1
+            )
+            for one, seen in ((date, classifier.card.input.bands) for date in dates)
+        ]
+        drawn = marks(folder, before.epsg, common)
+        years = (after.acquired - before.acquired).days / 365.25
+        frames = [
+            shifted(shift, planes, strip.valid, drawn).assign(**classes(shift, pictures, classifier), years=years)
+            for shift in SHIFTS
+        ]
+        return cls(folder.name, before, after, [frame[frame["compared"] >= 0.5] for frame in frames])
 
-    def shifted(self, picture) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """For every shifted grid.
 
-        Marked share and 95th percentile of `picture` (20 m) of the tiles that are at least half valid.
-        """
-        for down, right in SHIFTS:
-            pictures = [
-                self.valid[down // 2 :, right // 2 :],
-                picture[down // 2 :, right // 2 :],
-                self.marks[down:, right:],
-            ]
-            valid, values, drawn = (tiles(plane, size) for plane, size in zip(pictures, (32, 32, 64), strict=True))
-            kept = valid.mean(axis=1) >= 0.5
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)
-                yield np.nan_to_num(np.nanmean(drawn[kept], axis=1)), np.nanpercentile(values[kept], 95, axis=1)
+def shifted(shift, planes, valid, drawn) -> pd.DataFrame:
+    """Evidence and marked share of every tile of a shifted grid."""
+    down, right = shift
+    compared = tiles(valid[down // 2 :, right // 2 :], 32).mean(axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        columns = {
+            name: np.nanpercentile(
+                tiles(np.where(valid, plane, np.nan)[down // 2 :, right // 2 :], 32), percent, axis=1
+            )
+            for name, (plane, percent) in planes.items()
+        }
+        share = np.nan_to_num(np.nanmean(tiles(drawn[down:, right:], 64), axis=1))
+    return pd.DataFrame(columns | {"compared": compared, "changed": share >= CHANGED})
+
+
+def classes(shift, pictures, classifier) -> dict[str, np.ndarray]:
+    """`lift`, how much likelier the classes are if they changed (NaN where one is unfamiliar), and `seasonal`."""
+    down, right = shift
+    answers = []
+    for picture in pictures:
+        planes = [tiles(plane[down:, right:], 64).reshape(-1, 64, 64) for plane in picture]
+        answers.append(classifier.judge(np.ascontiguousarray(np.stack(planes, axis=-1))))
+    legend, options = classifier.card.legend, ChangeOptions()
+    seen = np.stack([answer.probabilities for answer in answers], axis=1).astype(float)
+    by_class = class_change(
+        emissions(seen), np.full(len(seen), 2), class_rates(legend, options), np.ones((len(seen), 1))
+    )[:, 0]
+    strange = answers[0].unfamiliar | answers[1].unfamiliar
+    lift = by_class / (1 - by_class) * (1 - options.prior) / options.prior
+    fields = [label in legend.having(*SEASONAL) for label in legend.labels]
+    share = seen[:, :, fields].sum(axis=2).prod(axis=1)
+    return {"lift": np.where(strange, np.nan, lift), "seasonal": np.where(strange, 0.0, share)}
 
 
 def tiles(plane, size):
@@ -166,86 +191,123 @@ def plain(before, after, valid):
     return np.where(valid, total / len(before), np.nan)
 
 
-def table(folder: Path, city: City, classifier, others: FusionWeights | None) -> dict[str, object]:
-    """One city's figures, on the tiles of the grid as the product writes them.
-
-    `others` are weights fitted on the other cities.
-    """
+def table(folder: Path, city: City, classifier) -> dict[str, object]:
+    """One city's figures, on the tiles of the grid as the product writes them."""
     grid = TileGrid(city.before.epsg)
     tables = [classify_scene(scene, classifier, grid) for scene in (city.before, city.after)]
-    measured = evidence(city.before, city.after, grid)
-    found = transitions(*tables, measured, legend=classifier.card.legend)
-    with patch("pipeline.change.table.pixel_evidence", partial(pixel_evidence, weights=others or WEIGHTS)):
-        held_out = transitions(*tables, measured, legend=classifier.card.legend)
+    found = transitions(*tables, evidence(city.before, city.after, grid), legend=classifier.card.legend)
     changed = marked(folder, found["tile_id"]).to_numpy() >= CHANGED
-    columns = [name for name in tables[0] if name.startswith("p_")]
-    first, second = (one.set_index("tile_id").loc[found["tile_id"], columns].to_numpy() for one in tables)
-    plain_cva, own_score = (
-        [auroc(share >= CHANGED, value) for share, value in city.shifted(picture)]
-        for picture in (city.plain_cva, city.score)
-    )
     claimed = (found["state"] == "changed").to_numpy()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return {
-            "city": city.name,
-            "tiles": len(found),
-            "changed": int(changed.sum()),
-            "labels differ": auroc(
-                changed, (found["from_label"].astype(str) != found["to_label"].astype(str)).to_numpy(float)
-            ),
-            "1 - sum p0 p1": auroc(changed, 1 - np.nan_to_num((first * second).sum(axis=1), nan=0.5)),
-            "plain change vectors": plain_cva[0],
-            "change_class": auroc(changed, found["change_class"].fillna(0.02).to_numpy()),
-            "change_vector": auroc(changed, found["change_vector"].to_numpy()),
-            "**p_change**": auroc(changed, found["p_change"].to_numpy()),
-            "p_change, weights of the other cities": auroc(changed, held_out["p_change"].to_numpy())
-            if others
-            else np.nan,
-            "plain change vectors, shifted": np.nanmean(plain_cva),
-            "own score, shifted": np.nanmean(own_score),
-            "sum of p_change": float(found["p_change"].sum()),
-            "claimed": int(claimed.sum()),
-            "claimed and marked": int((claimed & changed).sum()),
-        }
+    differ = (found["from_label"].astype(str) != found["to_label"].astype(str)).to_numpy(float)
+    return {
+        "city": city.name,
+        "tiles": len(found),
+        "changed": int(changed.sum()),
+        "labels differ": auroc(changed, differ),
+        "plain change vectors": auroc(city.grids[0]["changed"], city.grids[0]["plain vectors"]),
+        "change_class": auroc(changed, found["change_class"].fillna(0.02).to_numpy()),
+        "change_vector": auroc(changed, found["change_vector"].to_numpy()),
+        "**p_change**": auroc(changed, found["p_change"].to_numpy()),
+        "sum of p_change": float(found["p_change"].sum()),
+        "claimed": int(claimed.sum()),
+        "claimed and marked": int((claimed & changed).sum()),
+    }
 
 
-def fit(cities: list[City]) -> dict[str, FusionWeights]:
-    """The logistic fit of log(magnitude + 0.05), every tile of a shifted grid a sixteenth.
+@dataclass(frozen=True)
+class Variant:
+    """Which parts of the evidence take part."""
 
-    For each city the weights of all others.
-    """
-    rows = [(city.name, share, np.log(value + 0.05)) for city in cities for share, value in city.shifted(city.score)]
-    name = np.concatenate([np.full(len(share), city) for city, share, _ in rows])
-    changed = np.concatenate([share for _, share, _ in rows]) >= CHANGED
-    value = np.concatenate([one for _, _, one in rows])[:, None]
-    weight = np.full(len(name), 1 / len(SHIFTS))
+    magnitude: bool = True
+    surprise: bool = True
+    classes: bool = True
+    whole: bool = True
+    seasonal: float = WEIGHTS.seasonal
+    class_share: float = ChangeOptions().class_share
 
-    def line(kept):
-        model = LogisticRegression(C=10).fit(value[kept], changed[kept], sample_weight=weight[kept])
-        base = np.log(changed[kept].mean() / (1 - changed[kept].mean()))
-        return model.intercept_[0] - base, model.coef_[0, 0], model
 
-    others = {}
-    for city in dict.fromkeys(name):
-        kept = name != city
-        if not changed[kept].any():
-            continue
-        intercept, slope, model = line(kept)
-        others[city] = replace(WEIGHTS, intercept=intercept, slope=slope)
-        p = model.predict_proba(value[~kept])[:, 1]
-        expected, drawn = p.sum() / len(SHIFTS), changed[~kept].sum() / len(SHIFTS)
-        print(
-            f"without {city}: intercept {intercept:.2f}, slope {slope:.2f}; there {expected:.1f} changed tiles "
-            f"expected, {drawn:.1f} drawn"
-        )
-    if changed.any():
-        intercept, slope, _ = line(np.ones(len(name), bool))
-        print(
-            f"all: intercept {intercept:.2f}, slope {slope:.2f}, in use {WEIGHTS.intercept}, {WEIGHTS.slope}; "
-            f"{changed.mean():.1%} of {len(changed)} changed"
-        )
-    return others
+VARIANTS = {
+    "all, as in use": Variant(),
+    "without the damped magnitude": Variant(magnitude=False),
+    "without surprise": Variant(surprise=False),
+    "without classes": Variant(classes=False),
+    "without the whole tile's difference": Variant(whole=False),
+    "season damps nothing": Variant(seasonal=1.0),
+    "class_share 0.4 (first release)": Variant(class_share=0.4),
+    "class_share 0.1": Variant(class_share=0.1),
+}
+
+
+def p_change(frame: pd.DataFrame, weights: FusionWeights, variant: Variant) -> np.ndarray:
+    """The product's probability of these tiles, with the parts that take part."""
+    told = frame.assign(
+        magnitude=frame["magnitude"] if variant.magnitude else 0.95,
+        surprise=frame["surprise"] if variant.surprise else 0.95,
+    )
+    pixels = pixel_evidence(told, frame["seasonal"].to_numpy(), replace(weights, seasonal=variant.seasonal))
+    if not variant.whole:
+        pixels = pixels._replace(whole=np.zeros(len(frame)))
+    options = ChangeOptions(prior=LAND * variant.class_share, class_share=variant.class_share)
+    expected = options.between(frame["years"].to_numpy())
+    odds = frame["lift"].to_numpy() * expected.prior / (1 - expected.prior)
+    return fused_probability(pixels, odds / (1 + odds) if variant.classes else np.full(len(frame), np.nan), *expected)
+
+
+def fit(frames: list[pd.DataFrame], variant: Variant) -> FusionWeights:
+    """The intercept and slope under which the marks are likeliest, given the prior in use; a grid counts its share."""
+    rows = pd.concat(frames)
+
+    def loss(line):
+        p = np.clip(p_change(rows, replace(WEIGHTS, intercept=line[0], slope=line[1]), variant), 1e-9, 1 - 1e-9)
+        right = np.where(rows["changed"], p, 1 - p)
+        return -np.log(right).sum() / len(SHIFTS) + 0.05 * (line[1] - 2) ** 2
+
+    found = minimize(loss, [-3.0, 2.2], method="Nelder-Mead").x
+    return replace(WEIGHTS, intercept=float(found[0]), slope=float(found[1]))
+
+
+def ablation(cities: list[City]) -> str:
+    """What every part is worth in cities left out of the fit, as a table."""
+    lines = [
+        "| cities left out of the fit | "
+        + " | ".join(city.name for city in cities)
+        + " | mean AUROC | sum of p / drawn | log loss | precision at recall 0.2 |",
+        "|---" * (len(cities) + 5) + "|",
+    ]
+    vectors = [np.nanmean([auroc(one["changed"], one["plain vectors"]) for one in city.grids]) for city in cities]
+    lines.append(row("plain change vectors", vectors, [f"{np.nanmean(vectors):.3f}", "", "", ""]))
+    for name, variant in VARIANTS.items():
+        p = {}
+        for city in cities:
+            weights = fit([grid for other in cities if other is not city for grid in other.grids], variant)
+            p[city.name] = [p_change(grid, weights, variant) for grid in city.grids]
+        found = [
+            np.nanmean([auroc(grid["changed"], one) for grid, one in zip(city.grids, p[city.name], strict=True)])
+            for city in cities
+        ]
+        told = np.concatenate([np.concatenate(p[city.name]) for city in cities])
+        changed = np.concatenate([grid["changed"] for city in cities for grid in city.grids])
+        loss = -np.log(np.where(changed, told, 1 - told)).sum() / len(SHIFTS)
+        order = np.argsort(-told, kind="stable")
+        first = np.searchsorted(np.cumsum(changed[order]), 0.2 * changed.sum()) + 1
+        tail = [
+            f"{np.nanmean(found):.3f}",
+            f"{told.sum() / len(SHIFTS):.0f} / {changed.sum() / len(SHIFTS):.0f}",
+            f"{loss:.1f}",
+            f"{changed[order][:first].mean():.2f}",
+        ]
+        lines.append(row(name, found, tail))
+    weights = fit([grid for city in cities for grid in city.grids], VARIANTS["all, as in use"])
+    lines.append(
+        f"\nAll cities: intercept {weights.intercept:.2f}, slope {weights.slope:.2f}; in use {WEIGHTS.intercept}, "
+        f"{WEIGHTS.slope}."
+    )
+    return "\n".join(lines)
+
+
+def row(name, figures, tail) -> str:
+    shown = ["-" if np.isnan(one) else f"{one:.3f}" for one in figures]
+    return f"| {name} | " + " | ".join([*shown, *tail]) + " |"
 
 
 def markdown(rows: pd.DataFrame) -> str:
@@ -277,13 +339,12 @@ def main(folders: tuple[Path, ...], model: str, written: bool) -> None:
     found = folders or tuple(
         sorted(path.parent for path in (ROOT.parent / "shared" / "data" / "scenes" / "oscd").glob("*/change_mask.tif"))
     )
-    cities = [City.read(folder) for folder in found]
-    others = fit(cities)
     classifier = load(model)
+    cities = [City.read(folder, classifier) for folder in found]
     rows = pd.DataFrame(
-        [table(folder, city, classifier, others.get(city.name)) for folder, city in zip(found, cities, strict=True)]
+        [table(folder, city, classifier) for folder, city in zip(found, cities, strict=True)]
     ).set_index("city")
-    text = markdown(rows)
+    text = f"{ablation(cities)}\n\n{markdown(rows)}"
     print(text)
     if written:
         write(f"{text}\n\nModel `{model}`, card {card_digest(model)}, engine {classifier.engine}.")

@@ -22,18 +22,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import rasterio
 
+from benchmarks import making
 from pipeline.grid import TileGrid
 from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.reading.reader import SceneReader
 from pipeline.scenes.safety import guard
-from tests import builders
 
 BANDS = ("B04", "B03", "B02")
 WIDTH = 10_980
 
 
 def make(folder, rows):
-    small = np.rint(builders.surface(rows // 8 + 1, WIDTH // 8 + 1)["B04"] * 10_000).astype(np.uint16)
+    land = making.noise(np.random.default_rng(7), (rows // 8 + 1, WIDTH // 8 + 1), 12)
+    small = np.rint(1500 + 300 * land).clip(200, 4000).astype(np.uint16)
     pixels = small.repeat(8, axis=0).repeat(8, axis=1)[:rows, :WIDTH] + np.random.default_rng(1).integers(
         0, 60, (rows, WIDTH), dtype=np.uint16
     )

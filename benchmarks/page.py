@@ -2,7 +2,7 @@
 
 Usage: page.py [--quick] [--keep FOLDER]     (needs Debian's chromium; figures on a busy machine are too high)
 
-Worlds are made (tests/atlas/worlds.py): one granule at one date, one granule at six dates with pictures, sixteen
+Worlds are made (making.py): one granule at one date, one granule at six dates with pictures, sixteen
 granules at twelve dates (5.6 million rows of tile tables), and with --large sixty-four granules at twelve dates with a
 table of changes (22 million tiles, made in memory). CPU is the renderer's main thread, from the browser's own
 metrics; wall is what a reader waits. Each figure is a median.
@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import numpy as np
 from playwright.sync_api import sync_playwright
 
+from benchmarks import making
 from pipeline.atlas.collect import AtlasInput, SceneTiles, TileChanges, collect
 from pipeline.atlas.page import AtlasOptions, render_atlas
 from pipeline.legend import EUROSAT
-from tests.atlas import worlds
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -80,11 +80,11 @@ class Meter:
 def large_world(granules: int = 64, dates: int = 12, edge: int = 171) -> AtlasInput:
     """Granules side by side, each date a little different, with changes between the first and the last."""
     side, generator = round(granules**0.5), np.random.default_rng(1)
-    base = worlds.softmax(worlds.logits((edge, edge)))
+    base = making.softmax(making.logits((edge, edge)))
     codes, confidence = base.argmax(-1).astype(np.int8), np.rint(100 * base.max(-1)).astype(np.uint8)
     full = np.full((edge, edge), 100, np.uint8)
     scenes = []
-    for at, moment in enumerate(worlds.days(dates)):
+    for at, moment in enumerate(making.days(dates)):
         for k in range(granules):
             seen = np.where(generator.random(codes.shape) < 0.03, (codes + 1) % 10, codes).astype(np.int8)
             corner = 100 + (k % side) * edge, 8000 - (k // side) * edge
@@ -222,7 +222,7 @@ def main() -> None:
         for name, case in cases.items():
             place = folder / name.replace(" ", "")
             if not options.large and not (place / "run.json").is_file():
-                worlds.write_world(place, size=(171, 171), **case)
+                making.write_world(place, size=(171, 171), **case)
             made = large_world() if options.large else None
             began = time.perf_counter()
             page = render_atlas(made or collect(place), EUROSAT, folder / f"{place.name}.html", AtlasOptions())

@@ -17,10 +17,11 @@ import psutil
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.atlas.page import AtlasOptions  # noqa: E402 - the checkout must be on the path first
+from benchmarks import making  # noqa: E402 - the checkout must be on the path first
+from pipeline.atlas.page import AtlasOptions  # noqa: E402
 from pipeline.batch.main_job import RunOptions, Watcher, run  # noqa: E402
 from pipeline.cli.bench import processor  # noqa: E402
-from tests.builders import scene_on_disk  # noqa: E402
+from pipeline.scenes.finding.find import find_scenes  # noqa: E402
 
 
 class Meter(Watcher):
@@ -45,13 +46,10 @@ def main(count: int, size: int) -> None:
         for number in range(count):
             pixels = rng.integers(200, 2700, (3, size, size + 64), dtype=np.uint16)
             # Places side by side, so that what is measured is the scenes and not the comparison of dates.
-            scene = scene_on_disk(
-                folder,
-                pixels,
-                640 * (500 + 10 * (number % 20)),
-                640 * (8000 - 10 * (number // 20)),
-                f"scene-{number:03}",
-            )
+            corner = 640 * (500 + 10 * (number % 20)), 640 * (8000 - 10 * (number // 20))
+            path = folder / f"S2A_MSIL1C_20240601_{number:03}.tif"
+            making.write_scene_file(path, pixels, *corner)
+            (scene,) = find_scenes(path)
             scenes.append(replace(scene, acquired=scene.acquired + timedelta(days=number)))
         began = time.monotonic()
         run(scenes, RunOptions(folder / "tiles", folder / "maps", page=AtlasOptions(chips="none")), watcher=meter)

@@ -22,14 +22,14 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.batch.executors import Processes, cores  # noqa: E402 - the checkout must be on the path first
+from benchmarks import making  # noqa: E402 - the checkout must be on the path first
+from pipeline.batch.executors import Processes, cores  # noqa: E402
 from pipeline.batch.loaded import verified_card  # noqa: E402
 from pipeline.batch.task import ModelChoice, SceneTask  # noqa: E402
 from pipeline.cli.bench import processor  # noqa: E402
 from pipeline.results.folder import ResultsFolder  # noqa: E402
 from pipeline.scenes.finding.find import find_scenes  # noqa: E402
 from pipeline.scenes.scene import Scene  # noqa: E402
-from tests.builders import scene_on_disk  # noqa: E402
 
 
 def measured(folder: Path, workers: int) -> None:
@@ -89,13 +89,8 @@ def main(workers: str, count: int, size: int, rounds: int, folder: Path | None, 
                     .repeat(8, axis=2)[:, :size, :size]
                 )
                 pixels = coarse + rng.integers(0, 200, coarse.shape, dtype=np.uint16)
-                scene_on_disk(
-                    folder,
-                    pixels,
-                    640_000 + 640 * 100 * number,
-                    5_120_000,
-                    f"S2A_MSIL1C_2024060{number % 9 + 1}_{number}",
-                )
+                path = folder / f"S2A_MSIL1C_2024060{number % 9 + 1}_{number}.tif"
+                making.write_scene_file(path, pixels, 640_000 + 640 * 100 * number, 5_120_000)
         found: dict[int, list[dict[str, float]]] = {number: [] for number in sides}
         for _ in range(rounds):
             for number in sides:

@@ -3,9 +3,11 @@
 What the map says by class, date and region, and what a sample of reference labels makes of it.
 
 The estimator is that of Olofsson et al. (2014), Good practices for estimating area and assessing accuracy of land
-change, Remote Sensing of Environment 148, 42-57; equation numbers below are that paper's.
+change, Remote Sensing of Environment 148, 42-57; equation numbers below are that paper's. Its intervals are too
+narrow for rare classes, so `pipeline.intervals` makes them.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +22,7 @@ from pyproj import Transformer
 
 from pipeline.errors import TileTableError
 from pipeline.grid import utm_epsg
+from pipeline.intervals import Estimate, score_interval, share_of, weighted_sum
 from pipeline.legend import TileState
 from pipeline.outlines import on_grid, read_outlines, shares_of
 from pipeline.results.looks import clearest, days
@@ -32,7 +35,6 @@ ELSEWHERE = "elsewhere"
 COUNTRIES = Path(__file__).with_name("countries.geojson")
 # Parts of a tile that rounding leaves over.
 _SLIVER = 1e-4
-_Z95 = 1.96
 
 
 # --- Hectares of the map -------------------------------------------------------------------------------------------
@@ -176,19 +178,20 @@ def _counted_next_door(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What a stratified sample says about a map.
-
-    `counts` are sampled tiles by map label (rows) and reference label (columns), `mapped` hectares by label.
-    `classes` has one row a label: mapped_ha, adjusted_ha, adjusted_ci, users_accuracy, users_ci, producers_accuracy,
-    producers_ci, sampled (tiles of that map label). `accuracy` is the overall one. All `ci` are half widths of 95 %
-    intervals.
-    """
+    """What a stratified sample says about a map; intervals are of 95 % (see `pipeline.intervals`)."""
 
     counts: pd.DataFrame
+    """Sampled tiles by map label (rows) and reference label (columns)."""
     mapped: pd.Series
+    """Hectares by label."""
     classes: pd.DataFrame
+    """One row a label: mapped_ha, adjusted_ha, adjusted_ci, adjusted_low, adjusted_high, users_accuracy, users_ci,
+    producers_accuracy, producers_ci, sampled (tiles of that map label); `ci` are the wider halves.
+    """
     accuracy: float
+    """The overall one (0..1)."""
     accuracy_ci: float
+    """The wider half of its interval."""
 
     def to_json(self) -> str:
         """The assessment as JSON, for files and the page."""
@@ -228,35 +231,34 @@ def error_adjusted(counts: pd.DataFrame, mapped: pd.Series) -> Assessment:
             f"two each"
         )
     total = area.sum()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        weight = area / total
-        share = np.where(sampled[:, None] > 0, n / sampled[:, None], 0.0)
-        spread = np.where(sampled > 1, 1.0 / (sampled - 1), 0.0)[:, None] * share * (1.0 - share)
-        proportions = weight[:, None] * share  # eq. 4
-        adjusted = proportions.sum(axis=0)  # eq. 9
-        adjusted_se = np.sqrt((weight[:, None] ** 2 * spread).sum(axis=0))  # eq. 10
-        users = np.diag(share)
-        users_se = np.sqrt(np.diag(spread))  # eq. 6
-        producers = np.diag(proportions) / adjusted  # eq. 3
-        diagonal = np.diag(spread) * area**2
-        others = (area[:, None] ** 2 * spread).sum(axis=0) - diagonal
-        producers_se = np.sqrt((1.0 - producers) ** 2 * diagonal + producers**2 * others) / (adjusted * total)  # eq. 7
-        accuracy_se = np.sqrt((weight**2 * np.diag(spread)).sum())  # eq. 5
+    weight = (area / total if total > 0 else area)[:, None]
+    cells = score_interval(n, np.broadcast_to(sampled[:, None], n.shape))
+    cells = Estimate(*(np.where(weight > 0, limit, 0.0) for limit in cells))
+    adjusted = weighted_sum(cells, weight)  # the value is eq. 9
+    users = score_interval(np.diag(n), sampled)
+    own = Estimate(*(np.diag(limit) * weight[:, 0] for limit in cells))
+    apart = np.where(np.eye(len(labels), dtype=bool), 0.0, weight)
+    producers = share_of(own, weighted_sum(cells, apart))  # the value is eq. 3
+    accuracy = weighted_sum(Estimate(*(np.diag(limit)[:, None] for limit in cells)), weight)
     seen = sampled > 0
-    classes = pd.DataFrame(
-        {
-            "mapped_ha": area,
-            "adjusted_ha": adjusted * total,
-            "adjusted_ci": _Z95 * adjusted_se * total,  # eq. 11
-            "users_accuracy": np.where(seen, users, np.nan),
-            "users_ci": np.where(seen, _Z95 * users_se, np.nan),
-            "producers_accuracy": producers,
-            "producers_ci": _Z95 * producers_se,
-            "sampled": sampled.astype(int),
-        },
-        index=pd.Index(labels, name="label"),
-    )
-    return Assessment(table, hectares, classes, float(np.diag(proportions).sum()), float(_Z95 * accuracy_se))
+    columns = {
+        "adjusted_ha": adjusted.value * total,
+        "adjusted_ci": _half_width(adjusted) * total,
+        "adjusted_low": adjusted.low * total,
+        "adjusted_high": np.minimum(adjusted.high, 1.0) * total,
+        "users_accuracy": np.where(seen, users.value, np.nan),
+        "users_ci": np.where(seen, _half_width(users), np.nan),
+        "producers_accuracy": producers.value,
+        "producers_ci": _half_width(producers),
+        "sampled": sampled.astype(int),
+    }
+    classes = pd.DataFrame({"mapped_ha": area} | columns, index=pd.Index(labels, name="label"))
+    return Assessment(table, hectares, classes, float(accuracy.value[0]), float(_half_width(accuracy)[0]))
+
+
+def _half_width(estimate: Estimate) -> Array:
+    """The wider side of an interval, so that value +- it holds all of it."""
+    return np.asarray(np.maximum(estimate.value - estimate.low, estimate.high - estimate.value))
 
 
 def sample(table: pd.DataFrame, size: int, seed: int = 0, stratum: str = "label", least: int = 20) -> pd.DataFrame:
@@ -274,7 +276,8 @@ def sample(table: pd.DataFrame, size: int, seed: int = 0, stratum: str = "label"
         least: tiles of every stratum.
 
     Returns:
-        tile_id, date (where the table has one), longitude, latitude, label (empty).
+        tile_id, date (where the table has one), longitude, latitude, map (which map it was drawn from, see `identity`),
+        label (empty).
 
     Raises:
         TileTableError: there is nothing to draw from, or a tile is in the table twice.
@@ -309,9 +312,16 @@ def sample(table: pd.DataFrame, size: int, seed: int = 0, stratum: str = "label"
             **dates,
             "longitude": longitude.round(6),
             "latitude": latitude.round(6),
+            "map": identity(table, stratum),
             "label": "",
         }
     )
+
+
+def identity(table: pd.DataFrame, stratum: str = "label") -> str:
+    """Twelve digits that tell one map from another: which tile has which value of `stratum`, in any order."""
+    told = sorted(zip(table["tile_id"].astype(str), table[stratum].astype(str), strict=True))
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:12]
 
 
 def _refuse_repeated(table: pd.DataFrame) -> None:
@@ -370,6 +380,12 @@ def assess(labelled: pd.DataFrame, table: pd.DataFrame, stratum: str = "label") 
     if twice := sorted(given.loc[given["tile_id"].duplicated(), "tile_id"].unique()):
         raise TileTableError(f"labels: tile {twice[0]} carries two different labels; keep one line a tile")
     _refuse_repeated(table)
+    told = set(labelled["map"].dropna()) - {""} if "map" in labelled else set()
+    if strange := told - {identity(table, stratum)}:
+        raise TileTableError(
+            f"labels: the sample was drawn from map {sorted(strange)[0]}, this one is {identity(table, stratum)} "
+            f"(another run, model or date); assess the map that was sampled, or draw a new sample"
+        )
     mapped = table.set_index("tile_id")[stratum].astype(str)
     given = given[given["tile_id"].isin(mapped.index)]
     if given.empty:

@@ -68,12 +68,14 @@ class Sensor:
 
     name: str
     """What cards and scenes call it."""
+    title: str
+    """What people call its pictures."""
     bands: tuple[Band, ...]
     """Its bands in the order of their numbers."""
     gsd: float | None
     """Metres per pixel at which its scenes are mapped; None where each scene has its own."""
     constellation: str | None = None
-    """The STAC name of its satellites."""
+    """The STAC name of its satellites; None where its pictures come from no satellite, or from any."""
     attribution: str = ""
     """What everything made from its pixels has to say."""
     nodata: int = 0
@@ -102,6 +104,7 @@ class Sensor:
 
 SENTINEL_2 = Sensor(
     name="sentinel-2",
+    title="Sentinel-2",
     bands=BANDS,
     gsd=10.0,
     constellation="sentinel-2",
@@ -129,6 +132,7 @@ SENTINEL_2 = Sensor(
 # Pictures from the air: three colours in 8-bit codes, each file with pixels of its own size.
 AERIAL = Sensor(
     name="aerial",
+    title="Aerial pictures",
     bands=tuple(
         Band(name, at, colour, 0.3, centre)
         for at, (name, colour, centre) in enumerate(

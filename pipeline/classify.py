@@ -30,8 +30,11 @@ class ClassifyOptions:
     """What makes a tile fit to carry a class; all are shares of its pixels, 0..1."""
 
     min_valid: float = 0.5
+    """At least so much is measured."""
     max_cloud: float = 0.35
+    """At most so much is cloud or its shadow."""
     max_snow: float = 0.5
+    """At most so much is snow or ice."""
 
 
 class ClassifiedBlock(NamedTuple):

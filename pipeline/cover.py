@@ -38,15 +38,14 @@ class PixelNetwork(Protocol):
 
 
 class CoverStrip(NamedTuple):
-    """The cover of whole lines: `top` counts pixel rows from the north edge of what the stream covers.
-
-    `classes` (y, x) are the network's class codes or states, `confidence` (y, x) their probabilities in percent, 255
-    where there is no class.
-    """
+    """The cover of whole lines."""
 
     top: int
+    """Pixel rows from the north edge of what the stream covers."""
     classes: Codes
+    """The network's class codes or states (y, x)."""
     confidence: Codes
+    """Their probabilities in percent (y, x), 255 where there is no class."""
 
 
 class CoverStream:

@@ -34,10 +34,12 @@ _TILE_ID = re.compile(
 
 
 class TileIndex(NamedTuple):
-    """A cell of the grid: `col` counts eastward from x = 0, `row` northward from y = 0."""
+    """A cell of the grid."""
 
     col: int
+    """Counts eastward from x = 0."""
     row: int
+    """Counts northward from y = 0."""
 
 
 def utm_epsg(longitude: float, latitude: float) -> int:
@@ -116,15 +118,15 @@ class TileGrid:
 
     def tile_id(self, index: TileIndex) -> str:
         """The tile's id, such as `32632_625_8280`."""
-        return f"{self.epsg}_{index[0]}_{index[1]}{self._mark}"
+        return f"{self.epsg}_{index[0]}_{index[1]}{self.mark}"
 
     def tile_ids(self, indices: Iterable[tuple[int, int]]) -> list[str]:
         """Ids of many tiles."""
-        mark = self._mark
+        mark = self.mark
         return [f"{self.epsg}_{col}_{row}{mark}" for col, row in indices]
 
     @property
-    def _mark(self) -> str:
+    def mark(self) -> str:
         """What ends the ids of all grids but the usual one."""
         usual = (self.gsd, self.tile_size) == (_USUAL_GSD, _USUAL_SIZE)
         return "" if usual else f"_{self.tile_size}x{self.gsd:g}m"

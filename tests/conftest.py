@@ -1,10 +1,18 @@
 """Fixtures that every room's tests share."""
 
+import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pipeline.batch.main_job import RunOptions
+from pipeline.catalogue import download
 from tests.atlas.browsers import CHROMIUM, FIREFOX, Chromium, Firefox
+from tests.builders import scene_on_disk
+from tests.catalogues import Catalogue
+from tests.fakes import fake_model
+from tests.runs import LEFT, TOP
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -15,6 +23,40 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the shared data folder (../shared/data) is not beside this checkout")
     return SHARED
+
+
+@pytest.fixture
+def options(tmp_path, monkeypatch):
+    """A run with the fake classifier; its card lies in a model folder like a real one."""
+    choice, _ = fake_model(tmp_path, monkeypatch)
+    return RunOptions(tiles=tmp_path / "tiles", maps=tmp_path / "maps", model=choice)
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    """Three scenes side by side, each a tile further east."""
+    folder = tmp_path / "scenes"
+    folder.mkdir()
+    rng = np.random.default_rng(2)
+    return [
+        scene_on_disk(
+            folder, rng.integers(200, 2700, (3, 200, 330), dtype=np.uint16), LEFT + 640 * n, TOP, f"scene-{n}"
+        )
+        for n in range(3)
+    ]
+
+
+@pytest.fixture
+def catalogue(monkeypatch):
+    """A STAC API and file server on the loopback device; nothing waits before it asks again."""
+    monkeypatch.setattr(download.time, "sleep", lambda _: None)  # the clock of all modules
+    made = Catalogue()
+    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
+    thread.start()
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()
 
 
 @pytest.fixture(scope="session", params=["chromium", "firefox"])

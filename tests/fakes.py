@@ -41,15 +41,15 @@ class FakeClassifier:
         return Prediction(self.predict(patches), patches.mean(axis=(1, 2, 3)) > self.unfamiliar_above)
 
 
-def fake_model(folder, monkeypatch):
+def fake_model(folder, monkeypatch, card=CARD):
     """A stored model whose runs ask the fake; its card lies in a folder like a real one."""
     from pipeline.batch import main_job, work
     from pipeline.batch.task import ModelChoice
 
     models = folder / "models"
-    (models / CARD.name).mkdir(parents=True)
-    CARD.write(models / CARD.name / "card.json")
-    fake = FakeClassifier()
+    (models / card.name).mkdir(parents=True)
+    card.write(models / card.name / "card.json")
+    fake = FakeClassifier(card)
     for module in (main_job, work):
         monkeypatch.setattr(module, "classifier", lambda choice: fake)
-    return ModelChoice(CARD.name, models), fake
+    return ModelChoice(card.name, models), fake

@@ -37,7 +37,10 @@ def table(scene, codes, columns=range(700, 705), rows=range(7800, 7803), when=DA
 
 
 def test_the_published_example_comes_out_to_its_printed_digits():
-    """Olofsson et al. (2014), section 5: a map of forest change, 10 million Landsat pixels of 0.09 ha, 640 samples."""
+    """Olofsson et al. (2014), section 5: a map of forest change, 10 million Landsat pixels of 0.09 ha, 640 samples.
+
+    The estimates are theirs to the digit; the score intervals are wider where a class is rare.
+    """
     labels = ["deforestation", "forest gain", "stable forest", "stable non-forest"]
     counts = pd.DataFrame(
         [[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]], index=labels, columns=labels
@@ -45,11 +48,13 @@ def test_the_published_example_comes_out_to_its_printed_digits():
     mapped = pd.Series([200_000, 150_000, 3_200_000, 6_450_000], index=labels) * 0.09
     found = areas.error_adjusted(counts, mapped)
     assert found.classes["adjusted_ha"].round().astype(int).tolist() == [21_158, 11_686, 285_770, 581_386]
-    assert found.classes["adjusted_ci"].round().astype(int).tolist() == [6_158, 3_756, 15_510, 16_282]
+    wider = found.classes["adjusted_ci"].to_numpy() / [6_158, 3_756, 15_510, 16_282]
+    assert (wider[:2] > 1.5).all() and (wider[:2] < 3).all()  # few of the other strata's samples could hold them
+    assert wider[2:].tolist() == pytest.approx([1, 1], abs=0.15)
     assert found.classes["users_accuracy"].round(2).tolist() == [0.88, 0.73, 0.93, 0.96]
-    assert found.classes["users_ci"].round(2).tolist() == [0.07, 0.10, 0.04, 0.02]
+    assert found.classes["users_ci"].tolist() == pytest.approx([0.07, 0.10, 0.04, 0.02], abs=0.025)
     assert found.classes["producers_accuracy"].round(2).tolist() == [0.75, 0.85, 0.93, 0.96]
-    assert (found.classes["producers_ci"] / 1.96).round(2).tolist() == [0.11, 0.13, 0.02, 0.01]
+    assert (found.classes["producers_ci"] / 1.96).tolist()[2:] == pytest.approx([0.02, 0.01], abs=0.01)
     assert round(found.accuracy, 2) == 0.95
     assert round(found.accuracy_ci, 2) == 0.02
     assert found.classes["adjusted_ha"].sum() == pytest.approx(mapped.sum())
@@ -65,7 +70,16 @@ def test_the_interval_covers_the_truth_as_often_as_it_promises():
         drawn = np.concatenate([rng.choice(np.flatnonzero(mapped == label), 80, replace=False) for label in range(3)])
         found = areas.error_adjusted(pd.crosstab(mapped[drawn], truth[drawn]), sizes).classes
         held += abs(found.loc[2, "adjusted_ha"] - (truth == 2).sum()) <= found.loc[2, "adjusted_ci"]
-    assert 0.90 <= held / 200 <= 0.99
+    assert held / 200 >= 0.93
+
+
+def test_twenty_right_of_twenty_is_not_beyond_doubt():
+    counts = pd.DataFrame({"a": [20, 0], "b": [0, 20]}, index=["a", "b"])
+    found = areas.error_adjusted(counts, pd.Series({"a": 1000.0, "b": 50.0}))
+    assert (found.classes[["users_ci", "producers_ci", "adjusted_ci"]] > 0).all().all()
+    assert found.classes.loc["a", "users_ci"] == pytest.approx(1 - 20 / (20 + 1.96**2), abs=1e-3)
+    row = found.classes.loc["b"]
+    assert row["adjusted_low"] < 50 < row["adjusted_high"] and row["adjusted_high"] - 50 > 50 - row["adjusted_low"]
 
 
 def test_a_label_that_the_map_never_gives_still_gets_an_area():
@@ -274,6 +288,15 @@ def test_labels_come_back_as_accuracy():
     assert found.counts.to_numpy().sum() == len(drawn) - 10
     assert found.classes["adjusted_ha"].sum() == pytest.approx(600 * 40.96)
     assert json.loads(found.to_json())["labels"] == sorted(EUROSAT.labels[:3])
+
+
+def test_a_sample_of_another_map_is_refused():
+    tiles = pd.DataFrame({"tile_id": [f"32632_{700 + at}_7800" for at in range(40)], "label": ["a", "b"] * 20})
+    labelled = areas.sample(tiles, 40, least=2).assign(label="a")
+    assert areas.assess(labelled, tiles.sample(frac=1, random_state=0)).accuracy == pytest.approx(0.5)
+    assert areas.assess(labelled.drop(columns="map"), tiles.replace({"b": "c"})).accuracy == pytest.approx(0.5)
+    with pytest.raises(TileTableError, match="drawn from map"):
+        areas.assess(labelled, tiles.replace({"b": "c"}))
 
 
 def test_contradicting_labels_are_refused():

@@ -1,9 +1,7 @@
-"""A small STAC API and file server on the loopback device: searching, resuming, checking."""
+"""Searching, resuming, checking."""
 
 import hashlib
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -16,114 +14,7 @@ from pipeline.errors import CorruptScene, NotAScene, OutputError, UnsafeInput
 from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.scene import Scene
 from tests.builders import scene_on_disk
-
-
-class Catalogue(ThreadingHTTPServer):
-    """Serves `files` by range and `items` two a page; `cut` is how many bytes a connection gives before it breaks.
-
-    With a `mark` (ETag) its files can be read by parts; `given` are the bytes of files sent so far.
-    """
-
-    daemon_threads = False  # a test ends with its connections
-
-    def handle_error(self, *_):
-        """A client that hangs up early is no error here."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files: dict[str, bytes] = {}
-        self.items: list[dict] = []
-        self.cut: int | None = None
-        self.mark: str | None = None
-        self.honest = True  # heeds If-Range
-        self.endless: dict | None = None  # a next link under every page
-        self.given = 0
-        self.asked: list[tuple[str, str | None]] = []
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Catalogue
-
-    def log_message(self, *_):
-        pass
-
-    def answer(self, status, data, **headers):
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        if self.server.mark is not None:
-            self.send_header("ETag", self.server.mark)
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        cut = self.server.cut
-        self.server.given += len(data) if cut is None else min(cut, len(data))
-        if cut is not None and len(data) > cut:
-            self.wfile.write(data[:cut])
-            self.close_connection = True
-        else:
-            self.wfile.write(data)
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.asked.append((self.path, json.dumps(body)))
-        start = body.get("token", 0)
-        page = {"type": "FeatureCollection", "features": self.server.items[start : start + 2], "links": []}
-        if start + 2 < len(self.server.items):
-            page["links"] = [
-                {
-                    "rel": "next",
-                    "href": f"{self.server.url}/search",
-                    "method": "POST",
-                    "body": {"token": start + 2},
-                    "merge": True,
-                }
-            ]
-        if self.server.endless is not None:
-            page["links"] = ["no link", self.server.endless | {"body": {"token": 0, "page": body.get("page", 0) + 1}}]
-        self.answer(200, json.dumps(page).encode())
-
-    def do_GET(self):
-        self.server.asked.append((self.path, self.headers.get("Range")))
-        if self.path == "/away":
-            self.send_response(302)
-            self.send_header("Location", "ftp://127.0.0.1/x.tif")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        if self.path == "/inside":
-            self.send_response(302)
-            self.send_header("Location", f"{self.server.url}/x.tif")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        data = self.server.files.get(self.path)
-        if data is None:
-            self.answer(404 if "sig=" not in self.path else 403, b"")
-        elif self.server.honest and self.headers.get("If-Range", self.server.mark) != self.server.mark:
-            self.answer(200, data)
-        elif wish := self.headers.get("Range"):
-            first, _, last = wish.removeprefix("bytes=").partition("-")
-            start, stop = int(first), min(int(last) + 1, len(data)) if last else len(data)
-            if start >= len(data):
-                self.answer(416, b"", Content_Range=f"bytes */{len(data)}")
-            else:
-                self.answer(206, data[start:stop], Content_Range=f"bytes {start}-{stop - 1}/{len(data)}")
-        else:
-            self.answer(200, data)
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setattr(download.time, "sleep", lambda _: None)  # the clock of all modules
-    made = Catalogue()
-    thread = threading.Thread(target=made.serve_forever, args=(0.01,))
-    thread.start()
-    yield made
-    made.shutdown()
-    thread.join()
-    made.server_close()
+from tests.catalogues import Handler
 
 
 def multihash(data: bytes) -> str:
@@ -131,7 +22,7 @@ def multihash(data: bytes) -> str:
 
 
 @pytest.fixture
-def stocked(server, tmp_path):
+def stocked(catalogue, tmp_path):
     """Three Items of one place, the second cloudy, with one GeoTIFF a band."""
     rng = np.random.default_rng(1)
     for number, cloud in enumerate((5, 80, 12)):
@@ -145,17 +36,17 @@ def stocked(server, tmp_path):
                 f"{number}-{band}",
             )
             data = made.files[0].read_bytes()
-            server.files[f"/{number}/{band}.tif"] = data
+            catalogue.files[f"/{number}/{band}.tif"] = data
             entry = {"name": band, "raster:scale": 1e-4, "raster:offset": 0, "nodata": 0}
             assets[key] = {
-                "href": f"{server.url}/{number}/{band}.tif",
+                "href": f"{catalogue.url}/{number}/{band}.tif",
                 "roles": ["data"],
                 "bands": [entry],
                 "file:checksum": multihash(data),
             }
             assets[f"{key}-jp2"] = {"href": f"s3://bucket/{number}/{band}.jp2", "roles": ["data"]}
-        assets["thumbnail"] = {"href": f"{server.url}/{number}/thumb.tif", "roles": ["thumbnail"]}
-        server.items.append(
+        assets["thumbnail"] = {"href": f"{catalogue.url}/{number}/thumb.tif", "roles": ["thumbnail"]}
+        catalogue.items.append(
             {
                 "type": "Feature",
                 "stac_version": "1.1.0",
@@ -171,7 +62,7 @@ def stocked(server, tmp_path):
                 "assets": assets,
             }
         )
-    return server
+    return catalogue
 
 
 QUERY = Query((11.0, 46.0, 12.0, 47.0), "2024-06-01/2024-06-30")
@@ -208,8 +99,8 @@ def test_pages_without_end_are_told(stocked, monkeypatch, items):
         assert len(list(search(stocked.url, Query(QUERY.bbox, QUERY.dates, limit=5)))) == 5
 
 
-def listed(server, *more):
-    command = ["search", "--bbox", "11,46,12,47", "--dates", "2024-06-01/2024-06-30", "--api", server.url, *more]
+def listed(catalogue, *more):
+    command = ["search", "--bbox", "11,46,12,47", "--dates", "2024-06-01/2024-06-30", "--api", catalogue.url, *more]
     return CliRunner().invoke(main, command)
 
 
@@ -273,36 +164,36 @@ OLD, NEW = b"o" * 4000, b"n" * 4000
 
 @pytest.mark.parametrize("honest", [True, False])
 @pytest.mark.parametrize(("before", "after"), [('"1"', '"2"'), ('"1"', None), (None, '"2"'), (None, None)])
-def test_versions_of_a_file_are_never_mixed(server, tmp_path, before, after, honest):
+def test_versions_of_a_file_are_never_mixed(catalogue, tmp_path, before, after, honest):
     """A file changed between two calls: the second takes all of the new one, whatever the server tells and heeds."""
-    server.files["/x.tif"], server.mark, server.cut, server.honest = OLD, before, 400, honest
+    catalogue.files["/x.tif"], catalogue.mark, catalogue.cut, catalogue.honest = OLD, before, 400, honest
     with pytest.raises((CorruptScene, NotAScene)):
-        fetch(f"{server.url}/x.tif", tmp_path / "x.tif")
+        fetch(f"{catalogue.url}/x.tif", tmp_path / "x.tif")
     left = (tmp_path / ".x.tif.part").stat().st_size
     assert left == (1600 if before else 400)  # without a mark no part can be trusted
     changed = NEW if after or not before else NEW + b"n"
-    server.files["/x.tif"], server.mark, server.cut = changed, after, None
-    asked = len(server.asked)
-    fetch(f"{server.url}/x.tif", tmp_path / "x.tif")
+    catalogue.files["/x.tif"], catalogue.mark, catalogue.cut = changed, after, None
+    asked = len(catalogue.asked)
+    fetch(f"{catalogue.url}/x.tif", tmp_path / "x.tif")
     assert (tmp_path / "x.tif").read_bytes() == changed
-    assert len(server.asked) - asked == (2 if before and not honest else 1)  # one that heeds If-Range is asked once
+    assert len(catalogue.asked) - asked == (2 if before and not honest else 1)  # one that heeds If-Range is asked once
     assert [path.name for path in tmp_path.iterdir()] == ["x.tif"]
 
 
-def test_a_marked_file_goes_on_without_a_checksum(server, tmp_path):
-    server.files["/x.tif"], server.mark, server.cut = bytes(range(256)) * 10, '"1"', 1000
-    fetch(f"{server.url}/x.tif", tmp_path / "x.tif")
-    assert (tmp_path / "x.tif").read_bytes() == server.files["/x.tif"]
-    assert [wish for _, wish in server.asked] == [None, "bytes=1000-", "bytes=2000-"]
+def test_a_marked_file_goes_on_without_a_checksum(catalogue, tmp_path):
+    catalogue.files["/x.tif"], catalogue.mark, catalogue.cut = bytes(range(256)) * 10, '"1"', 1000
+    fetch(f"{catalogue.url}/x.tif", tmp_path / "x.tif")
+    assert (tmp_path / "x.tif").read_bytes() == catalogue.files["/x.tif"]
+    assert [wish for _, wish in catalogue.asked] == [None, "bytes=1000-", "bytes=2000-"]
 
 
 @pytest.mark.parametrize("told", ["bytes 0-99/4000", "bytes 400-3999/5000", "none", None])
-def test_a_part_from_another_place_than_asked_is_not_kept(server, tmp_path, monkeypatch, told):
+def test_a_part_from_another_place_than_asked_is_not_kept(catalogue, tmp_path, monkeypatch, told):
     """The server answers 206, but with other bytes than were asked for."""
-    server.files["/x.tif"], server.mark, server.cut = OLD, '"1"', 400
+    catalogue.files["/x.tif"], catalogue.mark, catalogue.cut = OLD, '"1"', 400
     with pytest.raises((CorruptScene, NotAScene)):
-        fetch(f"{server.url}/x.tif", tmp_path / "x.tif")
-    server.cut, answer = None, Handler.answer
+        fetch(f"{catalogue.url}/x.tif", tmp_path / "x.tif")
+    catalogue.cut, answer = None, Handler.answer
 
     def lying(self, status, data, **headers):
         if status == 206:
@@ -310,7 +201,7 @@ def test_a_part_from_another_place_than_asked_is_not_kept(server, tmp_path, monk
         answer(self, status, data, **headers)
 
     monkeypatch.setattr(Handler, "answer", lying)
-    fetch(f"{server.url}/x.tif", tmp_path / "x.tif")
+    fetch(f"{catalogue.url}/x.tif", tmp_path / "x.tif")
     assert (tmp_path / "x.tif").read_bytes() == OLD
 
 

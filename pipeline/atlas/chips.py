@@ -12,16 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import rasterio
 from PIL import Image
+from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from pipeline.atlas.collect import CHANGE_STATES, SceneTiles
-from pipeline.atlas.imagery import brightened
+from pipeline.atlas.imagery import shown_by
 from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Layer, Payload
+from pipeline.atlas.rights import sensor_of
 from pipeline.errors import TileTableError
-from pipeline.grid import TileGrid
 from pipeline.results.layout import ChangeState
 
+# Pixels of a chip at most; tiles of more pixels are shown smaller.
 EDGE = 64
 COLUMNS = 16
 QUALITY = 50
@@ -31,10 +33,14 @@ _CHANGED, _UNDECIDED = (CHANGE_STATES.index(state) for state in (ChangeState.CHA
 
 @dataclass(frozen=True, slots=True)
 class ChipSheets:
-    """Sheets of `COLUMNS` x `COLUMNS` chips, row by row; `keys` (n,) says what each shows: date * tiles + tile."""
+    """Sheets of `COLUMNS` x `COLUMNS` chips, row by row."""
 
     sheets: tuple[bytes, ...]
+    """Pictures."""
     keys: npt.NDArray[np.uint32]
+    """What each chip shows (n,): date * tiles + tile."""
+    edge: int = EDGE
+    """Pixels along a chip's side."""
 
     def packed_keys(self) -> str:
         """The keys as base64 of zlib of little-endian 32-bit numbers."""
@@ -42,7 +48,7 @@ class ChipSheets:
 
     def describe(self, elements: Sequence[str]) -> dict[str, Any]:
         """What the page must know to find a chip."""
-        return {"edge": EDGE, "columns": COLUMNS, "sheets": list(elements)}
+        return {"edge": self.edge, "columns": COLUMNS, "sheets": list(elements)}
 
 
 def chip_sheets(payload: Payload, scenes: Sequence[SceneTiles], choice: str, budget: int) -> ChipSheets:
@@ -53,20 +59,20 @@ def chip_sheets(payload: Payload, scenes: Sequence[SceneTiles], choice: str, bud
     """
     if choice == "none" or not any(scene.truecolour for scene in scenes):
         return ChipSheets((), np.zeros(0, np.uint32))
-    wanted = _wanted(payload, choice)
+    wanted, edge = _wanted(payload, choice), min(EDGE, payload.planes[0].grid.tile_size)
     sheets: list[bytes] = []
     keys: list[npt.NDArray[np.uint32]] = []
     spent = 0
     with ExitStack() as stack:
         sources = _Sources(stack, scenes, payload)
         for chunk in _chunks(wanted, sources):
-            sheet = _sheet([sources.chip(int(key)) for key in chunk])
+            sheet = _sheet([sources.chip(int(key), edge) for key in chunk], edge)
             spent += len(sheet) * 4 // 3
             if choice == "auto" and spent > budget:
                 break
             sheets.append(sheet)
             keys.append(chunk)
-    return ChipSheets(tuple(sheets), np.concatenate(keys) if keys else np.zeros(0, np.uint32))
+    return ChipSheets(tuple(sheets), np.concatenate(keys) if keys else np.zeros(0, np.uint32), edge)
 
 
 def _wanted(payload: Payload, choice: str) -> npt.NDArray[np.uint32]:
@@ -125,22 +131,26 @@ class _Sources:
         """Whether the tile's owner kept a true-colour raster."""
         return self._scenes[self.locate(key)[0]].truecolour is not None
 
-    def chip(self, key: int) -> npt.NDArray[np.uint8]:
-        """The brightened picture (64, 64, 3)."""
+    def chip(self, key: int, edge: int) -> npt.NDArray[np.uint8]:
+        """The picture as it is shown (edge, edge, 3)."""
         number, col, row = self.locate(key)
         path = self._scenes[number].truecolour
         try:
             if number not in self._open:
                 source = self._stack.enter_context(rasterio.open(path, driver="GTiff"))
-                edge = TileGrid(self._scenes[number].epsg).edge
-                self._open[number] = (source, round(source.transform.c / edge), round(source.transform.f / edge) - 1)
+                metres = self._scenes[number].grid.edge
+                corner = round(source.transform.c / metres), round(source.transform.f / metres) - 1
+                self._open[number] = (source, *corner)
             source, first_col, top_row = self._open[number]
-            pixels = source.read(window=Window((col - first_col) * EDGE, (top_row - row) * EDGE, EDGE, EDGE))
+            size = self._scenes[number].grid.tile_size
+            window = Window((col - first_col) * size, (top_row - row) * size, size, size)
+            pixels = source.read(window=window, out_shape=(source.count, edge, edge), resampling=Resampling.average)
         except (RasterioError, OSError) as error:
             raise TileTableError(
                 f"{path}: cannot be read ({error}); run the pipeline on its scene again or choose --chips none"
             ) from error
-        return np.moveaxis(brightened(pixels), 0, -1)
+        shown = shown_by(sensor_of(self._scenes[number].metadata.get("model", {})))
+        return np.moveaxis(shown(pixels), 0, -1)
 
 
 def _chunks(wanted: npt.NDArray[np.uint32], sources: _Sources) -> Iterator[npt.NDArray[np.uint32]]:
@@ -156,12 +166,12 @@ def _chunks(wanted: npt.NDArray[np.uint32], sources: _Sources) -> Iterator[npt.N
         yield np.array(waiting, np.uint32)
 
 
-def _sheet(chips: list[npt.NDArray[np.uint8]]) -> bytes:
+def _sheet(chips: list[npt.NDArray[np.uint8]], edge: int) -> bytes:
     rows = -(-len(chips) // COLUMNS)
-    canvas = np.zeros((rows * EDGE, COLUMNS * EDGE, 3), np.uint8)
+    canvas = np.zeros((rows * edge, COLUMNS * edge, 3), np.uint8)
     for at, chip in enumerate(chips):
         row, col = divmod(at, COLUMNS)
-        canvas[row * EDGE : (row + 1) * EDGE, col * EDGE : (col + 1) * EDGE] = chip
+        canvas[row * edge : (row + 1) * edge, col * edge : (col + 1) * edge] = chip
     stream = io.BytesIO()
     Image.fromarray(canvas).save(stream, "WEBP", quality=QUALITY, method=2)
     return stream.getvalue()

@@ -34,44 +34,59 @@ Codes = npt.NDArray[np.int8]
 
 @dataclass(frozen=True, slots=True)
 class CoverTiles:
-    """What covers the ground inside a scene's tiles.
-
-    `classes` are the raster's values with name, title and colour; `shares` (class, row, column) the percent of every
-    tile, `PERCENT_UNKNOWN` where it has no cover.
-    """
+    """What covers the ground inside a scene's tiles."""
 
     raster: Path
+    """The scene's `cover.tif`."""
     classes: tuple[Mapping[str, Any], ...]
+    """The raster's values with name, title and colour."""
     shares: Plane
+    """Percent of every tile (class, row, column), `PERCENT_UNKNOWN` where it has no cover."""
 
 
 @dataclass(frozen=True, slots=True)
 class SceneTiles:
-    """One scene's tiles as planes of (row, column) that run from north to south and west to east.
-
-    `first_col` is the western column, `top_row` the northern row (rows count northward). `codes` holds class
-    indices, tile states and `OUTSIDE` where the table has no row; `runner_up` the second class or -1. Confidences
-    and fractions are whole percent, `PERCENT_UNKNOWN` where the table says nothing. `shares` (class, row, column) are
-    all classes' probabilities in whole percent, where they are kept.
-    """
+    """One scene's tiles as planes (row, column) from north to south and west to east; shares are whole percent."""
 
     id: str
+    """The scene."""
     acquired: datetime
-    epsg: int
+    """When it was taken (UTC)."""
+    grid: TileGrid
+    """The grid that its tiles are of."""
     first_col: int
+    """The western column."""
     top_row: int
+    """The northern row; rows count northward."""
     codes: Codes
+    """Class indices, tile states, and `OUTSIDE` where the table has no row."""
     confidence: Plane
+    """Of the first class, `PERCENT_UNKNOWN` where the table says nothing."""
     runner_up: Codes
+    """The second class, or -1."""
     runner_up_confidence: Plane
+    """Of the second class."""
     valid: Plane
+    """Measured pixels."""
     cloud: Plane
+    """Pixels under cloud or its shadow."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What the table's metadata say."""
     properties: Mapping[str, Any] = field(default_factory=dict)
+    """What the scene's Item says."""
     quicklook: Quicklook | None = None
+    """Its picture, where there is one."""
     truecolour: Path | None = None
+    """Its `truecolour.tif`, where there is one."""
     shares: Plane | None = None
+    """All classes' probabilities (class, row, column), where they are kept."""
     cover: CoverTiles | None = None
+    """What covers the ground inside the tiles, where a run told."""
+
+    @property
+    def epsg(self) -> int:
+        """The zone of its grid."""
+        return self.grid.epsg
 
     @property
     def day(self) -> date:
@@ -81,40 +96,42 @@ class SceneTiles:
 
 @dataclass(frozen=True, slots=True)
 class TileChanges:
-    """Evidence of change of n tiles between two days.
-
-    Columns and rows (n, 2), percent (n,), index into CHANGE_STATES (n,).
-
-    `vector` and `label` are the percent of the two kinds of evidence (the land looks different; its class changed),
-    where known.
-    """
+    """Evidence of change of n tiles between two days."""
 
     epsg: int
+    """The zone."""
     before: date
+    """The earlier day."""
     after: date
+    """The later day."""
     index: npt.NDArray[np.int64]
+    """Columns and rows (n, 2)."""
     p_change: Plane
+    """Percent (n,)."""
     state: Plane
+    """Index into CHANGE_STATES (n,)."""
     vector: Plane | None = None
+    """Percent (n,) that the land looks different, where known."""
     label: Plane | None = None
+    """Percent (n,) that its class changed, where known."""
 
 
 @dataclass(frozen=True, slots=True)
 class AtlasInput:
-    """All that the page shows.
-
-    Scenes in order of date and id, refusals, changes, the model's summary and its class labels.
-
-    `assessment` is what `assess` found on a labelled sample (`ASSESSMENT` of the model's folder), where there is
-    one.
-    """
+    """All that the page shows."""
 
     labels: tuple[str, ...]
+    """The model's class labels."""
     scenes: tuple[SceneTiles, ...]
+    """In order of date and id."""
     refusals: tuple[Refusal, ...]
+    """Scenes that were not mapped, and why."""
     changes: tuple[TileChanges, ...]
+    """Of every pair of days that was compared."""
     model: Mapping[str, Any]
+    """The model's summary."""
     assessment: Mapping[str, Any] | None = None
+    """What `assess` found on a labelled sample (`ASSESSMENT` of the model's folder), where there is one."""
 
 
 def collect(model_folder: Path, tolerant: bool = False) -> AtlasInput:
@@ -229,7 +246,7 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
     return SceneTiles(
         id=str(column["scene"][0].as_py()),
         acquired=(acquired if acquired.tzinfo else acquired.tz_localize(UTC)).to_pydatetime(),
-        epsg=grid.epsg,
+        grid=grid,
         first_col=first_col,
         top_row=top_row,
         codes=codes_plane(codes, OUTSIDE),

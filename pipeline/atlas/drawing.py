@@ -15,7 +15,7 @@ from pipeline.atlas.part import World
 from pipeline.atlas.payload import MAX_CLASSES, OUTSIDE_BYTE, Layer, Plane
 from pipeline.atlas.places import towns
 from pipeline.atlas.readable import rgb
-from pipeline.grid import TileGrid, utm_epsg
+from pipeline.grid import utm_epsg
 from pipeline.outlines import Outline, on_grid
 from pipeline.scenes.scene import UNKNOWN_DATE
 
@@ -157,7 +157,7 @@ def _tiles_under(
     plane: Plane, epsg: int, east: npt.NDArray[Any], north: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Row and column of the plane's tile under every place of a zone, and where there is one."""
-    edge = TileGrid(plane.epsg).edge
+    edge = plane.grid.edge
     if plane.epsg != epsg:
         east, north = Transformer.from_crs(epsg, plane.epsg, always_xy=True).transform(east, north)
     col = np.floor(east / edge).astype(np.int64) - plane.first_col

@@ -11,7 +11,6 @@ from pipeline.atlas.collect import CHANGE_STATES
 from pipeline.atlas.part import World
 from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Layer, Payload
 from pipeline.errors import TileTableError
-from pipeline.grid import TileGrid
 from pipeline.outlines import Outline, on_grid, shares_of
 from pipeline.scenes.scene import UNKNOWN_DATE
 
@@ -25,46 +24,60 @@ _CHANGED = CHANGE_STATES.index("changed")
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
-    """Hectares (class,) at one date; `expected` and `interval` (half width, 95 %) from the calibrated probabilities."""
+    """Hectares (class,) at one date."""
 
     day: date
+    """The date."""
     mapped: Array
+    """Counted by label."""
     expected: Array
+    """From the calibrated probabilities."""
     interval: Array
+    """Half width of its 95 % interval."""
     unclassed: float
     """Hectares of cloud, no data and places left unclassified."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeFigures:
-    """Hectares by move (from, to) between two dates.
-
-    `doubt` are those expected to be false; `sure` is how many hectares of change are expected to be real, `interval`
-    the half width of its 95 % interval. `measured` is False where no table of changes holds the pair, and then only
-    `differ` (hectares whose labels differ, which is no change) is known.
-    """
+    """Hectares by move (from, to) between two dates."""
 
     before: date
+    """The earlier date."""
     after: date
+    """The later date."""
     moves: Array
+    """Claimed (from, to)."""
     doubt: Array
+    """Those of them that are expected to be false (from, to)."""
     undecided: float
+    """Between the rules of evidence."""
     stable: float
+    """Without a change."""
     differ: float
+    """Hectares whose labels differ, which is no change."""
     sure: float
+    """Hectares of change that are expected to be real."""
     interval: float
+    """Half width of its 95 % interval."""
     measured: bool
+    """False where no table of changes holds the pair; then only `differ` is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class AreaFigures:
-    """What is known of an area: its tiles' weights by plane, figures of all its dates, and of one change."""
+    """What is known of an area."""
 
     name: str
+    """What people call it."""
     hectares: float
+    """Its size."""
     weights: Mapping[int, Array]
+    """Its tiles' parts inside, by number of the plane."""
     dates: tuple[ClassFigures, ...]
+    """Figures of all its dates."""
     change: ChangeFigures | None
+    """Figures of one change; None with fewer than two dates."""
 
 
 def area_weights(payload: Payload, planes: Sequence[int], outline: Outline | None) -> dict[int, Array]:
@@ -78,7 +91,7 @@ def area_weights(payload: Payload, planes: Sequence[int], outline: Outline | Non
         rows, cols = np.indices((plane.rows, plane.cols))
         index = np.stack([plane.first_col + cols.ravel(), plane.top_row - rows.ravel()], axis=1)
         placed = on_grid(outline.shape, plane.epsg)
-        weights[number] = shares_of(placed, index, TileGrid(plane.epsg).edge).reshape(rows.shape)
+        weights[number] = shares_of(placed, index, plane.grid.edge).reshape(rows.shape)
     return {number: weight for number, weight in weights.items() if weight.any()}
 
 
@@ -96,12 +109,12 @@ def describe_area(name: str, world: World, weights: Mapping[int, Array]) -> Area
     for number in sorted({layer.date for layer in layers}):
         here = [layer for layer in layers if layer.date == number]
         found.append(_class_figures(payload.dates[number], here, world, weights))
-    total = float(sum(weight.sum() for weight in weights.values())) * TileGrid(payload.planes[0].epsg).hectares
+    total = float(sum(weight.sum() for weight in weights.values())) * payload.planes[0].grid.hectares
     return AreaFigures(name, total, weights, tuple(one for one in found if one.mapped.sum() + one.unclassed > 0), None)
 
 
 def _class_figures(day: date, layers: Sequence[Layer], world: World, weights: Mapping[int, Array]) -> ClassFigures:
-    count, hectares = len(world.legend.classes), TileGrid(world.payload.planes[0].epsg).hectares
+    count, hectares = len(world.legend.classes), world.payload.planes[0].grid.hectares
     mapped, expected, variance, unclassed = np.zeros(count), np.zeros(count), np.zeros(count), 0.0
     for layer in layers:
         weight = weights[layer.plane] * (layer.confidence < COUNTED_ELSEWHERE)
@@ -166,7 +179,7 @@ def describe_change(world: World, weights: Mapping[int, Array], before: date, af
         TileTableError: the two days show no ground of the area together.
     """
     payload, count = world.payload, len(world.legend.classes)
-    hectares = TileGrid(payload.planes[0].epsg).hectares
+    hectares = payload.planes[0].grid.hectares
     first, last = payload.dates.index(before), payload.dates.index(after)
     layers = {(layer.date, layer.plane): layer for layer in payload.layers}
     pairs = {pair.plane: pair for pair in payload.pairs if (pair.before, pair.after) == (first, last)}

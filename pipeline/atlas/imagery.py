@@ -1,7 +1,7 @@
 """Pictures for the page: quicklooks warped to the web map's projection, and sheets of chips."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import atan, degrees, sinh
 from pathlib import Path
@@ -17,6 +17,7 @@ from rasterio.transform import array_bounds
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 from scipy.ndimage import binary_opening, distance_transform_edt
 
+from pipeline.bands import AERIAL, Sensor
 from pipeline.errors import TileTableError
 
 EARTH_RADIUS = 6378137
@@ -31,17 +32,17 @@ DARKEST_SEEN = 12
 BYTES_A_PIXEL = 0.2
 
 LatLonBounds = tuple[tuple[float, float], tuple[float, float]]
+Shown = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True)
 class Quicklook:
-    """A WebP with alpha in EPSG:3857 and its place, ((south, west), (north, east)) in degrees.
-
-    East of 180 goes on counting.
-    """
+    """A picture on the page's map."""
 
     webp: bytes
+    """With alpha, in EPSG:3857."""
     bounds: LatLonBounds
+    """((south, west), (north, east)) in degrees; east of 180 goes on counting."""
 
 
 def _display_table() -> npt.NDArray[np.uint8]:
@@ -67,12 +68,28 @@ def brightened(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return np.stack([table[band] for table, band in zip(_DISPLAY, rgb, strict=True)])
 
 
-def quicklook(rgb: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_], transform: Affine, epsg: int) -> Quicklook:
+def as_is(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A camera's picture as it is shown."""
+    return rgb
+
+
+def shown_by(sensor: Sensor) -> Shown:
+    """How a sensor's true colour is shown: EuroSAT's codes brightened, a camera's picture as it is."""
+    return as_is if sensor is AERIAL else brightened
+
+
+def quicklook(
+    rgb: npt.NDArray[np.uint8],
+    valid: npt.NDArray[np.bool_],
+    transform: Affine,
+    epsg: int,
+    shown: Shown = brightened,
+) -> Quicklook:
     """A scene's picture for the web map; `rgb` (3, y, x) and `valid` (y, x) in the scene's UTM zone.
 
     Pixels keep about their size on the ground; the alpha channel is 0 where nothing is valid.
     """
-    bands = np.concatenate([brightened(rgb), np.where(valid, 255, 0).astype(np.uint8)[None]])
+    bands = np.concatenate([shown(rgb), np.where(valid, 255, 0).astype(np.uint8)[None]])
     # No data is 0, which no valid code is, so invalid pixels do not darken the rim; alpha stays nearest, 0 or 255.
     warped, bounds = _warped(bands, transform, epsg, Resampling.bilinear)
     return Quicklook(_webp(_bled(warped)), bounds)
@@ -126,7 +143,7 @@ def _warped(
     return np.moveaxis(warped, 0, -1), ((latitudes[0], longitudes[0]), (latitudes[1], longitudes[1]))
 
 
-def sharper(truecolour: Path, gsd: float) -> Quicklook:
+def sharper(truecolour: Path, gsd: float, shown: Shown = brightened) -> Quicklook:
     """A scene's picture with pixels of about `gsd` metres, from its true-colour raster.
 
     Raises:
@@ -142,15 +159,18 @@ def sharper(truecolour: Path, gsd: float) -> Quicklook:
     except (RasterioError, OSError) as error:
         raise TileTableError(f"{truecolour}: cannot be read ({error}); run the pipeline on its scene again") from error
     # JPEG leaves ripples where nothing was seen: darker than land and water in all bands, or specks.
-    return quicklook(rgb, binary_opening(rgb.max(axis=0) >= DARKEST_SEEN, np.ones((5, 5), bool)), transform, epsg)
+    seen = binary_opening(rgb.max(axis=0) >= DARKEST_SEEN, np.ones((5, 5), bool))
+    return quicklook(rgb, seen, transform, epsg, shown)
 
 
-def affordable_gsd(metres: Sequence[float], budget: int) -> float | None:
-    """The finest of 10, 20 and 40 m whose pictures should fit into `budget` bytes.
+def affordable_gsd(metres: Sequence[float], budget: int, finest: float = 10.0) -> float | None:
+    """`finest` metres a pixel, or twice or four times that: what should fit into `budget` bytes.
 
     `metres` are the scenes' square metres.
     """
-    return next((gsd for gsd in (10.0, 20.0, 40.0) if sum(metres) / gsd**2 * BYTES_A_PIXEL <= budget), None)
+    return next(
+        (gsd for gsd in (finest, 2 * finest, 4 * finest) if sum(metres) / gsd**2 * BYTES_A_PIXEL <= budget), None
+    )
 
 
 def _bled(rgba: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -17,10 +17,9 @@ from pipeline.atlas.part import AtlasOptions, World, contributions, part_files, 
 from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Payload, build_payload
 from pipeline.atlas.places import describe_places, union_bounds
 from pipeline.atlas.readable import ink_on
-from pipeline.bands import SENTINEL_2
+from pipeline.atlas.rights import classes_after, sensor_of
 from pipeline.errors import OutputError
 from pipeline.files import whole_file
-from pipeline.grid import TileGrid
 from pipeline.legend import Legend
 from pipeline.scenes.scene import UNKNOWN_DATE
 
@@ -161,11 +160,16 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
     places = describe_places(payload, [scene.id for scene in collected.scenes])
     dates = payload.dates
     when = _day(dates[0]) if len(dates) == 1 else f"{len(dates)} dates from {_day(dates[0])} to {_day(dates[-1])}"
+    grid = payload.planes[0].grid
+    sensor = sensor_of(collected.model)
     tiles = f"{_places_seen(payload):_}".replace("_", "\u202f")
     return meta | {
-        "tile": TileGrid(payload.planes[0].epsg).edge,
+        "tile": grid.edge,
+        "tilePixels": grid.tile_size,
+        "tileMark": grid.mark,
+        "sensor": sensor.title,
         "title": options.title or _title(places),
-        "subtitle": f"Sentinel-2, {when} · {tiles} tiles of 640\u00a0m",
+        "subtitle": f"{sensor.title}, {when} · {tiles} tiles of {grid.edge:g}\u00a0m",
         "bounds": union_bounds([place["bounds"] for place in places]),
         "classes": [
             {
@@ -180,7 +184,8 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         ],
         "mode": options.mode if len(dates) > 1 else "map",
         "changePrior": options.change_prior,
-        "attribution": SENTINEL_2.attribution,
+        "attribution": sensor.attribution or sensor.title,
+        "classesAfter": classes_after(legend),
         "basemaps": list(BASEMAPS) if options.online_basemaps else [],
         "places": places,
     }

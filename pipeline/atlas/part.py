@@ -22,17 +22,26 @@ from pipeline.legend import Legend
 
 @dataclass(frozen=True, slots=True)
 class AtlasOptions:
-    """What the page holds besides the tiles; budgets in bytes. `mode` is what it opens on: map, swipe or change."""
+    """What the page holds besides the tiles; budgets in bytes."""
 
     title: str | None = None
+    """Its heading; None names the place."""
     chips: str = "auto"
+    """Tile pictures: none, changed, all, or auto."""
     chip_budget: int = 8_000_000
+    """Of tile pictures."""
     quicklook_budget: int = 3_000_000
+    """Of quicklooks."""
     share_budget: int = 150_000
+    """Of all classes' probabilities."""
     cover_budget: int = 3_000_000
+    """Of the cover."""
     change_prior: float = 0.02
+    """Share of tiles whose class is taken to change, as the page states it."""
     online_basemaps: bool = True
+    """Whether maps from the network are offered."""
     mode: str = "map"
+    """What it opens on: map, swipe or change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,13 +33,23 @@ LatLonBounds = list[list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """A rectangle of one zone's grid that holds scenes which overlap or touch; rows run from `top_row` southward."""
+    """A rectangle of one zone's grid that holds scenes which overlap or touch."""
 
-    epsg: int
+    grid: TileGrid
+    """The grid that its tiles are of."""
     first_col: int
+    """The western column."""
     top_row: int
+    """The northern row; rows run from there southward."""
     rows: int
+    """How many."""
     cols: int
+    """How many."""
+
+    @property
+    def epsg(self) -> int:
+        """The zone of its grid."""
+        return self.grid.epsg
 
     def window(self, scene: SceneTiles) -> tuple[slice, slice]:
         """Where a scene's planes lie in this plane."""
@@ -64,7 +74,7 @@ class Plane:
 
     def bounds(self) -> LatLonBounds:
         """[[south, west], [north, east]] in degrees; across longitude 180 they count on from the zone's own side."""
-        edge = TileGrid(self.epsg).edge
+        edge = self.grid.edge
         left, top = self.first_col * edge, (self.top_row + 1) * edge
         west, south, east, north = Transformer.from_crs(self.epsg, 4326, always_xy=True).transform_bounds(
             left, top - self.rows * edge, left + self.cols * edge, top
@@ -75,7 +85,7 @@ class Plane:
 
     def describe(self) -> dict[str, Any]:
         """The plane as the page reads it: `ulx`, `uly` in metres."""
-        edge = TileGrid(self.epsg).edge
+        edge = self.grid.edge
         return {
             "epsg": self.epsg,
             "ulx": self.first_col * edge,
@@ -88,45 +98,64 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One plane at one date; `scene` says which of `scenes` (positions in the input) owns each tile."""
+    """One plane at one date; bytes are (row, column)."""
 
     date: int
+    """Number of the date."""
     plane: int
+    """Number of the plane."""
     scenes: tuple[int, ...]
+    """Positions in the input of those that it is made of."""
     classes: Bytes
+    """Class indices and states."""
     confidence: Bytes
+    """Percent of the first class."""
     runner_up: Bytes
+    """The second class."""
     runner_up_confidence: Bytes
+    """Percent of the second class."""
     valid: Bytes
+    """Percent of measured pixels."""
     cloud: Bytes
+    """Percent under cloud."""
     scene: Bytes
+    """Which of `scenes` owns each tile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Evidence of change between two dates on one plane.
-
-    Percent, state (255 unknown), percents of the two kinds of evidence.
-    """
+    """Evidence of change between two dates on one plane."""
 
     before: int
+    """Number of the earlier date."""
     after: int
+    """Number of the later date."""
     plane: int
+    """Number of the plane."""
     p_change: Bytes
+    """Percent."""
     state: Bytes
+    """Index into CHANGE_STATES, 255 unknown."""
     vector: Bytes | None
+    """Percent that the land looks different, where known."""
     label: Bytes | None
+    """Percent that its class changed, where known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """All layers in order of date and plane; `places` are numbers of planes that can be looked at together."""
+    """All that the page's script draws."""
 
     dates: tuple[date, ...]
+    """In order."""
     places: tuple[tuple[int, ...], ...]
+    """Numbers of planes that can be looked at together."""
     planes: tuple[Plane, ...]
+    """Apart from each other within a zone."""
     layers: tuple[Layer, ...]
+    """In order of date and plane."""
     pairs: tuple[Pair, ...]
+    """Evidence of change."""
 
     @property
     def offsets(self) -> list[int]:
@@ -222,7 +251,7 @@ def find_places(scenes: Sequence[SceneTiles]) -> list[list[int]]:
 
     Neighbours of other days that share no tile stay apart, because no date would show both.
     """
-    boxes = [Plane(s.epsg, s.first_col, s.top_row, *s.codes.shape) for s in scenes]
+    boxes = [Plane(s.grid, s.first_col, s.top_row, *s.codes.shape) for s in scenes]
     bounds = [box.bounds() for box in boxes]
     group = list(range(len(scenes)))
 
@@ -253,6 +282,7 @@ def find_planes(scenes: Sequence[SceneTiles]) -> tuple[Plane, ...]:
             for s in scenes
         }
     )
+    grids = {s.epsg: s.grid for s in scenes}
     merged = True
     while merged:
         merged = False
@@ -262,7 +292,9 @@ def find_planes(scenes: Sequence[SceneTiles]) -> tuple[Plane, ...]:
                 boxes = sorted((set(boxes) - {a, b}) | {union})
                 merged = True
                 break
-    return tuple(Plane(epsg, left, top - 1, top - bottom, right - left) for epsg, left, bottom, right, top in boxes)
+    return tuple(
+        Plane(grids[epsg], left, top - 1, top - bottom, right - left) for epsg, left, bottom, right, top in boxes
+    )
 
 
 def _merged(at: int, number: int, plane: Plane, members: list[int], scenes: Sequence[SceneTiles]) -> Layer:
@@ -312,7 +344,7 @@ class _Overlap:
 
 
 def _overlap(earlier: Plane, later: Plane, a: int, b: int) -> _Overlap | None:
-    edge = TileGrid(later.epsg).edge
+    edge = later.grid.edge
     x = (later.first_col + np.arange(later.cols) + 0.5) * edge
     y = (later.top_row + 0.5 - np.arange(later.rows)) * edge
     east, north = np.meshgrid(x, y)

@@ -27,6 +27,7 @@ from pipeline.atlas.figures import (
 from pipeline.atlas.part import AtlasOptions, World
 from pipeline.atlas.payload import Payload, build_payload
 from pipeline.atlas.places import describe_places
+from pipeline.atlas.rights import classes_after, sensor_of
 from pipeline.errors import OutputError, TileTableError
 from pipeline.files import whole_file
 from pipeline.legend import Legend
@@ -39,12 +40,16 @@ LARGEST_FLOWS = 15
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text under a head; all columns but the first `words` are figures."""
+    """Rows of text under a head."""
 
     title: str
+    """What it is about."""
     head: tuple[str, ...]
+    """A heading a column."""
     rows: tuple[tuple[str, ...], ...]
+    """Text by column."""
     words: int = 1
+    """The first columns that are no figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +57,13 @@ class Report:
     """What the report says, before it is a page."""
 
     title: str
+    """Its heading."""
     subtitle: str
+    """Place and dates."""
     pictures: tuple[tuple[str, bytes], ...]
     """Captions and PNGs."""
     tables: tuple[Table, ...]
+    """Hectares and change."""
     texts: tuple[tuple[str, str], ...]
     """Headings and paragraphs."""
 
@@ -189,8 +197,11 @@ def _change_tables(change: ChangeFigures, titles: list[str]) -> list[Table]:
 
 def _texts(world: World, figures: AreaFigures) -> list[tuple[str, str]]:
     model, found = world.collected.model, world.collected.assessment
-    edge = 640
-    tiles = figures.hectares / (edge**2 / 1e4)
+    grid = world.payload.planes[0].grid
+    sensor = sensor_of(model)
+    pictures = f"{sensor.attribution}; their use is free with this note" if sensor.attribution else ""
+    rights = "".join(f"{told}. " for told in (pictures, classes_after(world.legend)) if told)
+    tiles = figures.hectares / grid.hectares
     size = f"The area holds about {tiles:,.0f} tiles. ".replace(",", "\u202f")
     if tiles < FEW_TILES:
         size += "That is few: shares of single classes say little here. "
@@ -198,9 +209,9 @@ def _texts(world: World, figures: AreaFigures) -> list[tuple[str, str]]:
     texts = [
         (
             "Method",
-            f"{size}Each tile of {edge} m x {edge} m of a Sentinel-2 scene carries the one class that the model "
-            f"{model.get('name', '')} finds likeliest for all of it. Mapped hectares count tiles, those on the outline "
-            f"by their part inside; they are not surveyed areas.",
+            f"{size}Each tile of {grid.edge:g} m x {grid.edge:g} m ({sensor.title}) carries the one class that the "
+            f"model {model.get('name', '')} finds likeliest for all of it. Mapped hectares count tiles, those on the "
+            f"outline by their part inside; they are not surveyed areas.",
         ),
         (
             "Uncertainty",
@@ -236,8 +247,7 @@ def _texts(world: World, figures: AreaFigures) -> list[tuple[str, str]]:
         ("Scenes", ", ".join(scenes)),
         (
             "Citation and licence",
-            f"Made with {software}. Contains modified Copernicus Sentinel data; their use is free with "
-            f"this note. Classes after EuroSAT (Helber et al. 2019). Towns and outlines: Natural Earth, public domain.",
+            f"Made with {software}. {rights}Towns and outlines: Natural Earth, public domain.",
         ),
     ]
     return texts

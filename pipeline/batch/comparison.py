@@ -22,12 +22,16 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Where a comparison was written, and its totals (one row a pair of days, see `pipeline.change.totals`)."""
+    """Where a comparison was written, and its totals."""
 
     table: Path
+    """The table of changes (GeoParquet), one row a tile and pair of days."""
     matrix: Path
+    """The from-to matrix in hectares (CSV)."""
     page: Path
+    """The atlas that opens on Change."""
     totals: pd.DataFrame
+    """One row a pair of days, see `pipeline.change.totals`."""
 
 
 def results_of(name: str, tiles: Path) -> list[Path]:
@@ -86,7 +90,7 @@ def compare(
     write_table(
         found.reset_index(drop=True),
         out / CHANGES,
-        {"software": f"landcover-atlas {__version__}", "scenes": sorted(levels)},
+        {"software": f"landcover-atlas {__version__}", "scenes": sorted(levels), "prior_per_year": options.prior},
     )
     write_text(out / MATRIX, from_to(found).to_csv())
     page = render_atlas(_seen(folders, out / CHANGES), legend, out / PAGE, AtlasOptions(mode="change"))

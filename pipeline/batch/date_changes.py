@@ -13,7 +13,7 @@ import pandas as pd
 from pipeline import __version__
 from pipeline.batch.fingerprint import FINGERPRINT
 from pipeline.batch.loaded import give_memory_back, let_models_go
-from pipeline.change import changes, evidence, scene_pairs
+from pipeline.change import ChangeOptions, changes, evidence, scene_pairs
 from pipeline.errors import OutputError, TileTableError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
@@ -24,12 +24,18 @@ from pipeline.scenes.reading.inspect import inspect_pixels
 from pipeline.scenes.scene import Scene
 
 # Part of every key: raise it when the meaning of the evidence changes.
-_SCHEMA = 1
+_SCHEMA = 2
 
 _log = logging.getLogger(__name__)
 
 
-def write_changes(scenes: Sequence[Scene], folder: Path, legend: Legend, stage: Callable[[str], None]) -> Path | None:
+def write_changes(
+    scenes: Sequence[Scene],
+    folder: Path,
+    legend: Legend,
+    stage: Callable[[str], None],
+    options: ChangeOptions = ChangeOptions(),
+) -> Path | None:
     """Writes `changes.parquet` for all scenes of a run whose date is known.
 
     None, and no file, where no place was seen twice.
@@ -44,7 +50,7 @@ def write_changes(scenes: Sequence[Scene], folder: Path, legend: Legend, stage: 
             "%s: date unknown, not compared with others", ", ".join(scene.id for scene in scenes if not scene.dated)
         )
     try:
-        table = _compared(dated, folder, legend, stage)
+        table = _compared(dated, folder, legend, stage, options)
     except OutputError:
         raise
     except Exception as error:  # the scenes are mapped, whatever happens to their comparison
@@ -55,12 +61,13 @@ def write_changes(scenes: Sequence[Scene], folder: Path, legend: Legend, stage: 
         path.unlink(missing_ok=True)
         return None
     scenes_compared = sorted(scene.id for scene in scenes)
-    write_table(table, path, {"software": f"landcover-atlas {__version__}", "scenes": scenes_compared})
+    told = {"software": f"landcover-atlas {__version__}", "scenes": scenes_compared, "prior_per_year": options.prior}
+    write_table(table, path, told)
     return path
 
 
 def _compared(
-    scenes: Sequence[Scene], folder: Path, legend: Legend, stage: Callable[[str], None]
+    scenes: Sequence[Scene], folder: Path, legend: Legend, stage: Callable[[str], None], options: ChangeOptions
 ) -> gpd.GeoDataFrame | None:
     """The changes between dated scenes; None where no place was seen twice."""
     tables = []
@@ -80,7 +87,7 @@ def _compared(
         if found is not None:
             measured[before, after] = found
     stage("weighing changes")
-    return changes(tables, measured, {scene.id: str(scene.level) for scene in scenes}, legend=legend)
+    return changes(tables, measured, {scene.id: str(scene.level) for scene in scenes}, options, legend)
 
 
 def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:

@@ -45,6 +45,7 @@ class Serial:
     """One scene after the other in this process; inside a scene all cores work."""
 
     work: Work = process
+    """What is done with a task."""
 
     def run(self, tasks: Sequence[SceneTask]) -> Iterator[SceneRecord]:
         """One record per task, in order."""
@@ -61,10 +62,12 @@ def _lost(task: SceneTask) -> SceneRecord:
 
 @dataclass(frozen=True, slots=True)
 class Processes:
-    """Scenes side by side in `workers` fresh processes."""
+    """Scenes side by side in fresh processes."""
 
     workers: int
+    """How many processes."""
     work: Work = process
+    """What each does with a task; it is pickled by name."""
 
     def run(self, tasks: Sequence[SceneTask]) -> Iterator[SceneRecord]:
         """One record per task, as they finish.
@@ -127,7 +130,9 @@ class Cluster:
     """
 
     address: str
+    """The scheduler's, such as `tcp://host:8786`."""
     work: Work = process
+    """What a worker does with a task; it is pickled by name."""
 
     def run(self, tasks: Sequence[SceneTask]) -> Iterator[SceneRecord]:
         """One record per task, as they finish; a lost worker's scenes run again elsewhere.

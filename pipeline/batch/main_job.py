@@ -16,6 +16,7 @@ from pipeline.batch.executors import Executor, Serial
 from pipeline.batch.loaded import classifier, verified_card
 from pipeline.batch.task import ModelChoice, SceneTask
 from pipeline.batch.work import process
+from pipeline.change import ChangeOptions
 from pipeline.classify import ClassifiedBlock, ClassifyOptions
 from pipeline.errors import EmptyScene, OutputError, SupersededScene
 from pipeline.models.card import ModelCard
@@ -52,6 +53,8 @@ class RunOptions:
     """Whether every patch is also written as a georeferenced TIFF."""
     smooth: bool = False
     """Whether labels lean on the neighbours'."""
+    change: ChangeOptions = field(default_factory=ChangeOptions)
+    """What is assumed about change between dates."""
     force: bool = False
     """Whether finished scenes are mapped again."""
     inputs: Path | None = None
@@ -156,7 +159,9 @@ def run(
         # Before dates are compared: whatever happens there, the scenes are mapped.
         _write_report(results, records, options)
         kept = {record.id for record in records if record.mapped}
-        write_changes([scene for scene in scenes if scene.id in kept], results.path, card.legend, watcher.stage)
+        write_changes(
+            [scene for scene in scenes if scene.id in kept], results.path, card.legend, watcher.stage, options.change
+        )
         page = None
         if kept:
             watcher.stage("page")
@@ -237,6 +242,11 @@ def _write_report(results: ResultsFolder, records: Sequence[SceneRecord], option
     facts = {
         "software": f"landcover-atlas {__version__}",
         "model": {"name": results.path.name, "card_sha256": options.model.card_digest},
-        "options": {**asdict(options.classify), "keep_chips": options.keep_chips, "smooth": options.smooth},
+        "options": {
+            **asdict(options.classify),
+            "keep_chips": options.keep_chips,
+            "smooth": options.smooth,
+            "prior_per_year": options.change.prior,
+        },
     }
     write_run(results.path, facts, records)

@@ -37,31 +37,42 @@ _ROWS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one process used: seconds on the clock and of all cores, largest memory in bytes, and its answers."""
+    """What one process used, and its answers."""
 
     wall: float
+    """Seconds on the clock."""
     cpu: float
+    """Seconds of all cores."""
     memory: int
+    """Largest memory in bytes."""
     answers: npt.NDArray[Any] | None = None
+    """Top class of each tile; None where it classified nothing."""
     start: float | None = None
+    """Seconds to the first block's reading; None where that means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Medians over the rounds. `agreement` are shares of equal top classes.
-
-    Seconds are those of the clock unless named CPU.
-    """
+    """Medians over the rounds."""
 
     tiles: int
+    """Tiles of the scene."""
     cores: int
+    """Cores that the processes may use."""
     engine: str
+    """Name of the fast engine."""
     decode: Side
+    """Decoding alone."""
     inference: Side
+    """Inference alone."""
     main: Side
+    """The main job as `run` does it."""
     plain: Side | None
+    """Strips and one large prediction in float32; None where it was left out."""
     agreement: float | None
+    """Share (0..1) of tiles with the class that they get when read one by one; None where not asked."""
     agreement_plain: float | None
+    """Share (0..1) of tiles with the class that the plain way gives; None without it."""
 
     @property
     def floor(self) -> float:

@@ -17,16 +17,18 @@ _MOST_PAGES, _MOST_EMPTY = 1000, 20
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to look for.
-
-    `bbox` in degrees (west, south, east, north), `dates` as `2024-06-01/2024-08-31`, cloud in percent.
-    """
+    """What to look for."""
 
     bbox: tuple[float, float, float, float]
+    """Degrees: west, south, east, north."""
     dates: str
+    """As `2024-06-01/2024-08-31`."""
     collection: str = "sentinel-2-l2a"
+    """The catalogue's name of a collection."""
     max_cloud: float | None = None
+    """Percent of the scene; None takes all."""
     limit: int = 100
+    """How many Items at most."""
 
 
 def search(api: str, query: Query) -> Iterator[Mapping[str, Any]]:

@@ -25,27 +25,30 @@ def emissions(probabilities: Array) -> Array:
     )
 
 
-def class_change(likelihoods: Array, count: npt.NDArray[np.int64], rates: Array) -> Array:
+def class_change(likelihoods: Array, count: npt.NDArray[np.int64], rates: Array, scale: Array) -> Array:
     """Probability (n, dates - 1) that the class of each of n tiles changed between consecutive dates, given all dates.
 
     `likelihoods` (n, dates, classes) hold each tile's dates first, `count` (n,) says how many it has; pairs beyond
-    are NaN. `rates` (classes, classes) are the rates of class change between two dates, the diagonal 0.
+    are NaN. `rates` (classes, classes) are the shares of class change in a year, the diagonal 0; `scale` (n, dates - 1)
+    says how many times as many change between two dates.
     """
     tiles, dates, classes = likelihoods.shape
-    transition = rates + np.diag(1.0 - rates.sum(axis=1))
+    leaving = rates.sum(axis=1)
     forward = np.empty((dates, tiles, classes))
     forward[0] = likelihoods[:, 0] / likelihoods[:, 0].sum(axis=1, keepdims=True)
     for at in range(1, dates):
-        step = (forward[at - 1] @ transition) * likelihoods[:, at]
+        held = forward[at - 1]
+        step = (held + scale[:, at - 1, None] * (held @ rates - held * leaving)) * likelihoods[:, at]
         forward[at] = step / step.sum(axis=1, keepdims=True)
     backward = np.ones((tiles, classes))
     found = np.full((tiles, max(dates - 1, 0)), np.nan)
     for at in range(dates - 1, 0, -1):
         there = count > at
         ahead = likelihoods[:, at] * backward
-        moved = np.einsum("ni,ni->n", forward[at - 1] @ rates, ahead)
-        total = np.einsum("ni,ni->n", forward[at - 1] @ transition, ahead)
-        found[there, at - 1] = (moved / total)[there]
-        step = ahead @ transition.T
+        held, times = forward[at - 1], scale[:, at - 1]
+        moved = times * np.einsum("ni,ni->n", held @ rates, ahead)
+        stayed = np.einsum("ni,ni->n", held * (1.0 - times[:, None] * leaving), ahead)
+        found[there, at - 1] = (moved / (moved + stayed))[there]
+        step = ahead + times[:, None] * (ahead @ rates.T - ahead * leaving)
         backward = np.where(there[:, None], step / step.sum(axis=1, keepdims=True), 1.0)
     return found

@@ -15,23 +15,31 @@ class FusionWeights:
     """How the evidence becomes log likelihood ratios (seen where the land changed, against where it did not).
 
     The damped magnitude and the surprise speak of changes of a part of a tile: `intercept + slope * (log(magnitude +
-    0.05) + log(surprise + 0.05))` within +-`limit`, a logistic fit by `benchmarks/change_oscd.py` on eight cities with
-    hand-drawn changes; both count alike, which cities left out of a fit of two slopes bore out. Positive evidence
-    counts `seasonal` times where both dates' classes are fields or meadows, which look different every month.
+    0.05) + log(surprise + 0.05))` within +-`limit`, fitted by `benchmarks/change_oscd.py` on eight cities with
+    hand-drawn changes, beside the classes' evidence and the prior in use; both count alike, which cities left out of a
+    fit of two slopes bore out. Positive evidence counts `seasonal` times where both dates' classes are fields or
+    meadows, which look different every month: the cities hold too few to tell, so the simulated landscape set it.
 
     The plain difference speaks of changes of class, which change most of a tile: `class_slope * log(difference /
-    class_difference)` within +-`class_limit`. The four cities hold too few changed classes for a fit: the numbers
-    were set between labels that differ where nothing was marked or made (19 tiles, nine tenths of them below 0.91) and
-    the changed tiles of the simulated landscape (median 2.4).
+    class_difference)` within +-`class_limit`. The cities hold too few changed classes for a fit: the numbers were set
+    between labels that differ where nothing was marked or made (19 tiles, nine tenths of them below 0.91) and the
+    changed tiles of the simulated landscape (median 2.4).
     """
 
-    intercept: float = -3.03
-    slope: float = 2.26
+    intercept: float = -3.82
+    """Of a change of a part."""
+    slope: float = 2.57
+    """Of a change of a part, on each logarithm."""
     limit: float = 5.0
-    seasonal: float = 0.5
+    """The most that this evidence may say."""
+    seasonal: float = 0.25
+    """Share of it that counts between fields or meadows."""
     class_slope: float = 3.0
+    """Of a change of class."""
     class_difference: float = 1.2
+    """The plain difference that says nothing of it."""
     class_limit: float = 3.0
+    """The most that this evidence may say."""
 
 
 WEIGHTS = FusionWeights()
@@ -39,13 +47,12 @@ _LEAST = 0.05
 
 
 class PixelEvidence(NamedTuple):
-    """Log likelihood ratios (n,) for a change of part of a tile and for a change of its class.
-
-    NaN where none is known.
-    """
+    """Log likelihood ratios (n,), NaN where none is known."""
 
     part: Array
+    """For a change of part of a tile."""
     whole: Array
+    """For a change of its class."""
 
 
 def pixel_evidence(measured: pd.DataFrame, seasonal: Array, weights: FusionWeights = WEIGHTS) -> PixelEvidence:
@@ -53,7 +60,7 @@ def pixel_evidence(measured: pd.DataFrame, seasonal: Array, weights: FusionWeigh
 
     `seasonal` (n,) is the probability that both dates show fields or meadows.
     """
-    if "magnitude" not in measured:
+    if "surprise" not in measured:
         return PixelEvidence(np.full(len(measured), np.nan), np.full(len(measured), np.nan))
     magnitude, surprise, difference, compared = (
         measured[name].to_numpy(np.float64) for name in ("magnitude", "surprise", "difference", "compared")
@@ -65,16 +72,17 @@ def pixel_evidence(measured: pd.DataFrame, seasonal: Array, weights: FusionWeigh
     return PixelEvidence(part * compared, np.clip(whole, -weights.class_limit, weights.class_limit) * compared)
 
 
-def vector_probability(pixels: PixelEvidence, prior: float, land_prior: float) -> Array:
+def vector_probability(pixels: PixelEvidence, prior: Array, land_prior: Array) -> Array:
     """Probability (n,) that the land looks different, in part or as a whole, whatever its classes."""
     odds = ((land_prior - prior) * np.exp(pixels.part) + prior * np.exp(pixels.whole)) / (1.0 - land_prior)
     return np.asarray(odds / (1.0 + odds))
 
 
-def fused_probability(pixels: PixelEvidence, by_class: Array, prior: float, land_prior: float) -> Array:
+def fused_probability(pixels: PixelEvidence, by_class: Array, prior: Array, land_prior: Array) -> Array:
     """Probability (n,) that the land changed: a part of the tile, or its class.
 
-    `by_class` is the probability of a change of class under the `prior` of one, from the classes alone. Three stories
+    `by_class` is the probability of a change of class under the `prior` of one, from the classes alone; priors (n,) are
+    those of each tile's two dates. Three stories
     compete: nothing changed, a part changed and the class stayed, the class changed; each has its prior and its
     evidence. Where the classes are unknown (NaN) the third is not told, for season and haze change whole tiles too.
     Pixels that nobody compared (NaN) say nothing, so a part may have changed as often as the priors expect.

@@ -40,12 +40,16 @@ _WINDOW, _WINDOWS, _SMALL = 2, 3, 16
 
 
 class Strip(NamedTuple):
-    """Both dates' reflectance (band, y, x) on a 20 m grid, where both were measured (y, x), and the north-west tile."""
+    """Both dates' reflectance on a 20 m grid."""
 
     origin: TileIndex
+    """The north-west tile."""
     before: Floats
+    """Of the earlier date (band, y, x)."""
     after: Floats
+    """Of the later date (band, y, x)."""
     valid: Mask
+    """Where both were measured (y, x)."""
 
 
 def shared_bands(before: Scene, after: Scene) -> tuple[str, ...]:
@@ -137,10 +141,12 @@ def _at_20_m(pixels: npt.NDArray[np.generic], valid: Mask, scene: Scene, bands: 
 
 
 class Comparison(NamedTuple):
-    """What makes two scenes comparable: their match over dry land, and what each lets expect of the other."""
+    """What makes two scenes comparable."""
 
     match: score.Match
+    """Of their colours, over dry land."""
     expected: Expectation | None
+    """What each lets expect of the other; None where that could not be learnt."""
 
 
 def match_scenes(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str]) -> Comparison:
@@ -195,9 +201,7 @@ def _edge(strip: Strip | None, rows: slice) -> Strip | None:
     )
 
 
-def _measure(
-    around: tuple[Strip, int, int], bands: Sequence[str], matched: Comparison, grid: TileGrid
-) -> pd.DataFrame:
+def _measure(around: tuple[Strip, int, int], bands: Sequence[str], matched: Comparison, grid: TileGrid) -> pd.DataFrame:
     """The evidence of a strip's tiles."""
     strip, above, below = around
     found = score.differences(strip.before, strip.after, strip.valid, bands, matched.match)
@@ -231,7 +235,7 @@ def _percentile(plane: Floats, size: int, compared: Floats, percent: float) -> F
     """A percentile (n,) of every tile's measured pixels, NaN where it has none."""
     pixels = cut(plane, size).reshape(len(compared), -1)
     found = np.full(len(compared), np.nan, np.float32)
-    whole, part = compared == 1, (compared > 0) & (compared < 1)
+    whole, part = compared == 1, (compared > 0) & (compared < 1) & np.isfinite(pixels).any(axis=1)
     found[whole] = np.percentile(pixels[whole], percent, axis=1)
     found[part] = np.nanpercentile(pixels[part], percent, axis=1)
     return found

@@ -1,44 +1,65 @@
 """What is assumed about change before a pixel is looked at, and when a change may be claimed."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.legend import Legend, Role
 
+Array = npt.NDArray[np.float64]
+
 # Roles of classes that swap names without the land changing: crop rotation, mowing and the season on one side, the
 # size of buildings or of a water body within 640 m on the other.
 SEASONAL = (Role.FIELD, Role.GRASS)
 _CONFUSABLE = (SEASONAL, (Role.WATER,), (Role.SEALED,))
+
+# A day, in years: dates that lie closer differ as much. At most half of all tiles change, however long it takes.
+_SHORTEST, _MOST = 1.0 / 365.25, 0.5
+
+
+class Expected(NamedTuple):
+    """What is expected to change between two dates."""
+
+    prior: Array
+    """Share (n,) of tiles that change their class."""
+    land_prior: Array
+    """Share (n,) of tiles that change at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeOptions:
     """The assumptions and the rules of evidence, all of them adjustable.
 
-    `prior` is the share of tiles whose class really changes between two dates; `class_share` the share of changed
-    tiles (at least 5 % of the ground is different) whose class changes too, so `prior / class_share` of all tiles
-    are expected to change. `confusable`, `unsealing`, `afforestation` and `drying` are rates of transitions relative to
-    an ordinary one.
-
-    A tile is `changed` when its p_change reaches `min_probability`, the tiles claimed between the same two dates
-    hold at most `max_false_share` false ones by expectation, and at least `min_mapping_unit` touching tiles are
-    claimed together; it is `stable` when p_change is at most `max_stable`. Pairs of two processing levels are
-    claimed only with `claim_cross_level`.
+    `prior / class_share` of all tiles are expected to change in a year, and more between dates that lie further apart.
+    A tile is `changed` when all rules of claiming hold, `stable` when p_change is at most `max_stable`.
     """
 
-    prior: float = 0.02
-    class_share: float = 0.4
+    prior: float = 0.01
+    """Share of tiles whose class really changes in a year."""
+    class_share: float = 0.2
+    """Share of changed tiles (at least 5 % of the ground is different) whose class changes too."""
+    prior_tiles: float = 100.0
+    """How many tiles that expectation outweighs where a pair's classes show less change (see `table.cautious`)."""
     confusable: float = 0.4
+    """Rate of swaps that rotation, season or a building's size explain, relative to an ordinary transition."""
     unsealing: float = 0.2
+    """Rate of transitions from sealed ground, relative to an ordinary one."""
     afforestation: float = 0.4
+    """Rate of transitions to woods, relative to an ordinary one."""
     drying: float = 0.4
+    """Rate of transitions from water, relative to an ordinary one."""
     min_probability: float = 0.5
+    """A claimed tile's p_change reaches this."""
     max_false_share: float = 0.05
+    """The tiles claimed between the same two dates hold at most this share of false ones by expectation."""
     max_stable: float = 0.1
+    """A stable tile's p_change is at most this."""
     min_mapping_unit: int = 1
+    """At least so many touching tiles are claimed together."""
     claim_cross_level: bool = False
+    """Whether pairs of two processing levels are claimed."""
 
     def __post_init__(self) -> None:
         """Checks that the assumptions are probabilities.
@@ -56,15 +77,20 @@ class ChangeOptions:
 
     @property
     def land_prior(self) -> float:
-        """Share of tiles that are expected to change, with or without their class."""
+        """Share of tiles that are expected to change in a year, with or without their class."""
         return self.prior / self.class_share
+
+    def between(self, years: Array) -> Expected:
+        """The shares of tiles that change over so many `years` (n,)."""
+        land = np.minimum(1.0 - (1.0 - self.land_prior) ** np.maximum(years, _SHORTEST), _MOST)
+        return Expected(land * self.class_share, land)
 
 
 DEFAULTS = ChangeOptions()
 
 
 def class_rates(legend: Legend, options: ChangeOptions) -> npt.NDArray[np.float64]:
-    """Rates (classes, classes) of a tile of class i becoming class j between two dates; the diagonal is 0.
+    """Shares (classes, classes) of tiles of class i that become class j in a year; the diagonal is 0.
 
     What is damped follows from the classes' roles. The mean of the row sums is `options.prior`: classes that hardly
     ever change into another stay below it.

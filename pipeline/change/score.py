@@ -34,14 +34,17 @@ _MIN_NOISE = 0.002
 class Match:
     """What makes two dates comparable, one entry a compared band, estimated over dry land.
 
-    Reflectance of the later date becomes `(value - centre[1]) / spread[1] * spread[0] + centre[0]`; `noise` is the
-    robust deviation of what then still differs.
+    Reflectance of the later date becomes `(value - centre[1]) / spread[1] * spread[0] + centre[0]`.
     """
 
     bands: tuple[str, ...]
+    """The compared ones."""
     centre: Floats
+    """Middle of the earlier and the later date (2, band)."""
     spread: Floats
+    """Robust deviation of the earlier and the later date (2, band)."""
     noise: Floats
+    """Robust deviation of what then still differs."""
 
 
 def water(reflectance: Floats, bands: Sequence[str]) -> Mask:
@@ -85,14 +88,12 @@ def match(before: Floats, after: Floats, bands: Sequence[str]) -> Match:
 
 
 class Differences(NamedTuple):
-    """Two views (y, x) of the same difference, 0 where there is none and NaN where a date was not measured.
-
-    `score` is damped where season, sun and small shifts change pixels, so what is left is built, dug or cleared.
-    `plain` is the matched difference in units of the pair's noise, about 0.7 where nothing changed.
-    """
+    """Two views (y, x) of the same difference, 0 where there is none and NaN where a date was not measured."""
 
     score: Floats
+    """Damped where season, sun and small shifts change pixels, so what is left is built, dug or cleared."""
     plain: Floats
+    """In units of the pair's noise after matching, about 0.7 where nothing changed."""
 
 
 def differences(before: Floats, after: Floats, valid: Mask, bands: Sequence[str], matched: Match) -> Differences:

@@ -31,7 +31,7 @@ _TOGETHER = 8192
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What each date's colours let expect of the other's; the first entry of each field tells the later from the earlier."""
+    """What each date's colours let expect of the other's; of two directions the first tells the later date."""
 
     bands: tuple[str, ...]
     """The bands that are compared, in the order of the last axis."""
@@ -99,7 +99,7 @@ def _surprise(dates: Sequence[Floats], expected: Expectation) -> Floats:
         left /= usual
         np.minimum(left, _LIMIT, out=left)
         total += left.mean(axis=0)
-    return total / 2
+    return np.asarray(total / 2, dtype=np.float32)
 
 
 def surroundings(plane: Floats) -> Floats:
@@ -137,7 +137,7 @@ def _regress(known: Floats, told: Floats) -> tuple[Floats, Floats, Floats]:
         weight = 1.0 / (1.0 + ((left / residual[:, None]) ** 2).mean(axis=0) / 2.0)
     stray = _solved(terms, np.log(np.abs(left) / residual[:, None] + 0.1), np.ones_like(weight))
     stray[0] -= np.median(stray.T @ terms, axis=1)
-    return colour, residual, stray
+    return colour, np.asarray(residual, dtype=np.float32), stray
 
 
 def _solved(terms: Floats, told: Floats, weight: Floats) -> Floats:

@@ -16,10 +16,15 @@ from pipeline.change.options import DEFAULTS, SEASONAL, ChangeOptions, class_rat
 from pipeline.errors import TileTableError
 from pipeline.legend import LandCoverClass, Legend, TileState
 from pipeline.results.layout import ChangeState
-from pipeline.results.looks import PASS, clearest
+from pipeline.results.looks import clearest, days
 from pipeline.results.table import class_labels, probability_columns, tiles_by_grid
 
 Evidence = Mapping[tuple[str, str], pd.DataFrame]
+
+Floats = npt.NDArray[np.float64]
+
+_YEAR = 365.25 * 86_400.0  # seconds
+_ROUNDS, _TINY = 50, 1e-12
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +67,7 @@ def changes(
 ) -> gpd.GeoDataFrame:
     """The changes of every tile between its consecutive usable dates, over any number of scenes.
 
-    A date without data or under cloud is skipped, so a pair may span it. Scenes of one pass are one date.
+    A date without data or under cloud is skipped, so a pair may span it. Scenes of one day are one date.
 
     Args:
         tables: tile tables of one model, in any order.
@@ -130,38 +135,38 @@ def _compared(
         }
     )
     classified = (left["code"].to_numpy() >= 0) & (right["code"].to_numpy() >= 0)
-    by_class = np.where(classified, _class_change(looks, legend, options), np.nan)
+    years = (table["after_acquired"] - table["before_acquired"]).dt.total_seconds().abs().to_numpy() / _YEAR
+    expected = options.between(years)
+    date = looks["date"].to_numpy(np.int64)
+    pair = date[first] * (date.max(initial=0) + 1) + date[second]
+    by_class = np.where(classified, _class_change(looks, expected.prior, legend, options), np.nan)
+    for rows in _groups(pair):
+        by_class[rows] = cautious(by_class[rows], expected.prior[rows], options)
     fields = probability_columns(label for label in legend.labels if label in legend.having(*SEASONAL))
     seasonal = np.where(
         classified, left[fields].sum(axis=1).to_numpy(np.float64) * right[fields].sum(axis=1).to_numpy(np.float64), 0.0
     )
     pixels = pixel_evidence(_measured(table, evidence), seasonal)
-    fused = fused_probability(pixels, by_class, options.prior, options.land_prior)
-    table["p_change"] = fused.astype(np.float32)
-    table["change_vector"] = vector_probability(pixels, options.prior, options.land_prior).astype(np.float32)
+    table["p_change"] = fused_probability(pixels, by_class, *expected).astype(np.float32)
+    table["change_vector"] = vector_probability(pixels, *expected).astype(np.float32)
     table["change_class"] = by_class.astype(np.float32)
     table["season_days"] = _season_days(table["before_acquired"], table["after_acquired"])
     level = pd.Series(dict(levels), dtype=object)
     table["cross_level"] = (table["before"].map(level) != table["after"].map(level)).to_numpy() & table["before"].isin(
         level.index
     ).to_numpy()
-    date = looks["date"].to_numpy(np.int64)
-    pair = date[first] * (date.max(initial=0) + 1) + date[second]
-    table["state"] = pd.Categorical(_states(table, pair, classified, options), categories=STATES)
+    table["state"] = pd.Categorical(states(table, pair, classified, options), categories=STATES)
     for name in ("before", "after", "from_label", "to_label"):
         table[name] = pd.Categorical(table[name].astype(str))
     return _located(table)
 
 
 def _dates(tables: Sequence[gpd.GeoDataFrame]) -> list[int]:
-    """The number of the date of every table: tables of one pass share theirs."""
-    moments = np.array(
-        [table["acquired"].min().to_datetime64() for table in tables], dtype="datetime64[us]"
-    )  # empty tables sort last (NaT)
-    order = np.argsort(moments, kind="stable")
-    date = np.cumsum(np.r_[0, np.diff(moments[order]) > np.timedelta64(PASS)])
-    numbers = np.empty(len(tables), dtype=np.int64)
-    numbers[order] = date[: len(tables)]
+    """The number of the date of every table: tables of one pass share theirs, and so do the passes of one day."""
+    moments = pd.Series(pd.to_datetime([table["acquired"].min() for table in tables], utc=True))
+    known = moments.dropna()  # an empty table has no date, and no row to number
+    numbers = np.zeros(len(tables), dtype=np.int64)
+    numbers[known.index] = days(known).rank(method="dense").to_numpy(np.int64)
     return [int(number) for number in numbers]
 
 
@@ -189,8 +194,8 @@ def _pairs(looks: pd.DataFrame) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.in
     return first, first + 1
 
 
-def _class_change(looks: pd.DataFrame, legend: Legend, options: ChangeOptions) -> npt.NDArray[np.float64]:
-    """The chain's answers by pair, in the order of `_pairs`."""
+def _class_change(looks: pd.DataFrame, prior: Floats, legend: Legend, options: ChangeOptions) -> Floats:
+    """The chain's answers by pair, in the order of `_pairs`; `prior` is each pair's share of changed classes."""
     first, _ = _pairs(looks)
     if not len(first):
         return np.zeros(0)
@@ -201,8 +206,37 @@ def _class_change(looks: pd.DataFrame, legend: Legend, options: ChangeOptions) -
     known = looks[labels].to_numpy(np.float64)
     known[looks["code"].to_numpy() < 0] = np.nan  # an unfamiliar tile's probabilities mean nothing
     likelihoods[tile, rank] = emissions(known)
-    found = class_change(likelihoods, np.bincount(tile), class_rates(legend, options))
+    scale = np.zeros((likelihoods.shape[0], likelihoods.shape[1] - 1))
+    scale[tile[first], rank[first]] = prior / options.prior
+    found = class_change(likelihoods, np.bincount(tile), class_rates(legend, options), scale)
     return np.asarray(found[tile[first], rank[first]])
+
+
+def cautious(by_class: Floats, prior: Floats, options: ChangeOptions = DEFAULTS) -> Floats:
+    """Probabilities (n,) of a change of class between two dates, lowered where all tiles together show less of it.
+
+    The share of changed tiles that all n answers speak for is estimated by expectation and maximisation (Saerens et al.
+    2002), `options.prior_tiles` tiles that change as expected beside them. Only a smaller share than expected is
+    believed: what makes many tiles look changed may be the season, and claims are to be right. NaN is nobody's answer.
+    """
+    told = ~np.isnan(by_class)
+    if not told.any():
+        return by_class
+    usual = prior[told].mean()
+    odds = by_class[told] / np.maximum(1.0 - by_class[told], _TINY)
+    ratio = 1.0
+    for _ in range(_ROUNDS):
+        found = (odds * ratio / (1.0 + odds * ratio)).sum() + options.prior_tiles * usual
+        share = min(found / (told.sum() + options.prior_tiles), usual)
+        ratio = share / (1.0 - share) * (1.0 - usual) / usual
+    lowered = by_class.copy()
+    lowered[told] = odds * ratio / (1.0 + odds * ratio)
+    return lowered
+
+
+def _groups(pair: npt.NDArray[np.int64]) -> list[npt.NDArray[np.intp]]:
+    """The rows of every pair of dates."""
+    return [np.flatnonzero(pair == one) for one in np.unique(pair)]
 
 
 def _measured(table: pd.DataFrame, evidence: Evidence) -> pd.DataFrame:
@@ -220,24 +254,36 @@ def _season_days(before: pd.Series, after: pd.Series) -> npt.NDArray[np.int16]:
     return np.asarray(np.minimum(apart, 366 - apart), dtype=np.int16)
 
 
-def _states(
+def states(
     table: pd.DataFrame, pair: npt.NDArray[np.int64], classified: npt.NDArray[np.bool_], options: ChangeOptions
 ) -> npt.NDArray[np.object_]:
     """What is claimed of every row."""
     p = table["p_change"].to_numpy(np.float64)
     claimed = np.zeros(len(p), np.bool_)
     claimable = classified & (options.claim_cross_level | ~table["cross_level"].to_numpy())
-    for one in np.unique(pair):
-        rows = np.flatnonzero(claimable & (pair == one))
-        rows = rows[within_bound(p[rows], options)]
-        claimed[rows] = (
-            _group_sizes(table["tile_id"].to_numpy()[rows]) >= options.min_mapping_unit
-            if options.min_mapping_unit > 1
-            else True
-        )
+    for rows in _groups(pair):
+        rows = rows[claimable[rows]]
+        if options.min_mapping_unit > 1:  # before the bound is taken, and again for those that the bound lets stand
+            rows = rows[p[rows] >= options.min_probability]
+            rows = rows[_group_sizes(table["tile_id"].to_numpy()[rows]) >= options.min_mapping_unit]
+        claimed[_bounded(table["tile_id"].to_numpy(), p, rows, options)] = True
     stable = classified & (p <= options.max_stable)
     changed, settled, open_ = STATES
     return np.where(claimed, changed, np.where(stable, settled, open_))
+
+
+def _bounded(
+    tile_ids: npt.NDArray[np.object_], p: Floats, rows: npt.NDArray[np.intp], options: ChangeOptions
+) -> npt.NDArray[np.intp]:
+    """The rows that may be claimed together: within the bound and in groups that are large enough, both at once."""
+    while len(rows):
+        kept = rows[within_bound(p[rows], options)]
+        if options.min_mapping_unit > 1:
+            kept = kept[_group_sizes(tile_ids[kept]) >= options.min_mapping_unit]
+        if len(kept) == len(rows):
+            break
+        rows = kept
+    return rows
 
 
 def within_bound(p: npt.NDArray[np.float64], options: ChangeOptions = DEFAULTS) -> npt.NDArray[np.bool_]:

@@ -131,14 +131,17 @@ def assess(tiles: Path, labels: Path, out: Path | None, date: str | None, model:
         f"accuracy {found.accuracy:.1%} +- {found.accuracy_ci:.1%} (95 %), {int(found.counts.to_numpy().sum())} "
         f"labelled tiles"
     )
-    click.echo(f"\n{'class':<22}{'mapped ha':>12}{'adjusted ha':>14}{'+-':>10}{'user':>8}{'producer':>10}{'tiles':>7}")
+    click.echo(
+        f"\n{'class':<22}{'mapped ha':>12}{'adjusted ha':>14}{'95 %':>22}{'user':>8}{'producer':>10}{'tiles':>7}"
+    )
     for row in found.classes.itertuples():
         right = "".join(
             f"{'-' if share != share else f'{share:.0%}':>{width}}"
             for share, width in ((row.users_accuracy, 8), (row.producers_accuracy, 10))
         )
         click.echo(
-            f"{row.Index:<22}{row.mapped_ha:>12,.0f}{row.adjusted_ha:>14,.0f}{row.adjusted_ci:>10,.0f}{right}{row.sampled:>7}"
+            f"{row.Index:<22}{row.mapped_ha:>12,.0f}{row.adjusted_ha:>14,.0f}"
+            f"{f'{row.adjusted_low:,.0f} to {row.adjusted_high:,.0f}':>22}{right}{row.sampled:>7}"
         )
     if few := [row.Index for row in found.classes.itertuples() if row.mapped_ha and row.sampled < _FEW]:
         click.echo(f"\nfewer than {_FEW} labelled tiles of {', '.join(few)}: their intervals say little")

@@ -27,7 +27,9 @@ from pipeline.cli.console import explain_errors, verbosity
 @click.option(
     "--seed", type=int, default=20, show_default=True, help="What all chance hangs on: split, order, augmentation."
 )
-@click.option("--quick", is_flag=True, help="Eight epochs: a smoke test that ends in minutes on a few hundred patches.")
+@click.option(
+    "--quick", is_flag=True, help="Eight epochs on halved patches: a smoke test; minutes on a few hundred patches."
+)
 @verbosity
 @explain_errors
 def band_study(
@@ -50,6 +52,7 @@ def band_study(
         frozen_epochs=1,
         batch=32,
         rate=2e-3,
+        ema=0.0,
         mixed_precision=False,
         tensorboard=False,
         seed=seed,

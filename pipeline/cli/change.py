@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.console import explain_errors, verbosity
+from pipeline.cli.console import PRIOR, explain_errors, verbosity
 from pipeline.cli.tables import legend_of
 
 
@@ -25,13 +25,7 @@ from pipeline.cli.tables import legend_of
     show_default=True,
     help="Folder for the answer.",
 )
-@click.option(
-    "--prior",
-    type=click.FloatRange(0.0001, 0.2),
-    default=0.02,
-    show_default=True,
-    help="Share of tiles whose class really changes.",
-)
+@PRIOR
 @click.option(
     "--min-mapping-unit",
     type=click.IntRange(1),

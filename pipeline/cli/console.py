@@ -24,6 +24,13 @@ from pipeline.errors import PipelineError
 ERRORS = Console(stderr=True, soft_wrap=True, highlight=False)
 _log = logging.getLogger("pipeline")
 
+PRIOR = click.option(
+    "--prior",
+    type=click.FloatRange(0.0001, 0.1),
+    default=0.01,
+    show_default=True,
+    help="Share of tiles whose class really changes in a year.",
+)
 CHIPS = click.option(
     "--chips",
     type=click.Choice(["auto", "none", "changed", "all"]),

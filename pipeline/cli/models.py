@@ -74,7 +74,12 @@ def measured(card: "ModelCard") -> list[str]:
             else "by these weights"
         )
         lines.append(f"accuracy {_reached(metrics['spatial_val'])} of the spatial validation part, {whose}")
-    if "validation" in metrics:
+    if "folds" in metrics.get("validation", {}):
+        lines.append(
+            f"accuracy {_reached(metrics['validation'])}, each answered by a fold's weights that never saw it; the "
+            "stored weights learned from all, so it is no figure of theirs"
+        )
+    elif "validation" in metrics:
         lines.append(f"accuracy {_reached(metrics['validation'])} that also set its temperature and threshold")
     if not any(line.startswith("accuracy") for line in lines):
         lines.append("accuracy not measured")

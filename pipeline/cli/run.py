@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.console import CHIPS, TileProgress, explain_errors, reading_options, verbosity
+from pipeline.cli.console import CHIPS, PRIOR, TileProgress, explain_errors, reading_options, verbosity
 
 if TYPE_CHECKING:
     from pipeline.batch.executors import Executor
@@ -71,6 +71,7 @@ REMOTE_TILES = Path("remote-tiles")
     show_default=True,
     help="Share of valid pixels that a tile needs.",
 )
+@PRIOR
 @CHIPS
 @click.option(
     "--area",
@@ -101,6 +102,7 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     from pipeline.batch.main_job import Watcher as SilentWatcher
     from pipeline.batch.main_job import run as run_batch
     from pipeline.batch.task import ModelChoice
+    from pipeline.change import ChangeOptions
     from pipeline.classify import ClassifyOptions
     from pipeline.models import store
     from pipeline.scenes.finding.find import find_scenes
@@ -142,6 +144,7 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
                 page=AtlasOptions(chips=options["chips"]),
                 keep_chips=options["keep_chips"],
                 smooth=options["smooth"],
+                change=ChangeOptions(prior=options["prior"]),
                 force=options["force"],
                 inputs=folder,
             ),

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from pipeline.bands import RGB
 from pipeline.datasets.labelled import LabelledPatches
 from pipeline.evaluation.metrics import Figures, risk_coverage
 from pipeline.models.calibration import bins
@@ -124,19 +125,50 @@ def counts(parts: Mapping[str, LabelledPatches], path: Path) -> None:
 def mistakes(data: LabelledPatches, probabilities: Floats, path: Path, count: int = 40) -> None:
     """The most confident mistakes as a sheet of chips."""
     wrong = np.flatnonzero(probabilities.argmax(axis=1) != data.labels)
-    shown = wrong[np.argsort(-probabilities[wrong].max(axis=1))][:count]
+    _sheet(data, probabilities, wrong[np.argsort(-probabilities[wrong].max(axis=1))][:count], path)
+
+
+def samples(data: LabelledPatches, probabilities: Floats, path: Path, count: int = 40, seed: int = 20) -> None:
+    """Pictures drawn at random with their true and their predicted class, classes in turn; wrong ones in red."""
+    drawn = np.random.default_rng(seed).permutation(len(data))
+    # The first of every class, then the second of every class, and so on.
+    turn = np.zeros(len(data), np.int64)
+    for code in range(len(data.classes)):
+        members = drawn[data.labels[drawn] == code]
+        turn[members] = np.arange(len(members))
+    shown = drawn[np.argsort(turn[drawn], kind="stable")][:count]
+    _sheet(data, probabilities, shown[np.argsort(data.labels[shown], kind="stable")], path)
+
+
+def _sheet(data: LabelledPatches, probabilities: Floats, shown: npt.NDArray[np.integer], path: Path) -> None:
     columns = 8
     rows = max(1, -(-len(shown) // columns))
     figure, axes = _axes(rows, columns, (columns * 1.25, rows * 1.55), squeeze=False)
     for axis in axes.flat:
         axis.axis("off")
     for axis, i in zip(axes.flat, shown, strict=False):
-        axis.imshow(data.patches[i])
-        named = data.classes[int(probabilities[i].argmax())]
+        axis.imshow(_seen(data, int(i)))
+        code = int(probabilities[i].argmax())
         axis.set_title(
-            f"{data.classes[data.labels[i]]}\nas {named} {100 * probabilities[i].max():.0f} %", fontsize=5.5, pad=2
+            f"{data.classes[data.labels[i]]}\nas {data.classes[code]} {100 * probabilities[i].max():.0f} %",
+            fontsize=5.5,
+            pad=2,
+            color="black" if code == data.labels[i] else "#b3261e",
         )
     _save(figure, path)
+
+
+def _seen(data: LabelledPatches, at: int) -> npt.NDArray[Any]:
+    """A patch as a person sees it: true colour where its bands hold it, else its first band in grey.
+
+    Reflectance is stretched between its own 2nd and 98th percentile.
+    """
+    bands = RGB if set(RGB) <= set(data.bands) else data.bands[:1] * len(RGB)
+    shown: npt.NDArray[Any] = data.patches[at][..., [data.bands.index(band) for band in bands]]
+    if shown.dtype == np.uint8:
+        return shown
+    low, high = np.percentile(shown, (2, 98))
+    return np.asarray(((shown - low) / max(float(high - low), 1e-6)).clip(0, 1))
 
 
 def _axes(

@@ -13,12 +13,16 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True)
 class Stability:
-    """Shares (0..1) of clear patches that keep their label on every surface product, all and the confident ones."""
+    """How many clear patches keep their label on every surface product."""
 
     all: float
+    """Share (0..1) of all patches."""
     confident: float
+    """Share (0..1) of the confident ones."""
     n: int
+    """Patches."""
     n_confident: int
+    """Confident patches."""
 
 
 def fit_harmonisation(surface: Floats, top: Floats) -> Harmonisation:

@@ -13,30 +13,40 @@ from pipeline.models.classifier import TileClassifier
 
 @dataclass(frozen=True, slots=True)
 class ClassFigures:
-    """One class: precision and recall (0..1), their harmonic mean, true patches; None where undefined.
-
-    Recall is undefined without true patches, precision without answers of this class, F1 without either.
-    """
+    """One class; what is undefined is None."""
 
     label: str
+    """The class."""
     precision: float | None
+    """Share (0..1) of right answers among those of this class; undefined without any."""
     recall: float | None
+    """Share (0..1) of its patches that are found; undefined without any."""
     f1: float | None
+    """Harmonic mean of the two; undefined without either."""
     support: int
+    """Its true patches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a classifier reaches on n patches; `confusion` has a row a true class, a column a predicted one."""
+    """What a classifier reaches on labelled patches."""
 
     accuracy: float
+    """Share (0..1) of right labels."""
     macro_f1: float
+    """Mean F1 of the classes where it is defined."""
     ece: float
+    """Expected calibration error (0..1)."""
     n: int
+    """Patches."""
     per_class: tuple[ClassFigures, ...]
+    """A record a class in the legend's order."""
     confusion: tuple[tuple[int, ...], ...]
+    """Counts, a row a true class, a column a predicted one."""
     brier: float
+    """Mean squared distance of the probabilities from the truth (0..2)."""
     refused: float | None = None
+    """Share (0..1) that the gate of unfamiliar ground refuses; None where it was not asked."""
 
     def as_json(self) -> dict[str, Any]:
         """Plain values with the keys that `evaluate --json` promises.

@@ -47,6 +47,7 @@ def write_report(
         figures.risk(probabilities, validation.labels, folder / "risk-coverage.png")
         figures.counts({"training": training, "validation": validation}, folder / "class-counts.png")
         figures.mistakes(validation, probabilities, folder / "mistakes.png")
+        figures.samples(validation, probabilities, folder / "samples.png")
         table = found.as_json() | {"brier": found.brier, "refused": found.refused}
         (folder / "validation.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
         (folder / "per-class.md").write_text(class_table(found), encoding="utf-8")

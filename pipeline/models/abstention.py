@@ -19,15 +19,14 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Abstention:
-    """Pooled features (n, f) -> distance to the nearest of the class centres.
-
-    `centre` (f,) and `basis` (f, k) whiten the k strongest directions within the classes; `centres` (classes, k)
-    are the classes' means there.
-    """
+    """Pooled features (n, f) -> distance to the nearest of the class centres."""
 
     centre: Floats
+    """Mean of all features (f,)."""
     basis: Floats
+    """Whitens the k strongest directions within the classes (f, k)."""
     centres: Floats
+    """The classes' means there (classes, k)."""
 
     @classmethod
     def fit(cls, features: Floats, labels: npt.NDArray[np.integer], rank: int = 384) -> Self:

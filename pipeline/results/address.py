@@ -32,9 +32,10 @@ _UNFIT = ("http", "https", "data", "memory", "zip", "tar")
 
 @dataclass(frozen=True)
 class RemoteFolder:
-    """A folder at an address (`url`). A scene in it counts from the moment when its Item, written last, is there."""
+    """A folder at an address. A scene in it counts from the moment when its Item, written last, is there."""
 
     url: str
+    """Anything that fsspec writes to, such as `s3://bucket/maps`."""
 
     def __truediv__(self, name: str) -> "RemoteFolder":
         return RemoteFolder(f"{self.url.rstrip('/')}/{name}")

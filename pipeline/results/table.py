@@ -49,17 +49,18 @@ DECIMALS = 4
 
 @dataclass(frozen=True, slots=True)
 class TileAnswers:
-    """What is known of n tiles of one scene before they become a table.
-
-    `index` is (n, 2) int64 columns and rows, `codes` (n,) int8 (class index or TileState), `probabilities`
-    (n, classes) float32 with NaN where the tile was not classified, fractions (n,) float32 in 0..1.
-    """
+    """What is known of n tiles of one scene before they become a table."""
 
     index: npt.NDArray[np.int64]
+    """Columns and rows (n, 2)."""
     codes: npt.NDArray[np.int8]
+    """Class index or TileState (n,)."""
     probabilities: npt.NDArray[np.float32]
+    """(n, classes), NaN where the tile was not classified."""
     valid_fraction: npt.NDArray[np.float32]
+    """Share of measured pixels (n,), 0..1."""
     cloud_fraction: npt.NDArray[np.float32]
+    """Share of pixels under cloud or its shadow (n,), 0..1; NaN where nothing tells."""
 
 
 def rounded(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -77,14 +78,14 @@ def rounded(probabilities: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 class Certainty(NamedTuple):
-    """How sure n answers are.
-
-    The first probability, its lead over the second, and the entropy in units of log(classes).
-    """
+    """How sure n answers are."""
 
     confidence: npt.NDArray[np.float32]
+    """The first probability."""
     margin: npt.NDArray[np.float32]
+    """Its lead over the second."""
     entropy: npt.NDArray[np.float32]
+    """In units of log(classes), 0..1."""
 
 
 def certainty(probabilities: npt.NDArray[np.float32]) -> Certainty:

@@ -17,11 +17,14 @@ _USUAL_SCALE = 1e-4
 
 
 class Offsets(NamedTuple):
-    """DN to be added by band, where that was read, and whether it is certain, so that no pixel needs to be asked."""
+    """What is added to stored numbers, and who says so."""
 
     values: Mapping[str, float]
+    """DN to be added by band."""
     origin: str
+    """Where that was read."""
     certain: bool = False
+    """So certain that no pixel needs to be asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,14 @@ class Darkness:
 
 
 class Judged(NamedTuple):
-    """Offsets after the pixels had their say; `warning` is empty where they agree."""
+    """Offsets after the pixels had their say."""
 
     offsets: Offsets
+    """Those that count."""
     verdict: str
+    """What the pixels said."""
     warning: str = ""
+    """Empty where they agree."""
 
 
 def decide(evidence: OffsetEvidence, bands: Iterable[str]) -> Offsets:

@@ -40,12 +40,16 @@ def noise(shape: tuple[int, int], scale: float, rng: np.random.Generator) -> Flo
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """n pixels to be painted: columns `x`, rows `y` (n,) and the scene's noise fields (scale -> (n,))."""
+    """n pixels to be painted."""
 
     x: Floats
+    """Columns (n,)."""
     y: Floats
+    """Rows (n,)."""
     rough: dict[int, Floats]
+    """The scene's noise fields (n,) by scale in pixels."""
     seed: int
+    """From which all chance follows."""
 
     def warped(self, pixels: float, scale: int = 30) -> tuple[Floats, Floats]:
         """Coordinates pushed about by up to some `pixels`, so that straight patterns follow the land."""
@@ -54,11 +58,14 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """Which irregular cell each pixel lies in: lattice `col`, `row`, the distance to its `border` in pixels."""
+    """Which irregular cell each pixel lies in."""
 
     col: Ints
+    """The lattice's column (n,)."""
     row: Ints
+    """The lattice's row (n,)."""
     border: Floats
+    """Distance to the cell's border in pixels (n,)."""
 
 
 def cells(x: Floats, y: Floats, size: float, salt: int, jitter: float = 0.8) -> Cells:
@@ -92,18 +99,20 @@ def cells(x: Floats, y: Floats, size: float, salt: int, jitter: float = 0.8) -> 
 
 @dataclass(frozen=True, slots=True)
 class Parcels:
-    """Strips inside each irregular estate.
-
-    `across` and `along` are a pixel's coordinates in its estate, `key` numbers (n,) identify its parcel together
-    with the estate, `edge` is the distance to the nearest parcel edge, `border` to the estate's.
-    """
+    """Strips inside each irregular estate."""
 
     estate: Cells
+    """The estate, with the distance to its border."""
     across: Floats
+    """A pixel's coordinate across the strips of its estate (n,)."""
     along: Floats
+    """Its coordinate along them (n,)."""
     strip: Ints
+    """Number of its strip (n,)."""
     piece: Ints
+    """Number of its piece of the strip (n,); estate, strip and piece identify the parcel."""
     edge: Floats
+    """Distance to the nearest parcel edge in pixels (n,)."""
 
     def draw(self, salt: int) -> Floats:
         """One uniform number a parcel."""

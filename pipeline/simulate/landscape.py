@@ -38,13 +38,12 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A planted change: land inside `box` (west, north, east, south.
-
-    In tiles) bears `label` from the second date on.
-    """
+    """A planted change of land."""
 
     label: str
+    """What it bears from the second date on."""
     box: Box
+    """West, north, east, south in tiles."""
 
 
 CHANGES = (

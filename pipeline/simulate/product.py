@@ -22,25 +22,34 @@ IMAGE_FORMATS = {"jp2": "JPEG2000", "tif": "GeoTIFF"}
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """What names and places a Level-2A product: `baseline` such as 05.09, `mgrs` such as 32TNT, relative `orbit`.
-
-    `offset` (DN) is what its metadata adds before the division by 10,000, None where its baseline knew none.
-    `west`, `north` (metres, UTM `epsg`), `width` and `height` (10 m pixels) place the granule.
-    """
+    """What names and places a Level-2A product."""
 
     acquired: datetime
+    """When it was taken."""
     generated: datetime
+    """When it was made."""
     baseline: str
+    """Such as 05.09."""
     offset: int | None
+    """DN that its metadata adds before the division by 10,000; None where its baseline knew none."""
     mgrs: str
+    """Such as 32TNT."""
     epsg: int
+    """Its UTM zone."""
     west: int
+    """Left edge in metres."""
     north: int
+    """Upper edge in metres."""
     width: int
+    """In 10 m pixels."""
     height: int
+    """In 10 m pixels."""
     satellite: str = "S2B"
+    """Such as S2B."""
     orbit: int = 108
+    """The relative orbit."""
     absolute_orbit: int = 22_881
+    """Counted from launch."""
 
     @property
     def name(self) -> str:

@@ -11,18 +11,22 @@ PURE = 0.9
 
 
 class TileTruth(NamedTuple):
-    """One tile of one scene: `purity` is the share of `label` among its pixels, fractions are of the whole tile (0..1).
-
-    `scene` is the product's name, `date` its day of acquisition (2021-07-23). Cloud counts with its shadow.
-    """
+    """One tile of one scene; fractions are of the whole tile."""
 
     scene: str
+    """The product's name."""
     date: str
+    """Its day of acquisition, such as 2021-07-23."""
     tile_id: str
+    """Such as 32632_625_8280."""
     label: str
+    """The class with most pixels."""
     purity: float
+    """Share of `label` among its pixels, 0..1."""
     valid_fraction: float
+    """Share of measured pixels, 0..1."""
     cloud_fraction: float
+    """Share under cloud or its shadow, 0..1."""
 
     @property
     def clear(self) -> bool:
@@ -32,10 +36,12 @@ class TileTruth(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The truth of a simulation: its product folders in order of time, and every tile that they touch."""
+    """The truth of a simulation."""
 
     products: tuple[Path, ...]
+    """Its product folders in order of time."""
     tiles: tuple[TileTruth, ...]
+    """Every tile that they touch."""
 
     @property
     def clear(self) -> dict[tuple[str, str], str]:

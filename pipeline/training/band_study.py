@@ -11,15 +11,17 @@ import numpy as np
 
 from pipeline.bands import RGB, TEN_BANDS
 from pipeline.datasets.labelled import Asked, LabelledPatches
-from pipeline.errors import OutputError
+from pipeline.errors import ModelError, OutputError
 from pipeline.files import whole_file, write_text
-from pipeline.training.fit import predict_logits, train
+from pipeline.training.fit import predict_logits, run_facts, train
 from pipeline.training.options import TrainOptions
 from pipeline.training.run import read_split
 
 log = logging.getLogger(__name__)
 
 CHANNELS = 3
+# Pixels along a patch; a smoke test takes a quarter of the pixels.
+SIZE, QUICK_SIZE = 64, 32
 COMBINATIONS: dict[str, tuple[str, ...]] = {
     **{band: (band,) * CHANNELS for band in TEN_BANDS},
     "RGB": RGB,
@@ -27,7 +29,7 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
     "SWIR": ("B12", "B8A", "B04"),
     "all ten": TEN_BANDS,
 }
-SMOKE = "A smoke test on few patches and epochs: it shows that the study runs, not which bands are good."
+SMOKE = "A smoke test on few, small patches and epochs: it shows that the study runs, not which bands are good."
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,11 @@ def study(
     Single bands fill all three channels. Published weights fit three channels only, so all ten start from scratch.
 
     Raises:
-        ModelError: the data lack a band.
+        ModelError: the data lack a band, or the folder holds a study of other data or options.
         OutputError: the folder cannot be written.
     """
-    whole = read_split(data, split, options.seed, Asked(bands=TEN_BANDS))
+    whole = read_split(data, split, options.seed, Asked(size=QUICK_SIZE if quick else SIZE, bands=TEN_BANDS))
+    _begin(options, run_facts(options, *whole))
     reached = []
     for name, bands in COMBINATIONS.items():
         kept = options.folder / name.replace(" ", "-") / "result.json"
@@ -125,6 +128,26 @@ def chart(reached: Sequence[Reached], path: Path, quick: bool = False) -> None:
     with whole_file(path) as part:
         figure.savefig(part, dpi=110, format="png")
     pyplot.close(figure)
+
+
+def _begin(options: TrainOptions, facts: dict[str, Any]) -> None:
+    """Results of other pictures, split or options would stand in one table with these, so such a folder is refused."""
+    kept = options.folder / "options.json"
+    if kept.is_file():
+        before = json.loads(kept.read_text(encoding="utf-8"))
+        other = sorted(name for name in {*before, *facts} if before.get(name) != facts.get(name))
+        if other:
+            raise ModelError(
+                f"{options.folder}: holds a study with other {', '.join(other)}; give those again, or another --out"
+            )
+        return
+    try:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        write_text(kept, json.dumps(facts, indent=1) + "\n")
+    except OSError as error:
+        raise OutputError(
+            f"{options.folder}: cannot be written ({error.strerror}); give another --out folder"
+        ) from error
 
 
 def _write(options: TrainOptions, reached: list[Reached], quick: bool) -> None:

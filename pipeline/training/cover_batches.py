@@ -76,16 +76,22 @@ class Mixture:
     balance: float = 0.5
     """Exponent on how rare a cover is."""
     variation: Variation = field(default_factory=Variation)
+    """How strongly light is varied."""
 
 
 class Crop(NamedTuple):
-    """One training example: pixels, what is known of each, and the shares expected of the whole."""
+    """One training example."""
 
     pixels: Floats
+    """What the network sees (y, x, band)."""
     target: Floats
+    """Probabilities of classes (y, x, class)."""
     fit: Floats
+    """Weight of each target (y, x, class)."""
     weak: Floats
+    """Weight of each pixel in the shares (y, x, 1)."""
     shares: Floats
+    """What is expected of the whole (1, 1, class)."""
 
 
 class CropMaker:

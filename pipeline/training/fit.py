@@ -105,7 +105,7 @@ class _Run:
         self.network = networks.find(options.architecture)
         self.plan = plan_for(options, data)
         self.model = self.network.build(replace(self.plan, norm=fused_normalisation()))
-        self.told = _told(options, data, validation)
+        self.told = run_facts(options, data, validation)
         self.averaged: Weights = []
         self.epoch = 0
         self.history: list[dict[str, float]] = []
@@ -434,7 +434,7 @@ def plan_for(options: TrainOptions, data: LabelledPatches) -> Plan:
     return replace(plan, mean=tuple(mean.round(6).tolist()), spread=tuple(spread.round(6).tolist()))
 
 
-def _told(options: TrainOptions, data: LabelledPatches, validation: LabelledPatches | None) -> dict[str, Any]:
+def run_facts(options: TrainOptions, data: LabelledPatches, validation: LabelledPatches | None) -> dict[str, Any]:
     """What must agree for a run to go on: the pictures of both parts and every option that shapes the weights."""
     told = {name: value for name, value in _plain(options).items() if name not in ELSEWHERE}
     digests = {"training": data, "validation": validation}

@@ -171,7 +171,8 @@ def fast_twins(card: ModelCard, order: Shipment, progress: Callable[[str], None]
         twins["openvino-int8"] = {"file": quantize.FILE}
     if available("openvino-bf16"):
         twins["openvino-bf16"] = dict(EXACT["openvino-f32"])
-    patches = quantize.ordinary_patches(order.training, quantize.MARGIN, np.random.default_rng([order.seed, 1]))
+    count = max(quantize.MARGIN * 64**2 // order.taken.size**2, quantize.MARGIN // 12)  # large patches take long
+    patches = quantize.ordinary_patches(order.training, count, np.random.default_rng([order.seed, 1]))
     exact = StoredClassifier(card, order.folder, "openvino-f32").predict(patches)
     for engine, told in twins.items():
         plain = replace(card, engines={engine: told})  # no margin yet, so no second opinion

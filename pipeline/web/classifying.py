@@ -10,11 +10,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.datasets.pictures import cut, decode, picture_size
+from pipeline.datasets.pictures import picture_size
 from pipeline.errors import ModelError
 from pipeline.models import store
 from pipeline.models.answers import picture_answers
 from pipeline.models.card import TILE, ModelCard
+from pipeline.models.from_pictures import patches_of
 from pipeline.web.batching import Batcher
 from pipeline.web.meters import Meters
 from pipeline.web.problems import Problem
@@ -32,8 +33,11 @@ class Desk:
     """A loaded model that answers requests."""
 
     card: ModelCard
+    """What the model is."""
     engine: str
+    """Name of what runs it."""
     batcher: Batcher
+    """Gathers requests to one prediction."""
 
 
 class Desks:
@@ -131,9 +135,9 @@ async def classify(uploads: Sequence[Upload], desk: Desk, limits: Limits) -> lis
         detail = f"{sum(pixels):,} pixels in one request; send at most {most:,}, or map larger ones as a scene"
         raise Problem(413, detail)
     if sum(pixels) <= _QUICK_PIXELS:
-        cuts = [_patches(upload, desk.card.input.size) for upload in uploads]
+        cuts = [_patches(upload, desk.card) for upload in uploads]
     else:
-        cuts = await asyncio.to_thread(lambda: [_patches(upload, desk.card.input.size) for upload in uploads])
+        cuts = await asyncio.to_thread(lambda: [_patches(upload, desk.card) for upload in uploads])
     good = [patches for _, patches, error in cuts if error is None]
     if not good:
         errors = [str(error) for _, _, error in cuts]
@@ -157,9 +161,10 @@ async def classify(uploads: Sequence[Upload], desk: Desk, limits: Limits) -> lis
 Cut = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8], str | None]
 
 
-def _patches(upload: Upload, size: int) -> Cut:
+def _patches(upload: Upload, card: ModelCard) -> Cut:
     """Places and patches of a picture, or what is wrong with it."""
     try:
-        return (*cut(decode(upload.data, upload.name), size, upload.name), None)
+        return (*patches_of(upload.data, upload.name, card), None)
     except ModelError as error:
+        size = card.input.size
         return np.empty((0, 2), np.int64), np.empty((0, size, size, 3), np.uint8), str(error)

@@ -62,14 +62,23 @@ class Job:
     """A job as the list knows it."""
 
     id: str
+    """Its name in addresses."""
     title: str
+    """What a person called it."""
     state: JobState
+    """Where it stands."""
     request: JobRequest
+    """What was asked for."""
     created: str
+    """When it was asked for (ISO 8601, UTC)."""
     changed: str
+    """When its state changed last."""
     attempts: int = 0
+    """How often it was begun."""
     reason: str | None = None
+    """Why it failed or ended; None where it did not."""
     result: Mapping[str, Any] = field(default_factory=dict)
+    """What it answers when it is done."""
 
 
 class JobList:

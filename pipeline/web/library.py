@@ -41,19 +41,27 @@ class Place:
     """A folder of one model's results, as the library is told of it."""
 
     id: str
+    """Its name in addresses."""
     title: str
+    """What people read."""
     folder: Path
+    """Where the results lie."""
     page: Path | None
+    """The atlas made of them, where there is one."""
     job: str | None = None
+    """The job that made it; None for the folder of the command line."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShownScene:
-    """A mapped scene: its id, the atlas that it belongs to, where its files lie."""
+    """A mapped scene."""
 
     id: str
+    """The scene."""
     atlas: str
+    """Id of the atlas that it belongs to."""
     folder: Path
+    """Where its files lie."""
 
     def file(self, name: str) -> Path | None:
         """One of its files, where it is there."""
@@ -66,11 +74,17 @@ class Atlas:
     """One model's results: what the page of one run shows."""
 
     id: str
+    """Its name in addresses."""
     title: str
+    """What people read."""
     folder: Path
+    """Where the results lie."""
     page: Path | None
+    """The page, where there is one."""
     scenes: tuple[ShownScene, ...]
+    """Those that are mapped."""
     job: str | None = None
+    """The job that made it; None for the folder of the command line."""
 
 
 class Library:

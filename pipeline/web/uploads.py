@@ -22,10 +22,12 @@ _FIELD_BYTES: Final = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file as it came: what a person calls it, and its bytes."""
+    """A file as it came."""
 
     name: str
+    """What a person calls it."""
     data: bytes
+    """Its bytes."""
 
 
 def shown_name(told: str | None, otherwise: str) -> str:

@@ -18,6 +18,7 @@ from pipeline.atlas.payload import (
     class_bytes,
     find_planes,
 )
+from pipeline.grid import TileGrid
 from pipeline.legend import TileState
 
 
@@ -28,7 +29,7 @@ def scene(name, first_col=10, top_row=50, shape=(5, 3), epsg=32632, day=1, code=
     return SceneTiles(
         id=name,
         acquired=datetime(2024, 6, day, 10, tzinfo=UTC),
-        epsg=epsg,
+        grid=TileGrid(epsg),
         first_col=first_col,
         top_row=top_row,
         codes=np.full(shape, code, np.int8),

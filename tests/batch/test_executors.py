@@ -9,7 +9,6 @@ import numpy as np
 import psutil
 import pytest
 
-from pipeline.batch import work
 from pipeline.batch.executors import Cluster, Processes, Serial
 from pipeline.batch.main_job import run
 from pipeline.batch.products import tile_table
@@ -17,9 +16,8 @@ from pipeline.batch.task import ModelChoice, SceneTask
 from pipeline.errors import OutputError
 from pipeline.results.folder import ResultsFolder
 from pipeline.results.record import SceneRecord
-from tests.batch.test_run import LEFT, TOP, folder_bytes, options, scenes  # noqa: F401 - fixtures
 from tests.builders import scene_on_disk
-from tests.fakes import FakeClassifier
+from tests.runs import elsewhere, outputs, work_with_the_fake
 
 
 def answer(task: SceneTask):
@@ -30,11 +28,6 @@ def die_on_the_second(task: SceneTask):
     if task.scene.id == "scene-1":
         os.kill(os.getpid(), signal.SIGKILL)
     return answer(task)
-
-
-def work_with_the_fake(task: SceneTask):
-    work.classifier = lambda choice: FakeClassifier()
-    return work.process(task)
 
 
 def die_once_midway(task: SceneTask):
@@ -101,31 +94,15 @@ def test_workers_end_with_a_killed_run(tasks, tmp_path):
         time.sleep(0.1)
 
 
-def outputs(options):  # noqa: F811
-    return folder_bytes(options.tiles) | {"atlas.html": (options.maps / "atlas.html").read_bytes()}
-
-
-def elsewhere(options, name):  # noqa: F811
-    return replace(options, tiles=options.tiles / name, maps=options.maps / name)
-
-
-def test_processes_write_the_same_bytes_as_one(options, scenes):  # noqa: F811
+def test_processes_write_the_same_bytes_as_one(options, scenes):
     here, there = elsewhere(options, "one"), elsewhere(options, "two")
     run(scenes, here)
     assert run(scenes, there, Processes(2, work_with_the_fake)).exit_code == 0
     assert outputs(there) == outputs(here)
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    distributed = pytest.importorskip("distributed")
-    # Closing workers leave sockets to the garbage collector.
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as found:
-        yield found
-
-
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_cluster_that_loses_a_worker_midway_writes_the_same_bytes(options, scenes, cluster):  # noqa: F811
+def test_a_cluster_that_loses_a_worker_midway_writes_the_same_bytes(options, scenes, cluster):
     here, there = elsewhere(options, "local"), elsewhere(options, "cluster")
     run(scenes, here)
     report = run(scenes, there, Cluster(cluster.scheduler_address, die_once_midway))

@@ -9,8 +9,8 @@ import pytest
 from pipeline.batch import fingerprint
 from pipeline.batch.main_job import run
 from pipeline.results.layout import SceneStatus
-from tests.batch.test_run import LEFT, TOP, options, scenes  # noqa: F401 - fixtures
 from tests.builders import scene_on_disk
+from tests.runs import LEFT, TOP
 
 
 def statuses(report):
@@ -26,7 +26,7 @@ def masked(tmp_path):
     return scene_on_disk(tmp_path, pixels, LEFT, TOP, "masked", quality)
 
 
-def test_a_quality_layer_that_appears_later_counts(options, masked):  # noqa: F811
+def test_a_quality_layer_that_appears_later_counts(options, masked):
     run([replace(masked, quality=None)], options)
     table = options.tiles / "fake" / "masked" / "tiles.parquet"
     assert gpd.read_parquet(table)["cloud_fraction"].isna().all()
@@ -35,19 +35,19 @@ def test_a_quality_layer_that_appears_later_counts(options, masked):  # noqa: F8
     assert statuses(run([masked], options)) == [SceneStatus.CACHED]
 
 
-def test_the_meaning_of_a_mask_counts(options, masked):  # noqa: F811
+def test_the_meaning_of_a_mask_counts(options, masked):
     run([masked], options)
     again = replace(masked, quality=replace(masked.quality, flags=(9,)))
     assert statuses(run([again], options)) == [SceneStatus.DONE]
 
 
-def test_a_release_that_changes_what_results_mean_makes_them_anew(options, scenes, monkeypatch):  # noqa: F811
+def test_a_release_that_changes_what_results_mean_makes_them_anew(options, scenes, monkeypatch):
     run(scenes[:1], options)
     monkeypatch.setattr(fingerprint, "DATA_VERSION", fingerprint.DATA_VERSION + 1)
     assert statuses(run(scenes[:1], options)) == [SceneStatus.DONE]
 
 
-def test_a_file_of_a_band_that_nothing_reads_does_not_count(scenes, tmp_path):  # noqa: F811
+def test_a_file_of_a_band_that_nothing_reads_does_not_count(scenes, tmp_path):
     idle = tmp_path / "B08.tif"
     idle.write_bytes(b"not read")
     first = scenes[0]

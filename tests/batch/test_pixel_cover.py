@@ -17,8 +17,8 @@ from pipeline.legend import COVER, CoverState, Legend
 from pipeline.models.card import COVER as COVER_KIND
 from pipeline.models.card import ModelCard
 from pipeline.models.input import REFLECTANCE, ModelInput
-from tests.batch.test_run import LEFT, TOP, options  # noqa: F401 - a fixture
-from tests.test_tiling import scene_on_disk
+from tests.builders import scene_on_disk
+from tests.runs import LEFT, TOP
 
 LEGEND = Legend("cover", COVER.classes[:3])
 
@@ -46,7 +46,7 @@ def pixels():
     return np.random.default_rng(8).integers(200, 2700, (3, 530, 210), dtype=np.uint16)
 
 
-def test_raster_and_shares_tell_the_same_of_the_ground(options, tmp_path, pixels, cover):  # noqa: F811
+def test_raster_and_shares_tell_the_same_of_the_ground(options, tmp_path, pixels, cover):
     scene = scene_on_disk(tmp_path, pixels, LEFT, TOP, "scene")
     report = run([scene], replace(options, cover=cover))
     folder = report.folder / "scene"
@@ -82,7 +82,7 @@ def test_raster_and_shares_tell_the_same_of_the_ground(options, tmp_path, pixels
     assert not list(folder.glob(".cover*"))
 
 
-def test_without_cover_the_table_is_as_before(options, tmp_path, pixels, cover):  # noqa: F811
+def test_without_cover_the_table_is_as_before(options, tmp_path, pixels, cover):
     scene = scene_on_disk(tmp_path, pixels, LEFT, TOP, "scene")
     plain = gpd.read_parquet(run([scene], options).folder / "scene" / "tiles.parquet")
     more = run([scene], replace(options, cover=cover, tiles=tmp_path / "more"))
@@ -92,7 +92,7 @@ def test_without_cover_the_table_is_as_before(options, tmp_path, pixels, cover):
     assert table.drop(columns=added).equals(plain)
 
 
-def test_a_scene_without_the_bands_gets_no_cover_and_a_line(options, tmp_path, pixels, cover, monkeypatch, caplog):  # noqa: F811
+def test_a_scene_without_the_bands_gets_no_cover_and_a_line(options, tmp_path, pixels, cover, monkeypatch, caplog):
     card = replace(Bright.card, input=replace(Bright.card.input, bands=("B03", "B08")))
     monkeypatch.setattr(pixel_cover, "verified_card", lambda choice: card)
     scene = scene_on_disk(tmp_path, pixels, LEFT, TOP, "scene")
@@ -102,7 +102,7 @@ def test_a_scene_without_the_bands_gets_no_cover_and_a_line(options, tmp_path, p
     assert "scene: no cover, bright needs B08" in caplog.text
 
 
-def test_another_network_makes_results_anew(options, tmp_path, pixels, cover, monkeypatch):  # noqa: F811
+def test_another_network_makes_results_anew(options, tmp_path, pixels, cover, monkeypatch):
     scene = scene_on_disk(tmp_path, pixels, LEFT, TOP, "scene")
     asked = replace(options, cover=cover)
     run([scene], asked)

@@ -13,8 +13,8 @@ from pipeline.batch.main_job import run
 from pipeline.batch.products.protocol import Product, SceneFile
 from pipeline.results.layout import SceneStatus
 from pipeline.results.table import read_metadata
-from tests.batch.test_run import LEFT, TOP, options  # noqa: F401 - a fixture
 from tests.builders import scene_on_disk
+from tests.runs import LEFT, TOP
 
 
 class Brightness(Product):
@@ -70,7 +70,7 @@ def scene(tmp_path):
     return scene_on_disk(tmp_path, pixels, LEFT, TOP, "scene")
 
 
-def test_a_new_product_is_one_more_module(options, scene, brightness):  # noqa: F811
+def test_a_new_product_is_one_more_module(options, scene, brightness):
     run([scene], options)
     folder = options.tiles / "fake" / "scene"
     table = gpd.read_parquet(folder / "tiles.parquet")
@@ -84,7 +84,7 @@ def test_a_new_product_is_one_more_module(options, scene, brightness):  # noqa: 
     assert (folder / "green.txt").read_text() == str(table["green"].max())
 
 
-def test_its_column_is_the_grounds(options, scene, brightness):  # noqa: F811
+def test_its_column_is_the_grounds(options, scene, brightness):
     """The stored numbers that it is shown are those of its own tile and band."""
     import rasterio
 
@@ -98,7 +98,7 @@ def test_its_column_is_the_grounds(options, scene, brightness):  # noqa: F811
             assert row.green == pytest.approx(raster.read(2, window=window).mean())
 
 
-def test_the_tiles_are_the_same_with_it_and_without(options, scene, brightness, monkeypatch, tmp_path):  # noqa: F811
+def test_the_tiles_are_the_same_with_it_and_without(options, scene, brightness, monkeypatch, tmp_path):
     from dataclasses import replace
 
     run([scene], options)
@@ -113,14 +113,14 @@ def test_the_tiles_are_the_same_with_it_and_without(options, scene, brightness, 
     assert one.drop(columns="green").equals(other)
 
 
-def test_another_identity_makes_results_anew(options, scene, brightness):  # noqa: F811
+def test_another_identity_makes_results_anew(options, scene, brightness):
     run([scene], options)
     assert [record.status for record in run([scene], options).records] == [SceneStatus.CACHED]
     brightness.identity = "two"
     assert [record.status for record in run([scene], options).records] == [SceneStatus.DONE]
 
 
-def test_a_product_that_fails_refuses_the_scene_and_is_closed(options, scene, brightness, monkeypatch):  # noqa: F811
+def test_a_product_that_fails_refuses_the_scene_and_is_closed(options, scene, brightness, monkeypatch):
     def fails(seen):
         raise ValueError("no such picture")
 

@@ -16,8 +16,7 @@ from pipeline.batch.main_job import run
 from pipeline.errors import OutputError
 from pipeline.results import layout as files
 from pipeline.results.address import RemoteFolder, mirror
-from tests.batch.test_executors import cluster, elsewhere, outputs, work_with_the_fake  # noqa: F401 - a fixture
-from tests.batch.test_run import folder_bytes, options, scenes  # noqa: F401 - fixtures
+from tests.runs import elsewhere, folder_bytes, outputs, work_with_the_fake
 
 
 def die_once_while_uploading(task):
@@ -38,12 +37,12 @@ def die_once_while_uploading(task):
 
 
 @pytest.fixture
-def at_an_address(options, tmp_path):  # noqa: F811
+def at_an_address(options, tmp_path):
     """A run whose results go to a file: address, with the local copy beside."""
     return replace(elsewhere(options, "copy"), results=f"file://{tmp_path}/there")
 
 
-def test_results_at_an_address_are_those_of_a_local_run(options, at_an_address, scenes, tmp_path):  # noqa: F811
+def test_results_at_an_address_are_those_of_a_local_run(options, at_an_address, scenes, tmp_path):
     here = elsewhere(options, "here")
     run(scenes, here)
     report = run(scenes, at_an_address)
@@ -56,7 +55,7 @@ def test_results_at_an_address_are_those_of_a_local_run(options, at_an_address, 
     assert [record.status for record in again.records] == ["cached"] * 3
 
 
-def test_another_machine_finds_finished_scenes_at_the_address(options, at_an_address, scenes):  # noqa: F811
+def test_another_machine_finds_finished_scenes_at_the_address(options, at_an_address, scenes):
     run(scenes[:2], at_an_address)
     shutil.rmtree(at_an_address.tiles)
     report = run(scenes, at_an_address)
@@ -67,7 +66,7 @@ def test_another_machine_finds_finished_scenes_at_the_address(options, at_an_add
 
 
 @pytest.mark.parametrize("damage", ["table", "missing", "item"])
-def test_damaged_results_are_made_again(at_an_address, scenes, tmp_path, damage):  # noqa: F811
+def test_damaged_results_are_made_again(at_an_address, scenes, tmp_path, damage):
     run(scenes[:1], at_an_address)
     place = tmp_path / "there" / "fake" / "scene-0"
     before = folder_bytes(place)
@@ -79,7 +78,7 @@ def test_damaged_results_are_made_again(at_an_address, scenes, tmp_path, damage)
     assert folder_bytes(place) == before
 
 
-def test_an_upload_that_ends_early_never_counts(at_an_address, scenes, tmp_path, monkeypatch):  # noqa: F811
+def test_an_upload_that_ends_early_never_counts(at_an_address, scenes, tmp_path, monkeypatch):
     run(scenes[:1], at_an_address)
     store, place = RemoteFolder(at_an_address.results) / "fake", tmp_path / "there" / "fake" / "scene-0"
     system = type(fsspec.filesystem("file"))
@@ -98,7 +97,7 @@ def test_an_upload_that_ends_early_never_counts(at_an_address, scenes, tmp_path,
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_cluster_that_loses_a_worker_while_it_uploads(options, at_an_address, scenes, cluster, tmp_path):  # noqa: F811
+def test_a_cluster_that_loses_a_worker_while_it_uploads(options, at_an_address, scenes, cluster, tmp_path):
     here = elsewhere(options, "here")
     run(scenes, here)
     report = run(scenes, at_an_address, Cluster(cluster.scheduler_address, die_once_while_uploading))
@@ -109,7 +108,7 @@ def test_a_cluster_that_loses_a_worker_while_it_uploads(options, at_an_address, 
     assert outputs(at_an_address) == outputs(here)
 
 
-def test_bytes_that_came_back_wrong_are_told(at_an_address, scenes, tmp_path):  # noqa: F811
+def test_bytes_that_came_back_wrong_are_told(at_an_address, scenes, tmp_path):
     run(scenes[:1], at_an_address)
     place = tmp_path / "there" / "fake" / "scene-0"
     (place / files.LANDCOVER).write_bytes(b"someone else's")
@@ -125,7 +124,7 @@ def test_bytes_that_came_back_wrong_are_told(at_an_address, scenes, tmp_path):  
         ("nosuch://x", "no address that fsspec knows"),
     ],
 )
-def test_addresses_that_cannot_hold_results(options, scenes, address, message):  # noqa: F811
+def test_addresses_that_cannot_hold_results(options, scenes, address, message):
     with pytest.raises(OutputError, match=message):
         run(scenes[:1], replace(options, results=address))
 
@@ -140,7 +139,7 @@ def test_a_missing_package_is_named(monkeypatch):
     assert "secret" not in str(told.value)
 
 
-def test_an_address_among_the_scenes_is_refused(options, scenes, tmp_path):  # noqa: F811
+def test_an_address_among_the_scenes_is_refused(options, scenes, tmp_path):
     with pytest.raises(OutputError, match="inside the folder of scenes"):
         run(scenes, replace(options, inputs=tmp_path / "scenes", results=f"file://{tmp_path}/scenes/out"))
 
@@ -183,7 +182,7 @@ def bucket(monkeypatch, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")  # of other people's packages
-def test_results_in_a_bucket_are_those_of_a_local_run(options, scenes, bucket):  # noqa: F811
+def test_results_in_a_bucket_are_those_of_a_local_run(options, scenes, bucket):
     here, there = elsewhere(options, "here"), replace(elsewhere(options, "copy"), results=bucket)
     run(scenes, here)
     assert run(scenes, there, Processes(2, work_with_the_fake)).exit_code == 0

@@ -14,8 +14,8 @@ import pytest
 
 from pipeline.batch.main_job import run
 from pipeline.errors import OutputError
-from tests.batch.test_run import LEFT, TOP, folder_bytes, options  # noqa: F401 - a fixture
 from tests.builders import scene_on_disk
+from tests.runs import LEFT, TOP, outputs
 
 
 @pytest.fixture
@@ -31,11 +31,7 @@ def dates(tmp_path):
     return [replace(scene, acquired=scene.acquired + timedelta(days=10 * n)) for n, scene in enumerate(scenes)]
 
 
-def everything(options):  # noqa: F811
-    return folder_bytes(options.tiles) | {"atlas.html": (options.maps / "atlas.html").read_bytes()}
-
-
-def in_a_child(options, scenes) -> int:  # noqa: F811
+def in_a_child(options, scenes) -> int:
     pid = os.fork()
     if pid == 0:
         code = 1
@@ -47,13 +43,13 @@ def in_a_child(options, scenes) -> int:  # noqa: F811
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the run is killed in a forked child")
-def test_killed_at_ten_random_moments_a_run_ends_like_an_undisturbed_one(options, dates, tmp_path):  # noqa: F811
+def test_killed_at_ten_random_moments_a_run_ends_like_an_undisturbed_one(options, dates, tmp_path):
     calm = replace(options, tiles=tmp_path / "calm" / "tiles", maps=tmp_path / "calm" / "maps")
     run(dates, calm)  # pays for imports
     began = time.monotonic()
     run(dates, replace(calm, force=True))
     seconds = time.monotonic() - began
-    expected = everything(calm)
+    expected = outputs(calm)
     chance = random.Random(7)
     killed = 0
     for attempt in range(10):
@@ -67,7 +63,7 @@ def test_killed_at_ten_random_moments_a_run_ends_like_an_undisturbed_one(options
     assert killed >= 5
     report = run(dates, options)
     assert report.exit_code == 0
-    assert everything(options) == expected
+    assert outputs(options) == expected
     left = [
         path for path in [*options.tiles.rglob("*"), *options.maps.rglob("*")] if path.name.endswith((".part", ".old"))
     ]
@@ -90,42 +86,42 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", place], check=True)
 
 
-def on(disk, options):  # noqa: F811
+def on(disk, options):
     return replace(options, tiles=disk / "tiles", maps=disk / "maps")
 
 
-def test_a_full_disk_is_an_output_error_and_leaves_earlier_outputs(options, dates, small_disk, tmp_path):  # noqa: F811
+def test_a_full_disk_is_an_output_error_and_leaves_earlier_outputs(options, dates, small_disk, tmp_path):
     place = on(small_disk, options)
     run(dates[:1], place)
-    before = everything(place)
+    before = outputs(place)
     rng = np.random.default_rng(5)
     large = scene_on_disk(
         tmp_path / "scenes", rng.integers(200, 2700, (3, 2400, 1900), dtype=np.uint16), LEFT, TOP, "large"
     )
     with pytest.raises(OutputError, match=r"cannot be written|reads? back"):
         run([dates[0], large], place)
-    assert {name: data for name, data in everything(place).items() if name in before} == before
+    assert {name: data for name, data in outputs(place).items() if name in before} == before
     assert sorted(path.name for path in (place.tiles / "fake").iterdir() if not path.name.startswith(".")) == [
         "run.json",
         "scene-0",
     ]
     with pytest.raises(OutputError):
         run([replace(large, id="scene-0")], place)
-    assert everything(place) == before
+    assert outputs(place) == before
 
 
-def test_read_only_outputs_are_an_output_error(options, dates, small_disk):  # noqa: F811
+def test_read_only_outputs_are_an_output_error(options, dates, small_disk):
     place = on(small_disk, options)
     run(dates[:1], place)
-    before = everything(place)
+    before = outputs(place)
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     with pytest.raises(OutputError, match="cannot be written"):
         run(dates, place)
-    assert everything(place) == before
+    assert outputs(place) == before
 
 
 @pytest.mark.parametrize("inside", ["", "out"])
-def test_outputs_inside_the_searched_folder_are_refused(options, dates, tmp_path, inside):  # noqa: F811
+def test_outputs_inside_the_searched_folder_are_refused(options, dates, tmp_path, inside):
     with pytest.raises(OutputError, match=r"among the scenes|inside the folder of scenes"):
         run(dates, replace(options, maps=tmp_path / "scenes" / inside, inputs=tmp_path / "scenes"))
     assert sorted(path.name for path in (tmp_path / "scenes").iterdir()) == [

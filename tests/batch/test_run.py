@@ -7,48 +7,13 @@ import pystac
 import pytest
 import rasterio
 
-from pipeline.batch.main_job import RunOptions, run
+from pipeline.batch.main_job import run
 from pipeline.errors import OutputError
 from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.scene import UNKNOWN_DATE, Refusal
 from tests.builders import scene_on_disk
-from tests.fakes import FakeClassifier, fake_model
-
-LEFT, TOP = 640 * 1000 + 70, 640 * 8000 - 30
-
-
-@pytest.fixture
-def options(tmp_path, monkeypatch):
-    """A run with the fake classifier; its card lies in a model folder like a real one."""
-    choice, _ = fake_model(tmp_path, monkeypatch)
-    return RunOptions(tiles=tmp_path / "tiles", maps=tmp_path / "maps", model=choice)
-
-
-@pytest.fixture
-def scenes(tmp_path):
-    folder = tmp_path / "scenes"
-    folder.mkdir()
-    rng = np.random.default_rng(2)
-    return [
-        scene_on_disk(
-            folder, rng.integers(200, 2700, (3, 200, 330), dtype=np.uint16), LEFT + 640 * n, TOP, f"scene-{n}"
-        )
-        for n in range(3)
-    ]
-
-
-def folder_bytes(folder):
-    """All that a run promises to make the same again: not its report, which tells seconds, and not hidden helpers."""
-    files = {
-        path.relative_to(folder): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "run.json"
-    }
-    return {
-        str(name): path.read_bytes()
-        for name, path in files.items()
-        if not any(part.startswith(".") for part in name.parts)
-    }
+from tests.fakes import FakeClassifier
+from tests.runs import LEFT, TOP, folder_bytes
 
 
 def test_outputs_follow_the_contract(options, scenes):

@@ -13,10 +13,9 @@ from pipeline.errors import ModelError, OutputError
 from pipeline.results.layout import EVIDENCE, TABLE, SceneStatus
 from pipeline.results.record import read_records
 from pipeline.scenes.scene import Refusal
-from tests.batch.test_run import options, scenes  # noqa: F401 - fixtures
 
 
-def outcome(options):  # noqa: F811
+def outcome(options):
     """What the report on the disk says, and whether there is a page."""
     found = {record.id: (record.status, record.error) for record in read_records(options.tiles / "fake")}
     return found, (options.maps / "atlas.html").is_file()
@@ -29,7 +28,7 @@ DONE = (SceneStatus.DONE, None)
 @pytest.mark.parametrize(
     "error", [KeyError("roles"), RecursionError(), UnicodeEncodeError("utf-8", "x\ud800", 1, 2, "?")]
 )
-def test_an_error_that_nobody_foresaw_is_that_scenes_refusal(options, scenes, monkeypatch, moment, error):  # noqa: F811
+def test_an_error_that_nobody_foresaw_is_that_scenes_refusal(options, scenes, monkeypatch, moment, error):
     right = getattr(work, moment)
 
     def fails_on_one(first, *rest, **more):
@@ -47,7 +46,7 @@ def test_an_error_that_nobody_foresaw_is_that_scenes_refusal(options, scenes, mo
 
 
 @pytest.mark.parametrize("reading", ["fingerprint", "check_files"])
-def test_a_file_that_goes_while_it_is_read_is_no_fault_of_the_outputs(options, scenes, monkeypatch, reading):  # noqa: F811
+def test_a_file_that_goes_while_it_is_read_is_no_fault_of_the_outputs(options, scenes, monkeypatch, reading):
     right = getattr(work, reading)
 
     def fails_on_one(first, *rest):
@@ -64,7 +63,7 @@ def test_a_file_that_goes_while_it_is_read_is_no_fault_of_the_outputs(options, s
 
 
 @pytest.mark.parametrize("error", [ModelError("the model is gone"), OutputError("the disk is full")])
-def test_what_is_no_scenes_fault_ends_the_run(options, scenes, monkeypatch, error):  # noqa: F811
+def test_what_is_no_scenes_fault_ends_the_run(options, scenes, monkeypatch, error):
     def fails(*_):
         raise error
 
@@ -73,7 +72,7 @@ def test_what_is_no_scenes_fault_ends_the_run(options, scenes, monkeypatch, erro
         run(scenes, options)
 
 
-def test_odd_metadata_cost_their_scene_alone(options, scenes):  # noqa: F811
+def test_odd_metadata_cost_their_scene_alone(options, scenes):
     """Names that have no UTF-8 are told as far as they can be, and the run goes on."""
     odd = replace(scenes[1], platform="sentinel-2\ud800", warnings=("odd \udcff",))
     run([scenes[0], odd, Refusal("none", "NotAScene", "na\ud800me: no raster")], options)
@@ -81,10 +80,10 @@ def test_odd_metadata_cost_their_scene_alone(options, scenes):  # noqa: F811
     assert found == {"scene-0": DONE, "scene-1": DONE, "none": (SceneStatus.REFUSED, "NotAScene")} and page
 
 
-def test_a_comparison_that_fails_leaves_report_and_page(options, scenes, monkeypatch, caplog):  # noqa: F811
+def test_a_comparison_that_fails_leaves_report_and_page(options, scenes, monkeypatch, caplog):
     dates = [replace(scenes[0], id=f"date-{n}", acquired=scenes[0].acquired + timedelta(days=n)) for n in range(2)]
 
-    def fails(*_):
+    def fails(*_, **__):
         raise ZeroDivisionError("nothing to compare")
 
     monkeypatch.setattr(date_changes, "changes", fails)
@@ -93,10 +92,10 @@ def test_a_comparison_that_fails_leaves_report_and_page(options, scenes, monkeyp
     assert "could not be compared: ZeroDivisionError" in caplog.text
 
 
-def test_a_pair_whose_pixels_fail_is_compared_by_its_classes(options, scenes, monkeypatch, caplog):  # noqa: F811
+def test_a_pair_whose_pixels_fail_is_compared_by_its_classes(options, scenes, monkeypatch, caplog):
     dates = [replace(scenes[0], id=f"date-{n}", acquired=scenes[0].acquired + timedelta(days=n)) for n in range(2)]
 
-    def fails(*_):
+    def fails(*_, **__):
         raise IndexError("no such band")
 
     monkeypatch.setattr(date_changes, "evidence", fails)
@@ -106,7 +105,7 @@ def test_a_pair_whose_pixels_fail_is_compared_by_its_classes(options, scenes, mo
     assert not list((options.tiles / "fake" / EVIDENCE).glob("*.parquet"))
 
 
-def test_results_that_do_not_read_back_refuse_their_scene(options, scenes, monkeypatch):  # noqa: F811
+def test_results_that_do_not_read_back_refuse_their_scene(options, scenes, monkeypatch):
     read = collecting._read_scene
 
     def fails_on_one(path, labels):
@@ -121,7 +120,7 @@ def test_results_that_do_not_read_back_refuse_their_scene(options, scenes, monke
     assert report.exit_code == 3
 
 
-def test_two_scenes_never_write_one_folder(options, scenes):  # noqa: F811
+def test_two_scenes_never_write_one_folder(options, scenes):
     """Capitals do not tell folders apart on every disk; what the search gives is not what decides."""
     same = [scenes[0], replace(scenes[1], id="scene-0"), replace(scenes[2], id="SCENE-0")]
     report = run([*same, replace(scenes[1], id="../scene-9")], options)

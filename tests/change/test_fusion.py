@@ -9,9 +9,10 @@ from pipeline.change.fusion import fused_probability, pixel_evidence, vector_pro
 PRIOR, LAND = 0.02, 0.05
 
 
-def seen(magnitude, difference=0.7, compared=1.0, seasonal=0.0):
-    measured = pd.DataFrame({"magnitude": [magnitude], "difference": [difference], "compared": [compared]})
-    return pixel_evidence(measured, np.array([seasonal]))
+def seen(magnitude, difference=0.7, compared=1.0, surprise=None, seasonal=0.0):
+    """Evidence whose surprise grows with its magnitude, unless told."""
+    told = {"magnitude": magnitude, "surprise": magnitude if surprise is None else surprise}
+    return pixel_evidence(pd.DataFrame([told | {"difference": difference, "compared": compared}]), np.array([seasonal]))
 
 
 def fused(pixels, by_class):
@@ -51,6 +52,16 @@ def test_a_class_that_flips_where_nothing_looks_different_is_doubted():
 def test_a_part_seen_counts_in_part():
     assert fused(seen(4.0), 0.0) > fused(seen(4.0, compared=0.5), 0.0) > fused(seen(4.0, compared=0.1), 0.0)
     assert fused(seen(0.2), 0.0) < fused(seen(0.2, compared=0.5), 0.0)
+
+
+def test_magnitude_and_surprise_count_alike():
+    assert seen(4.0, surprise=2.0).part[0] == pytest.approx(seen(2.0, surprise=4.0).part[0])
+    assert seen(2.0, surprise=2.0).part[0] < seen(2.0, surprise=3.0).part[0]
+
+
+def test_measurements_of_an_earlier_release_say_nothing():
+    old = pd.DataFrame({"magnitude": [4.0], "difference": [4.0], "compared": [1.0]})
+    assert np.isnan(pixel_evidence(old, np.zeros(1)).part).all()
 
 
 def test_season_explains_difference_but_not_sameness():

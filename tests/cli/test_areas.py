@@ -1,6 +1,6 @@
 import json
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,6 @@ from pipeline.cli import main
 from pipeline.grid import TileGrid
 from pipeline.legend import EUROSAT
 from pipeline.results.table import LEGEND, TileAnswers, read_table, tile_table, write_table
-from tests.results.test_table import MOMENT
 
 
 @pytest.fixture
@@ -26,7 +25,13 @@ def tiles(tmp_path):
     folder = tmp_path / "tiles" / "some-model" / "a-scene"
     folder.mkdir(parents=True)
     write_table(
-        tile_table(TileAnswers(index, codes, probabilities, ones, ones), TileGrid(32632), EUROSAT, "a-scene", MOMENT),
+        tile_table(
+            TileAnswers(index, codes, probabilities, ones, ones),
+            TileGrid(32632),
+            EUROSAT,
+            "a-scene",
+            datetime(2024, 6, 1, 10, 30, tzinfo=UTC),
+        ),
         folder / "tiles.parquet",
         {LEGEND: asdict(EUROSAT)},
     )

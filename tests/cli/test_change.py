@@ -10,11 +10,10 @@ from shapely import box
 from pipeline.batch.main_job import run
 from pipeline.cli import main
 from pipeline.results.table import read_metadata, write_table
-from tests.batch.test_run import options, scenes  # noqa: F401 - fixtures
 
 
 @pytest.fixture
-def two_runs(options, scenes, tmp_path):  # noqa: F811 - fixtures
+def two_runs(options, scenes, tmp_path):
     """One place in two runs, a year apart."""
     later = replace(scenes[0], id="scene-later", acquired=scenes[0].acquired + timedelta(days=365))
     other = replace(options, tiles=tmp_path / "tiles-later", maps=tmp_path / "maps-later")
@@ -40,7 +39,7 @@ def test_two_runs_become_a_table_a_matrix_and_a_page(two_runs, tmp_path):
     assert '"mode": "change"' in (tmp_path / "out" / "atlas.html").read_text()
 
 
-def test_two_scenes_by_name(options, scenes, tmp_path):  # noqa: F811 - fixtures
+def test_two_scenes_by_name(options, scenes, tmp_path):
     later = replace(scenes[0], id="scene-later", acquired=scenes[0].acquired + timedelta(days=365))
     run([scenes[0], later, scenes[2]], options)
     answer = invoke("scene-0", "scene-later", "--tiles", options.tiles, "--out", tmp_path / "out")
@@ -69,7 +68,7 @@ def test_what_cannot_be_compared_is_told(two_runs, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_scenes_of_two_places_and_a_folder_that_cannot_be_made_are_refused(options, scenes, two_runs, tmp_path):  # noqa: F811 - fixtures
+def test_scenes_of_two_places_and_a_folder_that_cannot_be_made_are_refused(options, scenes, two_runs, tmp_path):
     first, second = two_runs
     away = replace(options, tiles=tmp_path / "tiles-away", maps=tmp_path / "maps-away")
     table = gpd.read_parquet(first / "fake" / "scene-0" / "tiles.parquet")

@@ -6,13 +6,22 @@ from click.testing import CliRunner
 
 from pipeline.cli import _VERBS, main
 
-HEAVY = ("tensorflow", "keras", "torch", "openvino", "sklearn", "matplotlib", "geopandas", "distributed", "folium")
+HEAVY = (
+    *("tensorflow", "keras", "torch", "jax", "openvino", "sklearn", "matplotlib", "geopandas", "distributed", "folium"),
+    *("fastapi", "uvicorn", "starlette", "rio_tiler", "scipy"),
+)
 
 
 @pytest.mark.parametrize("verb", _VERBS)
 def test_every_verb_explains_itself(verb):
     answer = CliRunner().invoke(main, [verb, "--help"])
     assert answer.exit_code == 0 and answer.output.startswith(f"Usage: main {verb}")
+
+
+def test_the_command_line_is_there_before_anything_heavy():
+    code = f"import sys, pipeline.cli; print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize("verb", [None, *_VERBS])

@@ -155,6 +155,7 @@ def test_models_says_what_was_measured_on_what(tmp_path: Path, monkeypatch: pyte
     _stored(tmp_path, "b", metrics={"spatial_val": other})
     _stored(tmp_path, "c", metrics={"validation": {"accuracy": 0.9, "n": 12}})
     _stored(tmp_path, "d")
+    _stored(tmp_path, "e", metrics={"validation": {"accuracy": 0.97, "n": 1680, "folds": [0.96, 0.98]}})
     found = _listed(tmp_path, monkeypatch)
     assert found["a"][:3] == [
         "resnet50, answers by tile, 10 classes",
@@ -170,6 +171,9 @@ def test_models_says_what_was_measured_on_what(tmp_path: Path, monkeypatch: pyte
     assert found["b"][3:] == ["accuracy 96.3% on 5,400 pictures of the spatial validation part, by these weights"]
     assert found["c"][3:] == ["accuracy 90.0% on 12 pictures that also set its temperature and threshold"]
     assert found["d"][3:] == ["accuracy not measured"]
+    assert found["e"][3].startswith(
+        "accuracy 97.0% on 1,680 pictures, each answered by a fold's weights that never saw it"
+    )
 
 
 def test_a_damaged_model_does_not_hide_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

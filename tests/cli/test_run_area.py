@@ -11,7 +11,6 @@ from pipeline.cli.run import _within
 from pipeline.grid import TileGrid
 from pipeline.outlines import Outline, on_grid
 from pipeline.scenes.scene import Refusal
-from tests.batch.test_run import scenes  # noqa: F401 - a fixture
 from tests.fakes import CARD, FakeClassifier
 
 
@@ -19,7 +18,7 @@ def degrees(shape, epsg):
     return gpd.GeoSeries([shape], crs=epsg).to_crs(4326).iloc[0]
 
 
-def test_only_what_the_outline_touches_is_mapped(scenes, caplog):  # noqa: F811 - a fixture
+def test_only_what_the_outline_touches_is_mapped(scenes, caplog):
     scene = scenes[0]
     left, bottom, right, top = scene.bounds
     part = degrees(shapely.box(left, bottom, (left + right) / 2, top), scene.epsg)
@@ -34,7 +33,7 @@ def test_only_what_the_outline_touches_is_mapped(scenes, caplog):  # noqa: F811 
     assert "lies outside far" in caplog.text
 
 
-def test_without_an_area_all_scenes_are_mapped(scenes):  # noqa: F811 - a fixture
+def test_without_an_area_all_scenes_are_mapped(scenes):
     assert list(_within(scenes, None, CARD)) == list(scenes)
 
 
@@ -52,7 +51,7 @@ def written(areas, folder, kind):
 
 
 @pytest.mark.parametrize("kind", ["geojson", "gpkg", "kml", "zip"])
-def test_the_command_takes_files_as_people_have_them(kind, scenes, tmp_path, monkeypatch):  # noqa: F811 - a fixture
+def test_the_command_takes_files_as_people_have_them(kind, scenes, tmp_path, monkeypatch):
     """Two areas; the one that is named is the west of one scene, the other scenes are left out."""
     for module in (main_job, work):
         monkeypatch.setattr(module, "classifier", lambda choice: FakeClassifier())

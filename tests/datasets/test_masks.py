@@ -8,8 +8,7 @@ from shapely.geometry import Point, Polygon, box
 
 from pipeline.datasets.masks import COVERS, IGNORED, read_truth, split_places, tag_classes
 from pipeline.errors import ModelError
-from tests.builders import write_tif
-from tests.test_tiling import scene_on_disk
+from tests.builders import scene_on_disk, write_tif
 
 LEFT, TOP, BANDS = 674560.0, 5155200.0, ("B04", "B03")
 WATER, TREES = COVERS.index("water"), COVERS.index("trees")

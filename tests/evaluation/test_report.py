@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.bands import TEN_BANDS
 from pipeline.datasets.labelled import LabelledPatches
 from pipeline.errors import ModelError
 from pipeline.evaluation import report
@@ -67,7 +68,7 @@ def test_the_report_holds_its_figures_and_small_pictures(tmp_path: Path) -> None
         for i in range(1, 5)
     ]
     found = write_report(tmp_path, Redness(), _data(), _data(), {"run": rows, "run without schedule": rows[:3]})
-    pictures = {"curves", "rates", "confusion", "reliability", "risk-coverage", "class-counts", "mistakes"}
+    pictures = {"curves", "rates", "confusion", "reliability", "risk-coverage", "class-counts", "mistakes", "samples"}
     assert {path.stem for path in tmp_path.glob("*.png")} == pictures
     for path in tmp_path.glob("*.png"):
         with Image.open(path) as image:
@@ -75,6 +76,35 @@ def test_the_report_holds_its_figures_and_small_pictures(tmp_path: Path) -> None
         assert path.stat().st_size < 400_000
     assert json.loads((tmp_path / "validation.json").read_text())["accuracy"] == found.accuracy
     assert "| Highway | 66.7 | 100.0 |" in class_table(found)
+
+
+def test_a_sheet_of_samples_holds_every_class_and_marks_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr(report.figures, "_save", lambda figure, _: drawn.append(figure))
+    data = _data()
+    report.figures.samples(data, Redness().predict(data.patches), tmp_path / "samples.png", count=20)
+    titles = [axis.title for axis in drawn[0].axes if axis.get_title()]
+    truths = [title.get_text().splitlines()[0] for title in titles]
+    assert truths == [label for label in EUROSAT.labels for _ in range(2)]
+    for title in titles:
+        truth, answer = title.get_text().splitlines()
+        assert (title.get_color() == "black") is answer.startswith(f"as {truth} ")
+    report.figures.samples(data, Redness().predict(data.patches), tmp_path / "samples.png", count=60)
+    assert any(axis.title.get_color() != "black" for axis in drawn[1].axes if axis.get_title())
+
+
+def test_patches_of_many_bands_are_shown_in_true_colour(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    ground = np.zeros((4, 8, 8, 10), np.float32)
+    ground[..., TEN_BANDS.index("B04")] = rng.uniform(0.2, 0.3, (4, 8, 8))  # red land
+    data = LabelledPatches(EUROSAT.labels, ground, np.arange(4), ("a", "b", "c", "d"), TEN_BANDS)
+    report.figures.samples(data, np.eye(10, dtype=np.float32)[:4], tmp_path / "samples.png")
+    with Image.open(tmp_path / "samples.png") as image:
+        pixels = np.asarray(image.convert("RGB")).astype(int)
+    red = (pixels[..., 0] > 100) & (pixels[..., 1] < 60) & (pixels[..., 2] < 60)
+    assert red.mean() > 0.05
 
 
 def test_the_curve_of_raw_answers_undoes_the_temperature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

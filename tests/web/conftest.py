@@ -109,7 +109,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 
 @contextlib.contextmanager
-def running(tiles: Path, *options: str) -> Iterator[Server]:
+def _running(tiles: Path, *options: str) -> Iterator[Server]:
     command = [sys.executable, "-W", "error::ResourceWarning", "-m", "pipeline", "serve", "--port", "0"]
     with (tiles.parent / "serve.log").open("ab") as log:
         process = subprocess.Popen(
@@ -140,9 +140,21 @@ def running(tiles: Path, *options: str) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
+def running() -> Callable[..., contextlib.AbstractContextManager[Server]]:
+    """A server on a folder of tiles, with options of one's own, for as long as one wants it."""
+    return _running
+
+
+@pytest.fixture(scope="session")
+def environment() -> dict[str, str]:
+    """What a process needs to find this checkout, and the loopback device, from anywhere."""
+    return ENVIRONMENT
+
+
+@pytest.fixture(scope="session")
 def server(results: Results) -> Iterator[Server]:
     """One server on the results, for tests that leave it as it is."""
-    with running(results.tiles, "--maps", str(results.maps)) as found:
+    with _running(results.tiles, "--maps", str(results.maps)) as found:
         yield found
 
 
@@ -153,7 +165,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         yield (
             lambda *options, tiles=tmp_path / "tiles": (
                 tiles.mkdir(exist_ok=True),
-                stack.enter_context(running(tiles, *options)),
+                stack.enter_context(_running(tiles, *options)),
             )[1]
         )
 

@@ -8,16 +8,12 @@ import time
 import httpx
 import pytest
 
-from tests.web.conftest import ENVIRONMENT
-
 TOKEN = "a token of some length"
 
 
 @pytest.fixture(scope="module")
-def guarded(results, tmp_path_factory):
+def guarded(running, tmp_path_factory):
     """A server with a token and an origin that may read."""
-    from tests.web.conftest import running
-
     tiles = tmp_path_factory.mktemp("guarded") / "tiles"
     tiles.mkdir()
     with running(tiles, "--token", TOKEN, "--origin", "https://maps.example") as found:
@@ -28,9 +24,9 @@ def bearer(token):
     return {"Authorization": f"Bearer {token}"}
 
 
-def test_another_address_needs_a_token(tmp_path):
+def test_another_address_needs_a_token(tmp_path, environment):
     command = [sys.executable, "-m", "pipeline", "serve", "--tiles", str(tmp_path), "--host", "0.0.0.0", "--port", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, cwd=tmp_path, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=60)
     assert done.returncode == 1
     assert "give a --token" in done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -142,26 +138,26 @@ def _base64(data):
     return base64.b64encode(data).decode()
 
 
-def test_one_server_for_a_folder(server):
+def test_one_server_for_a_folder(server, environment):
     command = [sys.executable, "-m", "pipeline", "serve", "--tiles", str(server.tiles), "--port", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
     assert done.returncode == 1
     assert "another server is running here" in done.stderr
 
 
-def test_a_broken_list_of_jobs_is_told(tmp_path):
+def test_a_broken_list_of_jobs_is_told(tmp_path, environment):
     (tmp_path / ".app").mkdir()
     (tmp_path / ".app" / "jobs.sqlite").write_bytes(b"no database" * 100)
     command = [sys.executable, "-m", "pipeline", "serve", "--tiles", str(tmp_path), "--port", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
     assert done.returncode == 1
     assert "the list of jobs cannot be opened" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_taken_port_is_told(server, tmp_path):
+def test_a_taken_port_is_told(server, tmp_path, environment):
     port = server.url.rpartition(":")[2]
     command = [sys.executable, "-m", "pipeline", "serve", "--tiles", str(tmp_path), "--port", port]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
     assert done.returncode == 1
     assert "choose another --host or --port" in done.stderr
 

@@ -6,7 +6,6 @@ import time
 import pytest
 
 from tests.atlas.browsers import FirefoxWindow
-from tests.web.conftest import running
 
 PATIENCE = 300
 # Serious for axe-core, https://github.com/dequelabs/axe-core/blob/develop/doc/API.md
@@ -338,7 +337,7 @@ def test_the_first_tab_leads_to_the_content_and_all_is_in_reach(show):
     assert {"classify-files", "classify-model"} <= set(reached)
 
 
-def test_a_token_is_asked_for_once(show, tmp_path):
+def test_a_token_is_asked_for_once(show, running, tmp_path):
     (tmp_path / "tiles").mkdir()
     with running(tmp_path / "tiles", "--token", "open sesame") as guarded:
         shown = show(on=guarded, errors=True)  # browsers log the 401

@@ -70,6 +70,7 @@
     value
       .toLocaleString("en", { minimumFractionDigits: digits || 0, maximumFractionDigits: digits || 0 })
       .replace(/,/g, "\u202f");
+  const metres = (value) => number(value, Number.isInteger(value) ? 0 : 1) + "\u00a0m";
   const hectares = (value) => number(value, value !== 0 && Math.abs(value) < 10 ? 1 : 0) + "\u00a0ha";
   const signed = (value) => (value > 0 ? "+" : value < 0 ? "−" : "") + number(Math.abs(value));
   /** A name as a part of a file's name. */
@@ -136,6 +137,7 @@
     icon,
     toolButton,
     number,
+    metres,
     hectares,
     share,
     signed,

@@ -5,6 +5,9 @@
   const { el, clear } = Atlas;
   const SHEET = "(max-width: 760px)";
   const ZOOMS = [2, 17];
+  const FITTED = 15;
+  // Edge of the tiles, in metres, that those zooms are for; smaller tiles are looked at closer.
+  const USUAL_EDGE = 640;
 
   const registered = [];
   /** A part of the page registers itself: make(page) returns {root, draw} or nothing; parts are made in order. */
@@ -19,7 +22,8 @@
       this.meta = meta;
       this.classes = meta.classes.map((entry) => Object.assign({}, entry));
       this.places = meta.places;
-      this.grid = new Atlas.Grid(meta.planes, meta.tile);
+      this.grid = new Atlas.Grid(meta.planes, meta.tile, meta.tileMark);
+      this.closer = Math.max(0, Math.round(Math.log2(USUAL_EDGE / meta.tile)));
       this.placeOf = [];
       this.places.forEach((place, number) => place.planes.forEach((plane) => (this.placeOf[plane] = number)));
       this.layersAt = new Set(meta.layers.map((layer) => layer.date + " " + layer.plane));
@@ -81,7 +85,7 @@
     /** The first view: one place, or all of them; parts may change it to what an address asks for. */
     open() {
       // Set as options: setMinZoom would start an animation that ends after the first view is set.
-      [this.map.options.minZoom, this.map.options.maxZoom] = ZOOMS;
+      [this.map.options.minZoom, this.map.options.maxZoom] = [ZOOMS[0], ZOOMS[1] + this.closer];
       this.map.invalidateSize({ pan: false, animate: false });
       if (this.places.length === 1) this.visit(0, true);
       else this.fit(this.meta.bounds, true);
@@ -180,7 +184,7 @@
         paddingTopLeft: free ? [16, above] : [0, 0],
         paddingBottomRight: free ? [16, below] : [0, 0],
         animate: !still,
-        maxZoom: 15,
+        maxZoom: FITTED + this.closer,
       });
     }
 

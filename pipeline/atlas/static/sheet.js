@@ -290,7 +290,7 @@
       counted = page.scope().name;
     [
       "Counted: " + counted,
-      "Counts of " + Atlas.number(meta.tile) + " m squares, not surveyed areas",
+      "Counts of " + Atlas.metres(meta.tile) + " squares, not surveyed areas",
       meta.attribution,
     ].forEach((text, k) => write(context, text, x, height - 34 + 15 * k, "10px", QUIET, KEY - 24));
   }

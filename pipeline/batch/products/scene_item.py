@@ -10,10 +10,12 @@ from typing import Any
 from shapely.geometry import mapping
 
 from pipeline import __version__
+from pipeline.bands import SENSORS
 from pipeline.batch.fingerprint import CHECKSUM, SHA256
 from pipeline.batch.products.protocol import SceneFile, SceneJob
 from pipeline.files import digest
 from pipeline.results.layout import ITEM
+from pipeline.scenes.scene import Level
 
 
 def write_item(job: SceneJob, files: Iterable[SceneFile], provenance: Mapping[str, Any]) -> None:
@@ -22,17 +24,18 @@ def write_item(job: SceneJob, files: Iterable[SceneFile], provenance: Mapping[st
     from pystac.extensions.projection import ProjectionExtension
 
     scene, path = job.scene, job.folder / ITEM
+    sensor = SENSORS[scene.sensor]
     item = pystac.Item(
         id=scene.id,
         geometry=mapping(scene.footprint),
         bbox=[round(value, 7) for value in scene.footprint.bounds],
         datetime=scene.acquired,
         properties={
-            "processing:level": {"L1C": "L1", "L2A": "L2"}.get(scene.level, "L1"),
             "processing:software": {"landcover-atlas": __version__},
-            "processing:lineage": f"Sentinel-2 {scene.level} tiled into {job.grid.edge:.0f} m tiles and classified by "
-            f"{job.card.name}",
-            "constellation": "sentinel-2",
+            "processing:lineage": f"{sensor.title} ({scene.level}) tiled into {job.grid.edge:g} m tiles and "
+            f"classified by {job.card.name}",
+            "atlas:sensor": sensor.name,
+            "atlas:attribution": sensor.attribution,
             "atlas:radiometry": asdict(scene.radiometry),
             "atlas:level": str(scene.level),
             "atlas:layout": scene.layout,
@@ -42,8 +45,12 @@ def write_item(job: SceneJob, files: Iterable[SceneFile], provenance: Mapping[st
         },
         stac_extensions=["https://stac-extensions.github.io/processing/v1.2.0/schema.json"],
     )
-    if scene.platform:
-        item.properties["platform"] = scene.platform
+    known = {
+        "constellation": sensor.constellation,
+        "platform": scene.platform,
+        "processing:level": {Level.L1C: "L1", Level.L2A: "L2"}.get(scene.level),
+    }
+    item.properties |= {name: value for name, value in known.items() if value}
     ProjectionExtension.ext(item, add_if_missing=True).epsg = job.grid.epsg
     extensions = {"https://stac-extensions.github.io/file/v2.1.0/schema.json"}
     for file in files:

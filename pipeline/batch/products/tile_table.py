@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from pipeline import __version__
+from pipeline.bands import SENSORS
 from pipeline.batch.products.protocol import Outcome, Product, SceneFile, SceneJob
 from pipeline.batch.task import SceneTask
 from pipeline.models.card import ModelCard
@@ -36,6 +37,7 @@ def metadata(job: SceneJob) -> dict[str, Any]:
     model: Mapping[str, Any] = {
         "name": card.name,
         "architecture": card.architecture,
+        "sensor": card.input.sensor,
         "card_sha256": task.model.card_digest,
         "temperature": card.temperature,
         "metrics": card.metrics,
@@ -46,6 +48,8 @@ def metadata(job: SceneJob) -> dict[str, Any]:
         "model": model,
         LEGEND: asdict(card.legend),
         "grid": asdict(job.grid),
+        "sensor": scene.sensor,
+        "attribution": SENSORS[scene.sensor].attribution,
         "level": str(scene.level),
         "radiometry": asdict(scene.radiometry),
         "warnings": list(scene.warnings),

@@ -8,7 +8,8 @@ import rasterio
 from affine import Affine
 from rasterio.windows import Window
 
-from pipeline.atlas.imagery import quicklook
+from pipeline.atlas.imagery import quicklook, shown_by
+from pipeline.bands import SENSORS
 from pipeline.batch.products.protocol import Outcome, Product, SceneFile, SceneJob
 from pipeline.batch.task import SceneTask
 from pipeline.classify import ClassifiedBlock
@@ -17,7 +18,7 @@ from pipeline.models.card import ModelCard
 from pipeline.models.input import true_colour
 from pipeline.results.layout import QUICKLOOK, TRUE_COLOUR
 
-# Pixels of the quicklook a side of a tile: 80 m a pixel.
+# Pixels of the quicklook a side of a tile: 80 m a pixel of the usual grid.
 _QUICKLOOK_PIXELS = 8
 
 
@@ -82,7 +83,8 @@ class TrueColour(Product):
         import pystac
 
         self._raster.close()
-        picture = quicklook(self._small, self._seen, self._transform, self._job.grid.epsg)
+        shown = shown_by(SENSORS[self._job.card.input.sensor])
+        picture = quicklook(self._small, self._seen, self._transform, self._job.grid.epsg, shown)
         (self._job.folder / QUICKLOOK).write_bytes(picture.webp)
         place = {"atlas:bounds": picture.bounds, "proj:code": "EPSG:3857"}
         return (

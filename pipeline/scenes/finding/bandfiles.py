@@ -21,13 +21,12 @@ _SHORT_BAND = re.compile(r"(?:^|[_\-. ])(B[1-9])(?=[_\-. ]|$)", re.IGNORECASE)
 
 
 class Group(NamedTuple):
-    """Band files of one scene.
-
-    Band (or TCI, SCL) to the file with the finest pixels, and all `members`, coarser copies included.
-    """
+    """Band files of one scene."""
 
     bands: dict[str, str]
+    """Band (or TCI, SCL) to the file with the finest pixels."""
     members: set[str]
+    """All its files, coarser copies included."""
 
 
 def groups(names: Iterable[str]) -> dict[tuple[str, str], Group]:

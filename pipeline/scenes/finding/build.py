@@ -44,28 +44,40 @@ _SIDE_FILES = (".aux.xml", ".ovr", ".msk", ".tfw", ".j2w", ".wld")
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a layout's reader knows of a scene before rasters are opened.
-
-    `assets` maps bands, and SCL and TCI, to files; their `gsd` is filled from the headers, their offset by the
-    `evidence`. `level` None = not told. `unscaled` are bands whose scale nothing tells.
-    """
+    """What a layout's reader knows of a scene before rasters are opened."""
 
     id: str
+    """The scene's name before others claim it too."""
     where: str
+    """Folder, archive or file, as messages name it."""
     layout: str
+    """Which kind of product it is, such as SAFE."""
     assets: Mapping[str, Asset]
+    """Band (or SCL, TCI) to its file; `gsd` is filled from the headers, offsets by the `evidence`."""
     radiometry: Radiometry
+    """What the metadata says of stored numbers."""
     acquired: datetime | None = None
+    """When it was taken; None = not told."""
     level: Level | None = None
+    """None = not told."""
     platform: str | None = None
+    """The satellite, such as sentinel-2b; None = not told."""
     cloud_cover: float | None = None
+    """Percent by the metadata; None = not told."""
     files: tuple[Path, ...] = ()
+    """All local files that it consists of."""
     warnings: tuple[str, ...] = ()
+    """What the reader doubts."""
     expected: Mapping[str, str] = field(default_factory=dict)
+    """Checksum by href, such as `MD5:ec12...`, where a manifest tells it."""
     seen: Pass | None = None
+    """The pass that it shows, by which duplicates are told; None = not told."""
     evidence: OffsetEvidence = field(default_factory=OffsetEvidence)
+    """All that speaks for one offset or another."""
     sensor: str = SENTINEL_2.name
+    """Name of its sensor."""
     unscaled: frozenset[str] = frozenset()
+    """Bands whose scale nothing tells."""
 
 
 def build_scene(found: Found, options: ReadOptions) -> Scene:

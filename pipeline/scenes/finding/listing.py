@@ -22,20 +22,20 @@ MAX_DEPTH = 12
 
 @dataclass(frozen=True, slots=True)
 class Files:
-    """Files by their name relative to `root` (with `/`), and each one's size in bytes.
-
-    `archive` is the zip they are in.
-
-    `strays` are links that lead out of `root`; they are not followed. `addresses` of files that are read where they lie
-    instead of in `root`; they are among the `sizes`.
-    """
+    """Files by their name below a folder or in an archive."""
 
     root: Path
+    """The folder that names count from."""
     sizes: Mapping[str, int]
+    """Bytes by name relative to `root` (with `/`)."""
     prefix: str = ""
+    """What names begin with below `root`, where this is a part of a larger listing."""
     archive: Path | None = None
+    """The zip they are in; None on the disk."""
     strays: tuple[str, ...] = ()
+    """Links that lead out of `root`; they are not followed."""
     addresses: Mapping[str, str] = field(default_factory=dict)
+    """Where files lie that are read there instead of in `root`; they are among the `sizes`."""
     _ordered: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

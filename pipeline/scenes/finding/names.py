@@ -45,12 +45,19 @@ class Named:
     """Facts that a name holds; None where it does not."""
 
     platform: str | None = None
+    """The satellite, such as sentinel-2b."""
     level: Level | None = None
+    """L1C or L2A."""
     acquired: datetime | None = None
+    """When it was taken."""
     baseline: str | None = None
+    """The processing baseline, such as 05.09."""
     tile: str | None = None
+    """The granule's MGRS square, such as 32TPS."""
     orbit: str | None = None
+    """The relative orbit, such as R108."""
     quarter: str | None = None
+    """A mosaic's three months, such as 2024 Q1."""
 
 
 def timestamp(text: str) -> datetime:

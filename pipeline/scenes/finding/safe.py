@@ -33,44 +33,62 @@ _L1C_MASK = "QI_DATA/MSK_CLASSI_B00.jp2"
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """What a product's XML says. `offsets` is None where there is no offset list; keys are band names.
-
-    `strips` maps granule ids to the start of their datastrips; `listed` is the manifest's table of files.
-    """
+    """What a product's XML says; None where it does not."""
 
     level: Level | None
+    """L1C or L2A."""
     baseline: str | None
+    """The processing baseline, such as 05.09."""
     quantification: float | None
+    """Stored numbers for a reflectance of 1."""
     offsets: Mapping[str, float] | None
+    """DN to be added by band name; None where there is no offset list."""
     platform: str | None
+    """The satellite."""
     start: datetime | None
+    """When the product's first datastrip begins."""
     cloud_cover: float | None
+    """Percent."""
     images: tuple[str, ...]
+    """Names of its rasters, without their endings."""
     source: str
+    """The XML's file name."""
     names: tuple[str, ...] = ()
+    """Names of the product."""
     generated: datetime | None = None
+    """When it was made."""
     strips: Mapping[str, str] = field(default_factory=dict)
+    """Granule id to the start of its datastrip."""
     listed: Mapping[str, "Listed"] = field(default_factory=dict)
+    """The manifest's table of files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What `manifest.safe` says of a file: its size in bytes and its checksum as `MD5:ec12...`."""
+    """What `manifest.safe` says of a file."""
 
     size: int | None
+    """Bytes."""
     checksum: str | None
+    """As `MD5:ec12...`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Granule:
-    """What a granule's XML says: sensing time, granule id, EPSG code, and the upper left corner by pixel size."""
+    """What a granule's XML says; None where it does not."""
 
     tile: str | None
+    """Its MGRS square, such as 32TPS."""
     sensed: datetime | None
+    """When it was taken."""
     epsg: int | None
+    """Its UTM zone."""
     corners: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    """Upper left corner (x, y) in metres by pixel size."""
     level: Level | None = None
+    """L1C or L2A."""
     id: str | None = None
+    """Its name in the product."""
 
 
 def read_product(files: Files, xml: str, where: str) -> tuple[Product, list[Files]]:

@@ -40,21 +40,34 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A raster's description without its pixels. `crs` is None or something pyproj understands (EPSG code or WKT)."""
+    """A raster's description without its pixels."""
 
     href: str
+    """Path or address."""
     driver: str
+    """GDAL's name of the format."""
     width: int
+    """Pixels in a row."""
     height: int
+    """Rows."""
     dtypes: tuple[str, ...]
+    """Type of each band."""
     crs: int | str | None
+    """EPSG code or WKT that pyproj understands; None without one."""
     transform: Affine
+    """Pixels to CRS units."""
     nodata: float | None
+    """The number that marks missing pixels; None without one."""
     descriptions: tuple[str | None, ...]
+    """Each band's name in the file; None without one."""
     colours: tuple[str, ...]
+    """Each band's colour interpretation."""
     scales: tuple[float, ...]
+    """Each band's scale."""
     offsets: tuple[float, ...]
+    """Each band's offset after scaling."""
     tags: dict[str, str]
+    """The file's own metadata."""
 
     @property
     def count(self) -> int:
@@ -64,17 +77,18 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a raster lies.
-
-    UTM zone, bounds in it as multiples of the grid's pixels, footprint in degrees, ground pixel size, and whether the
-    file's pixels are the grid's.
-    """
+    """Where a raster lies."""
 
     epsg: int
+    """Its UTM zone."""
     bounds: Bounds
+    """In the zone, as multiples of the grid's pixels."""
     footprint: BaseGeometry
+    """In degrees."""
     gsd: float
+    """Metres per pixel on the ground."""
     on_grid: bool
+    """Whether the file's pixels are the grid's."""
 
 
 def read_header(href: str) -> Header:

@@ -48,11 +48,14 @@ class RemoteError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A file at an address: its bytes, and the mark (ETag or time) by which a change of it shows."""
+    """A file at an address."""
 
     href: str
+    """Its address."""
     size: int
+    """Bytes."""
     mark: str
+    """ETag or time by which a change of it shows."""
 
 
 def is_remote(href: str) -> bool:

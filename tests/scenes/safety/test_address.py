@@ -28,9 +28,9 @@ from pipeline.scenes.safety import address
 from pipeline.scenes.safety.address import RemoteError, ask, base_name, is_remote, redacted
 from pipeline.scenes.safety.guard import environment
 from pipeline.scenes.scene import ReadOptions, Refusal, Scene
-from tests.batch.test_run import folder_bytes, options  # noqa: F401 - a fixture
 from tests.fakes import CARD
-from tests.test_catalogue import BANDS, server  # noqa: F401 - a fixture
+from tests.runs import folder_bytes
+from tests.scenes.helpers import BANDS
 
 SIGNED = "?se=2024-06-01T10%3A00%3A00Z&sp=r&sig=verysecret%3D"
 SIDE = 1900
@@ -65,20 +65,20 @@ def granule(tmp_path_factory):
 
 
 @pytest.fixture
-def stocked(server, granule):  # noqa: F811
+def stocked(catalogue, granule):
     """One Item whose signed files can be read by parts."""
-    server.mark = '"first"'
+    catalogue.mark = '"first"'
     assets = {}
     for band, path in granule.items():
-        server.files[f"/{band}.tif{SIGNED}"] = path.read_bytes()
+        catalogue.files[f"/{band}.tif{SIGNED}"] = path.read_bytes()
         entry = {"name": band, "raster:scale": 1e-4, "raster:offset": 0, "nodata": 0}
-        assets[band] = {"href": f"{server.url}/{band}.tif{SIGNED}", "roles": ["data"], "bands": [entry]}
+        assets[band] = {"href": f"{catalogue.url}/{band}.tif{SIGNED}", "roles": ["data"], "bands": [entry]}
     properties = {"datetime": "2024-06-01T10:00:00Z", "processing:level": "L1"}
     item = {"type": "Feature", "stac_version": "1.1.0", "id": "S2A_32TPS_20240601_0_L1C", "geometry": None}
     item |= {"properties": properties, "links": [], "assets": assets}
-    server.items.append(item)
-    server.files["/item"] = json.dumps(item).encode()
-    return server
+    catalogue.items.append(item)
+    catalogue.files["/item"] = json.dumps(item).encode()
+    return catalogue
 
 
 def reached(stocked, folder):
@@ -108,7 +108,7 @@ def test_a_crop_fetches_a_part_of_the_file(stocked, tmp_path):
     assert 0 < stocked.given - before < len(stocked.files[f"/B04.tif{SIGNED}"]) / 4
 
 
-def test_a_scene_smaller_than_its_files_fetches_the_overlap_only(stocked, tmp_path, options):  # noqa: F811
+def test_a_scene_smaller_than_its_files_fetches_the_overlap_only(stocked, tmp_path, options):
     """The bands share only a strip of the ground.
 
     A whole run of it leaves the rest of the other files on the server.
@@ -123,7 +123,7 @@ def test_a_scene_smaller_than_its_files_fetches_the_overlap_only(stocked, tmp_pa
     assert stocked.given < whole
 
 
-def test_a_run_at_an_address_gives_the_map_of_a_run_on_the_disk(stocked, tmp_path, options, caplog):  # noqa: F811
+def test_a_run_at_an_address_gives_the_map_of_a_run_on_the_disk(stocked, tmp_path, options, caplog):
     caplog.set_level(logging.DEBUG)
     place, far = reached(stocked, tmp_path)
     here, there = (
@@ -145,7 +145,7 @@ def test_a_run_at_an_address_gives_the_map_of_a_run_on_the_disk(stocked, tmp_pat
 
 
 @pytest.mark.parametrize("fault", ["cut", "changed", "gone", "whole"])
-def test_a_server_that_fails_midway_costs_the_scene_and_leaves_no_map(stocked, tmp_path, options, fault, monkeypatch):  # noqa: F811
+def test_a_server_that_fails_midway_costs_the_scene_and_leaves_no_map(stocked, tmp_path, options, fault, monkeypatch):
     place, far = reached(stocked, tmp_path)
     (scene,) = find_scenes(place, far)
     begun = ranged.begin

@@ -1,10 +1,10 @@
-"""A small draw of the fuzzer; `benchmarks/fuzz_inputs.py` runs thousands."""
+"""A small draw of the fuzzer; `tests/fuzz_inputs.py` runs thousands."""
 
 import sys
 
 import pytest
 
-from benchmarks.fuzz_inputs import fuzz
+from tests.fuzz_inputs import fuzz
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the reader's memory is limited by POSIX means")
 

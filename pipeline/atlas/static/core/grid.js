@@ -6,10 +6,11 @@
   const scratch = [0, 0];
 
   class Grid {
-    /** planes: {epsg, ulx, uly, rows, cols} in metres; tile: edge in metres. Tiles are numbered through all planes.
-     * */
-    constructor(planes, tile) {
+    /** planes: {epsg, ulx, uly, rows, cols} in metres; tile: edge in metres; mark: what ends ids of other grids than
+     * the usual one. Tiles are numbered through all planes. */
+    constructor(planes, tile, mark = "") {
       this.tile = tile;
+      this.mark = mark;
       let offset = 0;
       this.planes = planes.map((plane, number) => {
         const placed = {
@@ -123,13 +124,15 @@
         "_" +
         (Math.round(at.plane.ulx / this.tile) + at.col) +
         "_" +
-        (Math.round(at.plane.uly / this.tile) - 1 - at.row)
+        (Math.round(at.plane.uly / this.tile) - 1 - at.row) +
+        this.mark
       );
     }
 
     /** The tile that an id names, or -1. */
     byId(id) {
-      const [epsg, col, row] = id.split("_").map(Number);
+      if (!id.endsWith(this.mark)) return -1;
+      const [epsg, col, row] = id.slice(0, id.length - this.mark.length).split("_").map(Number);
       for (const plane of this.planes) {
         const c = col - Math.round(plane.ulx / this.tile),
           r = Math.round(plane.uly / this.tile) - 1 - row;

@@ -102,7 +102,7 @@
       { model } = meta,
       part = section("About this map", "about"),
       found = accuracies(model.metrics, []);
-    const side = number(meta.tile),
+    const side = Atlas.metres(meta.tile),
       area = number(page.data.hectares, 2);
     const scenes = meta.scenes.map((scene) =>
       el(
@@ -123,11 +123,17 @@
         { class: "note" },
         "Each square is " +
           side +
-          " m × " +
+          " × " +
           side +
-          " m (" +
+          " (" +
           area +
-          " ha), 64 × 64 pixels of a Sentinel-2 scene, and carries the one class that the model finds " +
+          " ha), " +
+          meta.tilePixels +
+          " × " +
+          meta.tilePixels +
+          " pixels (" +
+          meta.sensor +
+          "), and carries the one class that the model finds " +
           "likeliest for all of it. A village inside fields may thus be called fields. Areas are counts of " +
           "such squares, not surveyed areas.",
       ),
@@ -175,8 +181,8 @@
       el(
         "p",
         { class: "note" },
-        meta.attribution +
-          ". Classes after EuroSAT (Helber et al. 2019). Land and border lines: Natural Earth, public domain. " +
+        [meta.attribution, meta.classesAfter].filter(Boolean).join(". ") +
+          ". Land and border lines: Natural Earth, public domain. " +
           "Map: Leaflet (BSD-2).",
       ),
     );

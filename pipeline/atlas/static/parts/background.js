@@ -11,7 +11,7 @@
       online[entry.id] = L.tileLayer(entry.url, {
         attribution: entry.attribution,
         maxNativeZoom: entry.maxZoom,
-        maxZoom: 19,
+        maxZoom: 24,
         crossOrigin: "anonymous",
       });
     const choices = [

@@ -119,8 +119,8 @@
           "Counted: " +
             scope.name +
             ". Each square of " +
-            number(meta.tile) +
-            " m carries the one class that the model " +
+            Atlas.metres(meta.tile) +
+            " carries the one class that the model " +
             (model.name || "") +
             " finds likeliest; hectares are counts of squares" +
             (scope.name === page.scope().name && page.state.where === "area"

@@ -1,6 +1,6 @@
 """Feeds thousands of damaged tiny products to the scene readers: each must be refused, or read as it is stored.
 
-    python benchmarks/fuzz_inputs.py --count 10000 --seed 1
+    python tests/fuzz_inputs.py --count 10000 --seed 1
 
 A worker process with limited memory reads one mutant after another; one that crashes, hangs or raises anything but a
 PipelineError is kept in --keep for a closer look, and the exit code is 1.
