@@ -240,13 +240,15 @@ def _texts(world: World, figures: AreaFigures) -> list[tuple[str, str]]:
                 "label it, and run `assess`.",
             )
         )
-    software = next((str(s.metadata["software"]) for s in world.collected.scenes if "software" in s.metadata), "")
+    software = next(
+        (str(s.metadata["software"]) for s in world.collected.scenes if "software" in s.metadata), "landcover-atlas"
+    )
     scenes = [scene.id for scene in world.collected.scenes if scene.day in {one.day for one in figures.dates}]
     texts += [
         ("Scenes", ", ".join(scenes)),
         (
             "Citation and licence",
-            f"Made with landcover-atlas {software}. {rights}Towns and outlines: Natural Earth, public domain.",
+            f"Made with {software}. {rights}Towns and outlines: Natural Earth, public domain.",
         ),
     ]
     return texts

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pipeline.batch.executors import Executor
     from pipeline.batch.main_job import RunReport
     from pipeline.batch.task import ModelChoice
+    from pipeline.models.card import ModelCard
+    from pipeline.outlines import Outline
     from pipeline.results.record import SceneRecord
     from pipeline.scenes.safety.address import Remote
     from pipeline.scenes.scene import ReadOptions, Refusal, Scene
@@ -76,6 +78,8 @@ REMOTE_TILES = Path("remote-tiles")
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Map only what this outline touches: GeoJSON, KML, GeoPackage or a zipped shapefile.",
 )
+@click.option("--name-field", metavar="FIELD", help="The field of --area that holds names.")
+@click.option("--area-name", metavar="NAME", help="Only the area of this name, where --area holds several.")
 @click.option("--smooth", is_flag=True, help="Let each tile lean on its neighbours.")
 @click.option("--keep-chips", is_flag=True, help="Also write every patch as a georeferenced TIFF.")
 @click.option(
@@ -125,10 +129,11 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
         def stage(self, name: str) -> None:
             self.progress.stage(name)
 
+    outline = _outline(options["area"], options["name_field"], options["area_name"])
     watcher = Watcher()
     try:
         report = run_batch(
-            _within(find_scenes(folder, _read_options(options, remote)), options["area"], options["model"]),
+            _within(find_scenes(folder, _read_options(options, remote)), outline, card),
             RunOptions(
                 tiles=_copy_of(options["tiles"]),
                 results=options["tiles"] if "://" in options["tiles"] else None,
@@ -159,26 +164,37 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     sys.exit(report.exit_code)
 
 
-def _within(found: "Iterable[Scene | Refusal]", area: Path | None, model: str) -> "Iterator[Scene | Refusal]":
-    """The scenes cut to the tiles that an outline touches; those that it does not touch are left out, with a line."""
+def _outline(area: Path | None, name_field: str | None, name: str | None) -> "Outline | None":
+    """The outline of --area; none where all is mapped."""
     if area is None:
+        if name_field or name:
+            raise click.UsageError("--name-field and --area-name say which part of --area is meant; give --area too")
+        return None
+    from pipeline.outlines import one_outline, read_outlines
+
+    return one_outline(read_outlines(area, name_field), area.stem, name)
+
+
+def _within(
+    found: "Iterable[Scene | Refusal]", outline: "Outline | None", card: "ModelCard"
+) -> "Iterator[Scene | Refusal]":
+    """The scenes cut to the tiles that an outline touches; those that it does not touch are left out, with a line."""
+    if outline is None:
         yield from found
         return
     from dataclasses import replace
 
-    from pipeline.models import store
-    from pipeline.outlines import cropped, one_outline, read_outlines
+    from pipeline.outlines import cropped
     from pipeline.scenes.scene import Refusal
     from pipeline.tiling import grid_for
 
-    outline, card = one_outline(read_outlines(area), area.stem), store.card(model)
     for scene in found:
         if isinstance(scene, Refusal):
             yield scene
         elif bounds := cropped(scene.bounds, outline.shape, grid_for(card, scene.epsg)):
             yield replace(scene, bounds=bounds)
         else:
-            log.warning("%s: lies outside %s and is left out", scene.id, area)
+            log.warning("%s: lies outside %s and is left out", scene.id, outline.name)
 
 
 def _read_options(options: dict[str, Any], remote: "Mapping[Path, Remote]") -> "ReadOptions":

@@ -462,3 +462,13 @@ def test_a_place_across_longitude_180_is_one_map(open_page, tmp_path):
         assert found.js(f"atlas.grid.at(65.0, {longitude})") >= 0
     painted = found.js("Array.from(atlas.layers.after.canvas.painter.over).filter((tile) => tile >= 0).length")
     assert painted > 100_000
+
+
+def test_a_map_of_one_date_answers_the_mouse(open_page, tmp_path):
+    worlds.write_world(tmp_path / "tiles", dates=1, size=(6, 4), pictures=False)
+    collected = collect(tmp_path / "tiles")
+    opened = open_page(render_atlas(collected, EUROSAT, tmp_path / "atlas.html"))
+    label = collected.scenes[0].codes[2, 1]
+    opened.window.move(*opened.point(*opened.js("atlas.grid.centre(9)")))
+    opened.frame()
+    assert opened.text(".tip").startswith(EUROSAT.classes[label].title)

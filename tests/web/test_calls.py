@@ -57,6 +57,21 @@ def test_classify_says_what_the_command_line_says(server, make_picture, tmp_path
     assert named.json() == expected[:1]
 
 
+def test_a_model_of_aerial_pictures_takes_small_ones_whole_and_cuts_large_ones(server, make_picture):
+    model = "ucmerced-efficientnet-lite"
+    if model not in store.names():
+        pytest.skip(f"{model} is not stored here")
+    sent = files(("small.png", make_picture((90, 120))), ("large.png", make_picture((520, 270), seed=1)))
+    answer = server.client.post("/classify", params={"model": model}, files=sent)
+    assert answer.status_code == 200, answer.text
+    assert [(entry["image"], entry["x"], entry["y"]) for entry in answer.json()] == [
+        ("small.png", 0, 0),
+        ("large.png", 0, 0),
+        ("large.png", 256, 0),
+    ]
+    assert all(len(entry["probabilities"]) == 21 and entry["model"] == model for entry in answer.json())
+
+
 def test_one_bad_picture_among_good_ones_is_told(server, make_picture):
     answer = server.client.post("/classify", files=files(("bad.jpg", b"nothing"), ("good.png", make_picture())))
     bad, good = answer.json()

@@ -9,14 +9,18 @@ import shutil
 from dataclasses import replace
 from http.client import InvalidURL
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from rasterio.transform import from_origin
 
 from pipeline.batch.main_job import run
 from pipeline.catalogue import by_range, download_item, reach_address, reach_missing
+from pipeline.cli.run import _within
 from pipeline.errors import CorruptScene, NotAScene
+from pipeline.outlines import Outline
 from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.reading import ranged
 from pipeline.scenes.reading.reader import SceneReader
@@ -24,6 +28,7 @@ from pipeline.scenes.safety import address
 from pipeline.scenes.safety.address import RemoteError, ask, base_name, is_remote, redacted
 from pipeline.scenes.safety.guard import environment
 from pipeline.scenes.scene import ReadOptions, Refusal, Scene
+from tests.fakes import CARD
 from tests.runs import folder_bytes
 from tests.scenes.helpers import BANDS
 
@@ -294,3 +299,24 @@ def test_a_space_in_a_signed_address_shows_no_signature(stocked):
         address.begin(f"{stocked.url}/x\ny.tif?sig=very\nsecret")
     assert "secret" not in str(caught.value)
     assert "secret" not in address.explained(InvalidURL("URL can't contain '/x?sig=secret'"))
+
+
+def test_an_area_fetches_its_blocks_only(stocked, tmp_path):
+    """Of a file of 8 x 8 blocks of 2,560 m those that the tiles of the outline touch."""
+    place, far = reached(stocked, tmp_path)
+    shape = gpd.GeoSeries([shapely.box(643_000, 5_115_000, 644_500, 5_117_000)], crs=32632).to_crs(4326).iloc[0]
+    (scene,) = _within(find_scenes(place, far), Outline("district", shape), CARD)
+    (local,) = find_scenes(download_item(stocked.items[0], tmp_path / "down", BANDS))
+    stocked.given = 0
+    with SceneReader(scene) as one:
+        found = one.read(scene.bounds, BANDS)
+    west, south, east, north = scene.bounds
+    columns = int((east - 640_001) // 2560 - (west - 640_000) // 2560) + 1
+    rows = int((5_120_000 - south - 1) // 2560 - (5_120_000 - north) // 2560) + 1
+    whole = sum(len(stocked.files[f"/{band}.tif{SIGNED}"]) for band in BANDS)
+    assert columns * rows <= 9
+    assert (
+        0 < stocked.given < 1.3 * whole * columns * rows / 64 + 3 * (128 << 10)
+    )  # blocks, small gaps between them, and heads
+    with SceneReader(local) as two:
+        assert all(np.array_equal(a, b) for a, b in zip(found, two.read(scene.bounds, BANDS), strict=True))
