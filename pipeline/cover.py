@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.legend import CoverState
+from pipeline.tiling import fill_by_reflection
 
 Pixels = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint8]
@@ -128,7 +129,9 @@ class CoverStream:
         pixels -= 1.0
         pixels /= _DN
         pixels[codes == 0] = UNMEASURED
-        return pixels
+        measured = np.asarray((codes > 0).any(axis=-1))
+        # What lies beside the data is no dark water: the network sees the data mirrored, as a patch at the edge does.
+        return pixels if measured.all() or not measured.any() else fill_by_reflection(pixels, measured)
 
 
 def best(probabilities: npt.NDArray[np.float32]) -> tuple[Codes, Codes]:

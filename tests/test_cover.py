@@ -111,6 +111,25 @@ def test_states_stay_and_clouds_are_seen_by_their_neighbours():
     assert sure[4, 15] == sure_beside_cloud[4, 15]
 
 
+@pytest.mark.usefixtures("small_windows")
+def test_the_network_never_sees_where_the_data_ends():
+    """Its margin beside the data was empty, and the rim of every scene became water."""
+    seen = []
+
+    class Listens(Blur):
+        def predict(self, pixels):
+            seen.append(pixels)
+            return super().predict(pixels)
+
+    pixels, states = np.full((16, 24, 1), 0.2, np.float32), np.zeros((16, 24), np.uint8)
+    pixels[:, :6], states[:, :6] = 0.0, CoverState.NO_DATA
+    stream = CoverStream(Listens(), range(3), range(2), 8)
+    strips = [*stream.add(pixels, states), *stream.finish()]
+    for window in seen:
+        np.testing.assert_allclose(window, 0.2, atol=1e-4)
+    assert (np.concatenate([strip.classes for strip in strips])[:, :6] == CoverState.NO_DATA).all()
+
+
 def test_best_takes_the_likeliest_and_the_first_of_equals():
     classes, sure = best(np.array([[[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]]], np.float32))
     assert classes.tolist() == [[1, 0]]

@@ -64,7 +64,7 @@ def test_change_reads_what_the_model_itself_said():
     plain, smoothed = transitions(*pair), transitions(*leaning)
     for name in ("p_change", "change_class", "state"):
         assert smoothed[name].equals(plain[name])
-    assert plain["p_change"].max() > 10 * plain["p_change"].median()
+    assert plain["change_class"].max() > 10 * plain["change_class"].median()
 
 
 def test_the_posterior_weighs_look_and_neighbours_by_each_others_variance():

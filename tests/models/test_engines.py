@@ -65,9 +65,9 @@ def test_an_engine_that_the_gate_refused_is_not_offered():
         store.choose_engine(card, "openvino-int8")
 
 
-@pytest.mark.parametrize("name", ["onnx", "openvino-fp8", "", "open", "keras-f32", "../keras"])
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino-fp8", "", "open", "keras-f32", "../keras"])
 def test_an_unknown_engine_is_refused_with_what_there_is(name):
-    with pytest.raises(ModelError, match=r"no such engine; choose .*keras, openvino"):
+    with pytest.raises(ModelError, match=r"no such engine; choose .*keras, onnx, openvino"):
         store.choose_engine(CARD, name)
     with pytest.raises(ModelError, match="no such engine"):
         engines.find(name)
