@@ -22,6 +22,7 @@ from pipeline.errors import TileTableError
 from pipeline.files import digest
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.legend import COVER_STATE_LABELS, CoverState, TileState
+from pipeline.results.class_raster import read_class_names
 from pipeline.results.layout import COVER, TABLE, scene_folders
 from pipeline.results.table import read_table, tiles_by_grid
 
@@ -346,13 +347,7 @@ def _read(path: Path, grid: TileGrid, index: npt.NDArray[np.int64]) -> Codes:
 
 def _names(path: Path) -> dict[int, str]:
     """The label of every code, as the raster tells it."""
-    try:
-        with rasterio.open(path) as raster:
-            tags = raster.tags(1)
-    except RasterioError as error:
-        raise _damaged(path, error) from error
-    told = {int(key.removeprefix("CLASS_")): label for key, label in tags.items() if key.startswith("CLASS_")}
-    return told | {int(state): label for state, label in COVER_STATE_LABELS.items()}
+    return read_class_names(path) | {int(state): label for state, label in COVER_STATE_LABELS.items()}
 
 
 def _damaged(path: Path, error: Exception) -> TileTableError:

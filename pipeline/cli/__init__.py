@@ -29,6 +29,7 @@ _VERBS: Final = {
     "bench": "bench",
     "search": "search",
     "report": "report",
+    "mosaic": "mosaic",
     "serve": "serve",
 }
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,9 +20,8 @@ from pipeline.crosswalk.correspondence import Crosswalk
 from pipeline.crosswalk.translation import Translation, refuse_strange, translated_table, translation
 from pipeline.errors import CrosswalkError, TileTableError
 from pipeline.files import write_text
-from pipeline.legend import COVER as COVER_LEGEND
-from pipeline.legend import COVER_STATE_LABELS, CoverState, Legend, make_legend
-from pipeline.results.class_raster import BLOCK, class_tags, read_class_names
+from pipeline.legend import COVER_STATE_LABELS, Legend
+from pipeline.results.class_raster import BLOCK, read_class_legend, write_colours
 from pipeline.results.layout import (
     ASSESSMENT,
     CHANGES,
@@ -74,7 +73,7 @@ def in_other_legend(folder: Path, crosswalk: Crosswalk, wanted: Wanted = Wanted(
     if not scenes:
         raise TileTableError(f"{folder}: holds no finished scene; run the pipeline on a folder of scenes first")
     own = read_legend(scenes[0] / TABLE)
-    covers = {scene: _cover_legend(scene) for scene in scenes}
+    covers = {scene: read_class_legend(scene / COVER) if (scene / COVER).is_file() else None for scene in scenes}
     refuse_strange(crosswalk, [own, *(legend for legend in covers.values() if legend is not None)])
     tiles = translation(crosswalk, own)
     if tiles is None and wanted.tiles:
@@ -85,8 +84,9 @@ def in_other_legend(folder: Path, crosswalk: Crosswalk, wanted: Wanted = Wanted(
     with tempfile.TemporaryDirectory(prefix="landcover-legend-") as place:
         view = Path(place) / folder.name
         for scene in scenes:
-            cover = None if covers[scene] is None else translation(crosswalk, _known(covers[scene]))
-            if covers[scene] is not None and cover is None:
+            named = covers[scene]
+            cover = None if named is None else translation(crosswalk, named)
+            if named is not None and cover is None:
                 _without_cover(crosswalk, scene, wanted)
             _write_scene(scene, view / scene.name, crosswalk, (tiles, cover), wanted)
         _link(folder / RUN_REPORT, view / RUN_REPORT)
@@ -97,11 +97,6 @@ def in_other_legend(folder: Path, crosswalk: Crosswalk, wanted: Wanted = Wanted(
         yield view
 
 
-def _known(legend: Legend | None) -> Legend:
-    assert legend is not None
-    return legend
-
-
 def _without_cover(crosswalk: Crosswalk, scene: Path, wanted: Wanted) -> None:
     if wanted.cover:
         raise CrosswalkError(
@@ -109,18 +104,6 @@ def _without_cover(crosswalk: Crosswalk, scene: Path, wanted: Wanted) -> None:
             f"docs/legends.md"
         )
     log.warning("%s: legend %s knows nothing of the cover, so it is left out", scene.name, crosswalk.name)
-
-
-def _cover_legend(scene: Path) -> Legend | None:
-    """The classes of a scene's cover, None where it has none."""
-    if not (scene / COVER).is_file():
-        return None
-    names = read_class_names(scene / COVER)
-    labels = tuple(label for code, label in sorted(names.items()) if code not in COVER_STATE_LABELS)
-    if not set(labels) <= set(COVER_LEGEND.labels):
-        return make_legend(COVER_LEGEND.name, labels)
-    by_label = {entry.label: entry for entry in COVER_LEGEND.classes}
-    return Legend(COVER_LEGEND.name, tuple(by_label[label] for label in labels))
 
 
 def _write_scene(
@@ -182,10 +165,8 @@ def _translated_item(item: dict[str, Any], cover: Translation | None) -> dict[st
 def _translate_raster(source: Path, target: Path, cover: Translation) -> None:
     """A raster of classes with other codes, its second band as it is; a few rows of blocks at a time."""
     codes = cover.codes()
-    colours = {code: (*bytes.fromhex(entry.colour[1:]), 255) for code, entry in enumerate(cover.target.classes)}
     try:
         with rasterio.open(source) as raster:
-            known = {state: colour for state, colour in _colours(raster).items() if state in COVER_STATE_LABELS}
             profile = raster.profile | {
                 "driver": "GTiff",
                 "tiled": True,
@@ -198,8 +179,7 @@ def _translate_raster(source: Path, target: Path, cover: Translation) -> None:
                 "num_threads": 2,
             }
             with rasterio.open(target, "w", **profile) as written:
-                written.write_colormap(1, {**known, **colours, int(CoverState.NO_DATA): (0, 0, 0, 0)})
-                written.update_tags(1, **class_tags(dict(enumerate(cover.target.labels)) | _states()))
+                write_colours(written, cover.target)
                 for top in range(0, raster.height, BLOCK):
                     window = Window(0, top, raster.width, min(BLOCK, raster.height - top))
                     planes = raster.read(window=window)
@@ -207,18 +187,6 @@ def _translate_raster(source: Path, target: Path, cover: Translation) -> None:
                     written.write(planes, window=window)
     except RasterioError as error:
         raise TileTableError(f"{source}: cannot be read ({error}); run the pipeline on its scene again") from error
-
-
-def _states() -> dict[int, str]:
-    return {int(state): label for state, label in COVER_STATE_LABELS.items()}
-
-
-def _colours(raster: Any) -> Mapping[int, tuple[int, ...]]:  # noqa: ANN401 - rasterio's dataset
-    try:
-        found: Mapping[int, tuple[int, ...]] = raster.colormap(1)
-    except ValueError:  # a raster without colours
-        return {}
-    return found
 
 
 def _write_changes(folder: Path, view: Path, legend: Legend) -> None:

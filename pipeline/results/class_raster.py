@@ -1,20 +1,55 @@
 """Rasters of classes as files that every GIS reads with colours and names: tags, the sidecar of names, COG layout."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import rasterio
+from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 from rasterio.shutil import copy as copy_raster
 
 from pipeline.errors import TileTableError
 from pipeline.files import write_text
+from pipeline.legend import COVER, COVER_STATE_LABELS, CoverState, Legend, make_legend
+from pipeline.palette import ink
 
 BLOCK = 512
+# What stands where there is no class.
+NO_CLASS = int(CoverState.NO_DATA)
 # GDAL reads what it cannot keep inside a GeoTIFF from a file of this name beside it.
 _SIDECAR = ".aux.xml"
 _TAG = "CLASS_"
+
+Colours = Mapping[int, tuple[int, int, int, int]]
+
+
+def colour_table(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
+    """Red, green, blue, opacity of every class and of the states that pixels may have instead."""
+    named = {code: _opaque(entry.colour) for code, entry in enumerate(legend.classes)}
+    return named | {
+        int(CoverState.UNFAMILIAR): (90, 90, 90, 255),
+        int(CoverState.CLOUD): (230, 230, 230, 255),
+        int(CoverState.NO_DATA): (0, 0, 0, 0),
+    }
+
+
+def _opaque(colour: str) -> tuple[int, int, int, int]:
+    red, green, blue = bytes.fromhex(colour[1:])
+    return red, green, blue, 255
+
+
+def value_names(legend: Legend) -> dict[int, str]:
+    """The label of every class and state of a raster of classes."""
+    return dict(enumerate(legend.labels)) | {int(state): label for state, label in COVER_STATE_LABELS.items()}
+
+
+def write_colours(raster: Any, legend: Legend) -> None:  # noqa: ANN401 - rasterio's dataset
+    """Colours, names and descriptions of a raster whose first band holds classes."""
+    raster.write_colormap(1, colour_table(legend))
+    raster.update_tags(1, **class_tags(value_names(legend)))
 
 
 def read_class_names(path: Path) -> dict[int, str]:
@@ -23,12 +58,43 @@ def read_class_names(path: Path) -> dict[int, str]:
     Raises:
         TileTableError: the raster is damaged.
     """
+    return _told(path)[0]
+
+
+def read_class_legend(path: Path) -> Legend:
+    """The classes of a raster of the cover: labels and colours as it tells them, titles and roles where known.
+
+    Raises:
+        TileTableError: the raster is damaged or tells no classes.
+    """
+    names, colours = _told(path)
+    labels = tuple(name for code, name in sorted(names.items()) if code not in COVER_STATE_LABELS)
+    if not labels:
+        raise TileTableError(f"{path}: tells no classes; run the pipeline on its scene again")
+    known = {entry.label: entry for entry in COVER.classes}
+    if set(labels) <= set(known):
+        return Legend(COVER.name, tuple(known[label] for label in labels))
+    made = make_legend(COVER.name, labels)
+    told = [f"#{bytes(colours[code][:3]).hex()}" if code in colours else None for code in range(len(labels))]
+    return Legend(
+        COVER.name,
+        tuple(
+            replace(entry, colour=colour, ink=ink(colour)) if colour else entry
+            for entry, colour in zip(made.classes, told, strict=True)
+        ),
+    )
+
+
+def _told(path: Path) -> tuple[dict[int, str], Colours]:
+    """Names and colours of the values of a raster."""
     try:
         with rasterio.open(path) as raster:
             tags = raster.tags(1)
+            paletted = raster.colorinterp[0] == ColorInterp.palette
+            colours = raster.colormap(1) if paletted else {}
     except RasterioError as error:
         raise TileTableError(f"{path}: cannot be read ({error}); run the pipeline on its scene again") from error
-    return {int(key.removeprefix(_TAG)): label for key, label in tags.items() if key.startswith(_TAG)}
+    return {int(key.removeprefix(_TAG)): label for key, label in tags.items() if key.startswith(_TAG)}, colours
 
 
 def class_tags(names: Mapping[int, str]) -> dict[str, str]:
@@ -57,17 +123,27 @@ def write_category_names(path: Path, names: Mapping[int, str]) -> None:
     )
 
 
-def write_class_cog(source: Path, target: Path) -> None:
-    """A cloud-optimised copy; overviews take the commonest class, never a mean of classes."""
+def write_cog(source: Path, target: Path, **options: str) -> None:
+    """A cloud-optimised copy; overviews take the commonest value, never a mean of classes, unless `options` say so."""
+    usual = {"compress": "DEFLATE", "level": "6", "predictor": "NO", "overview_resampling": "MODE"}
     with rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="2"):
-        copy_raster(
-            source,
-            target,
-            driver="COG",
-            compress="DEFLATE",
-            level="6",
-            predictor="NO",
-            blocksize=BLOCK,
-            overview_resampling="MODE",
-            overviews="AUTO",
-        )
+        copy_raster(source, target, driver="COG", blocksize=BLOCK, overviews="AUTO", **(options or usual))
+
+
+def raster_fields(legend: Legend, gsd: float) -> dict[str, Any]:
+    """How an Item describes a raster of classes and confidences in percent with pixels of `gsd` metres."""
+    from pystac.extensions.classification import Classification
+    from pystac.extensions.raster import DataType, RasterBand
+
+    classes = [
+        Classification.create(code, name=entry.label, description=entry.title, color_hint=entry.colour[1:].upper())
+        for code, entry in enumerate(legend.classes)
+    ]
+    bands = [
+        RasterBand.create(nodata=NO_CLASS, data_type=DataType.UINT8, spatial_resolution=gsd, unit=unit)
+        for unit in (None, "percent")
+    ]
+    return {
+        "raster:bands": [band.to_dict() for band in bands],
+        "classification:classes": [entry.to_dict() for entry in classes],
+    }
