@@ -17,6 +17,7 @@ _VERBS: Final = {
     "sample": "areas",
     "assess": "areas",
     "change": "change",
+    "compare-raster": "compare_raster",
     "simulate": "scenes",
     "train": "train",
     "train-cover": "cover",

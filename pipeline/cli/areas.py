@@ -28,7 +28,7 @@ def _tables(folder: Path) -> list[Any]:
     return [read_table(scene / TABLE) for scene in scene_folders(folder)]
 
 
-def _at(folder: Path, date: str | None) -> "pd.DataFrame":
+def tiles_at(folder: Path, date: str | None) -> "pd.DataFrame":
     """Every tile of one date, once."""
     from pipeline.areas import places
 
@@ -42,7 +42,7 @@ def _at(folder: Path, date: str | None) -> "pd.DataFrame":
     return found[found["date"].astype(str) == chosen]
 
 
-def _cover_at(folder: Path, date: str | None) -> "CoverMap":
+def cover_at(folder: Path, date: str | None) -> "CoverMap":
     """The cover of one date."""
     from pipeline.cover_areas import CoverMap
 
@@ -144,14 +144,14 @@ def sample(
         from pipeline.cover_areas import sample_cover
 
         drawn, units, asked = (
-            sample_cover(_cover_at(folder, date), size, seed, least),
+            sample_cover(cover_at(folder, date), size, seed, least),
             "pixels",
             " --product cover",
         )
     else:
         from pipeline.areas import sample as draw
 
-        drawn, units, asked = draw(_at(folder, date), size, seed, least=least), "tiles", ""
+        drawn, units, asked = draw(tiles_at(folder, date), size, seed, least=least), "tiles", ""
     _write(drawn, out)
     asked += f" --legend {legend}" if legend else ""
     click.echo(
@@ -201,12 +201,12 @@ def assess(
     if product == COVER:
         from pipeline.cover_areas import assess_cover
 
-        cover = _cover_at(folder, when)
+        cover = cover_at(folder, when)
         known = cover.classes()
         found, units = assess_cover(read_labels(labels, known), cover), "pixels"
     else:
         known = legend_of(folder).labels
-        found, units = judge(read_labels(labels, known), _at(folder, when)), "tiles"
+        found, units = judge(read_labels(labels, known), tiles_at(folder, when)), "tiles"
     _tell(found, units, known)
     usual = results / (COVER_ASSESSMENT if product == COVER else ASSESSMENT)
     write_text(out or (in_legend(usual, Path(legend).stem) if legend else usual), found.to_json() + "\n")

@@ -73,7 +73,9 @@ def mosaic(
     folder = seen_in(model_folder(tiles, model), legend, tiles=not cover, cover=cover, rasters=cover)
     made = make_mosaic(folder, out, request)
     dates = ", ".join(f"{day} on {share:.1%}" for day, share in made.dates.items())
-    click.echo(f"{made.ground.width:,} x {made.ground.height:,} pixels, {made.ground.crs.to_string()}, {dates} of tiles")
+    click.echo(
+        f"{made.ground.width:,} x {made.ground.height:,} pixels, {made.ground.crs.to_string()}, {dates} of tiles"
+    )
     if len(made.dates) > 1:
         click.echo("several dates stand side by side in this map; --date takes one alone", err=True)
     if made.filled < 1:

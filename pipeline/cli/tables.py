@@ -55,9 +55,7 @@ def seen_in(folder: Path, legend: str | None, **wanted: bool) -> Path:
     from pipeline.crosswalk.correspondence import find_crosswalk
     from pipeline.crosswalk.view import Wanted, in_other_legend
 
-    return click.get_current_context().with_resource(
-        in_other_legend(folder, find_crosswalk(legend), Wanted(**wanted))
-    )
+    return click.get_current_context().with_resource(in_other_legend(folder, find_crosswalk(legend), Wanted(**wanted)))
 
 
 def seen_product(folder: Path, legend: str | None, product: str) -> Path:

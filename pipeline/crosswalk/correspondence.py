@@ -201,8 +201,10 @@ def _legend(name: str, stated: Mapping[str, Mapping[str, str]], path: Path) -> L
             raise CrosswalkError(f"{path}: {other} and {label} have the same colour {colour}; give each its own")
     free = (colour for colour in distinct(len(stated) + len(given)) if colour not in by_colour)
     colours = {label: given.get(label) or next(free) for label in stated}
-    roles = {label: [Role(role) for role in facts.get("roles", "").replace(";", " ").split()]
-             for label, facts in stated.items()}
+    roles = {
+        label: [Role(role) for role in facts.get("roles", "").replace(";", " ").split()]
+        for label, facts in stated.items()
+    }
     titles = {label: facts["title"] for label, facts in stated.items() if "title" in facts}
     try:
         made = make_legend(name, tuple(stated), roles, titles)

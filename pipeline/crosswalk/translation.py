@@ -99,9 +99,7 @@ def _of_most(members: list[tuple[Role, ...]]) -> tuple[Role, ...]:
     return tuple(role for role in Role if counted[role] * 2 > len(members))
 
 
-def translated_table(
-    table: gpd.GeoDataFrame, tiles: Translation | None, cover: Translation | None
-) -> gpd.GeoDataFrame:
+def translated_table(table: gpd.GeoDataFrame, tiles: Translation | None, cover: Translation | None) -> gpd.GeoDataFrame:
     """A tile table in other classes, of the tiles and of the cover's shares; None leaves these as they are.
 
     The label is the most likely merged class, as the model alone says; where smoothing chose another than the model's,

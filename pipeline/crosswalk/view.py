@@ -21,7 +21,7 @@ from pipeline.crosswalk.translation import Translation, refuse_strange, translat
 from pipeline.errors import CrosswalkError, TileTableError
 from pipeline.files import write_text
 from pipeline.legend import COVER_STATE_LABELS, Legend
-from pipeline.results.class_raster import BLOCK, read_class_legend, write_colours
+from pipeline.results.class_raster import BLOCK, pixel_names, read_class_legend, write_colours
 from pipeline.results.layout import (
     ASSESSMENT,
     CHANGES,
@@ -179,7 +179,7 @@ def _translate_raster(source: Path, target: Path, cover: Translation) -> None:
                 "num_threads": 2,
             }
             with rasterio.open(target, "w", **profile) as written:
-                write_colours(written, cover.target)
+                write_colours(written, cover.target, pixel_names(cover.target))
                 for top in range(0, raster.height, BLOCK):
                     window = Window(0, top, raster.width, min(BLOCK, raster.height - top))
                     planes = raster.read(window=window)

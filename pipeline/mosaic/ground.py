@@ -121,9 +121,7 @@ def _placed(shape: shapely.Geometry, crs: CRS) -> shapely.Geometry:
     except ValueError:  # no zone of the tile grid
         forth = Transformer.from_crs(4326, crs, always_xy=True)
         fine = shapely.segmentize(shape, PIECE)
-        return _finite(
-            shapely.transform(fine, lambda at: np.column_stack(forth.transform(at[:, 0], at[:, 1]))), crs
-        )
+        return _finite(shapely.transform(fine, lambda at: np.column_stack(forth.transform(at[:, 0], at[:, 1]))), crs)
 
 
 def _finite(shape: shapely.Geometry, crs: CRS) -> shapely.Geometry:

@@ -95,9 +95,7 @@ def touched_looks(looks: pd.DataFrame, outline: Outline) -> pd.DataFrame:
     for grid, at, index in tiles_by_grid(looks["tile_id"].to_numpy()):
         touched[at] = shares_of(on_grid(outline.shape, grid.epsg), index, grid.edge) > 0
     if not touched.any():
-        (west, east), (south, north) = (
-            (looks[axis].min(), looks[axis].max()) for axis in ("longitude", "latitude")
-        )
+        (west, east), (south, north) = ((looks[axis].min(), looks[axis].max()) for axis in ("longitude", "latitude"))
         raise TileTableError(
             f"{outline.name}: lies outside the mapped tiles, which span {west:.3f} to {east:.3f} degrees east and "
             f"{south:.3f} to {north:.3f} north; map scenes of this area first"

@@ -25,7 +25,6 @@ from pipeline.results.class_raster import (
     BLOCK,
     raster_fields,
     sidecar,
-    value_names,
     write_category_names,
     write_cog,
     write_colours,
@@ -89,24 +88,39 @@ def make_mosaic(folder: Path, out: Path, request: MosaicRequest = MosaicRequest(
     crs = request.crs or best_crs([layer.grid for layer in painting.layers], request.outline)
     ground = map_ground(crs, painting.metres, tile_extents(painting.layers), request.outline)
     item = out.with_suffix(ITEM_SUFFIX)
-    with rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GDAL_PAM_ENABLED="NO"), whole_file(out) as part:
-        with _scratch(part) as whole:
-            filled = _paint(whole, ground, painting)
-            if not filled:
-                raise TileTableError(
-                    f"{out}: no pixel of {painting.metres:g} m has its centre in the area and data in it; take a larger "
-                    f"--area, or --product cover"
-                )
-            write_cog(whole, part, **painting.layout)
-    names = {} if painting.legend is None else value_names(painting.legend)
-    if names:
-        write_category_names(out, names)
-    else:
-        sidecar(out).unlink(missing_ok=True)
+    filled = write_map(out, ground, painting)
     shown = tuple(sorted({str(scene) for scene in looks["scene"]}))
     made = Mosaic(out, item, ground, shares_of_dates(looks), shown, filled)
     write_text(item, _described(made, request, painting, read_metadata(folder / shown[0] / TABLE)))
     return made
+
+
+def write_map(out: Path, ground: Ground, painting: Painting) -> float:
+    """Writes a painting as a cloud-optimised GeoTIFF with the names of its classes beside it.
+
+    Returns the part of the pixels inside the outline that hold data.
+
+    Raises:
+        TileTableError: no pixel holds any.
+        OutputError: the map cannot be written.
+    """
+    with (
+        rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GDAL_PAM_ENABLED="NO"),
+        whole_file(out) as part,
+        _scratch(part) as whole,
+    ):
+        filled = _paint(whole, ground, painting)
+        if not filled:
+            raise TileTableError(
+                f"{out}: no pixel of {painting.metres:g} m has its centre in the area and data in it; take a larger "
+                f"--area, or --product cover"
+            )
+        write_cog(whole, part, **painting.layout)
+    if painting.names:
+        write_category_names(out, painting.names)
+    else:
+        sidecar(out).unlink(missing_ok=True)
+    return filled
 
 
 @contextmanager
@@ -146,7 +160,7 @@ def _paint(path: Path, ground: Ground, painting: Painting) -> float:
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK="YES"), rasterio.open(path, "w", **profile) as raster:
         raster.descriptions = painting.bands
         if painting.legend is not None:
-            write_colours(raster, painting.legend)
+            write_colours(raster, painting.legend, painting.names)
         for rows in strips(ground):
             pixels = painted(ground, rows, painting.layers, painting.resampling)
             kept = ground.inside(rows)
@@ -209,7 +223,7 @@ def _class_fields(painting: Painting) -> dict[str, object]:
     known = len(painting.legend.classes)
     fields["classification:classes"] += [
         {"value": value, "name": name.replace(" ", "_"), "description": name}
-        for value, name in value_names(painting.legend).items()
+        for value, name in painting.names.items()
         if value >= known
     ]
     return fields

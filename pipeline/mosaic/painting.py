@@ -228,7 +228,9 @@ def _reader(path: Path, grid: TileGrid, bands: tuple[int, ...]) -> Reader:
                 window = Window(left, top, len(cols) * size, len(rows) * size)
                 fits = raster.crs.to_epsg() == grid.epsg and raster.res == (grid.gsd, grid.gsd)
                 if not fits or min(left, top) < 0:
-                    raise TileTableError(f"{path}: is not on the grid of its tiles; run the pipeline on its scene again")
+                    raise TileTableError(
+                        f"{path}: is not on the grid of its tiles; run the pipeline on its scene again"
+                    )
                 pixels: Pixels = raster.read(list(bands), window=window)
         except RasterioError as error:
             raise TileTableError(f"{path}: cannot be read ({error}); run the pipeline on its scene again") from error

@@ -1,7 +1,7 @@
 """What a map may show, one function each, found by the name of the choice."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +9,13 @@ import pandas as pd
 from rasterio.enums import Resampling
 
 from pipeline.errors import TileTableError
-from pipeline.legend import CoverState, Legend, TileState
+from pipeline.legend import Legend
 from pipeline.mosaic.painting import Layer, picture_layers, raster_layers, table_layers
-from pipeline.results.class_raster import NO_CLASS, read_class_legend
+from pipeline.results.class_raster import NO_CLASS, TILE_STATES, pixel_names, read_class_legend, tile_names
 from pipeline.results.layout import COVER, TABLE, TRUE_COLOUR
 from pipeline.results.table import read_legend
 
-_STATES = {
-    TileState.CLOUD: CoverState.CLOUD,
-    TileState.UNCLASSIFIED: CoverState.UNFAMILIAR,
-    TileState.NO_DATA: CoverState.NO_DATA,
-}
-_CLASSES = {"compress": "DEFLATE", "level": "6", "predictor": "NO", "overview_resampling": "MODE"}
+CLASSES = {"compress": "DEFLATE", "level": "6", "predictor": "NO", "overview_resampling": "MODE"}
 _NUMBERS = {"compress": "DEFLATE", "level": "6", "predictor": "NO", "overview_resampling": "NEAREST"}
 _PICTURE = {"compress": "JPEG", "quality": "85", "overview_resampling": "AVERAGE"}
 
@@ -43,6 +38,8 @@ class Painting:
     """How pixels are moved to another grid."""
     legend: Legend | None = None
     """The classes that the values mean."""
+    names: Mapping[int, str] = field(default_factory=dict)
+    """What the values are called, those without a class among them."""
 
 
 Paint = Callable[[Path, pd.DataFrame], Painting]
@@ -53,10 +50,10 @@ def _landcover(folder: Path, looks: pd.DataFrame) -> Painting:
     legend = read_legend(folder / str(looks["scene"].iloc[0]) / TABLE)
     codes = looks["code"].to_numpy().astype(np.int64)
     values = codes.astype(np.uint8)
-    for state, value in _STATES.items():
+    for state, value in TILE_STATES.items():
         values[codes == state] = value
     layers = tuple(table_layers(looks, values, NO_CLASS))
-    return Painting(layers, layers[0].grid.edge, ("class",), NO_CLASS, _CLASSES, legend=legend)
+    return Painting(layers, layers[0].grid.edge, ("class",), NO_CLASS, CLASSES, legend=legend, names=tile_names(legend))
 
 
 def _confidence(folder: Path, looks: pd.DataFrame) -> Painting:  # noqa: ARG001 - every product is asked alike
@@ -77,7 +74,7 @@ def _cover(folder: Path, looks: pd.DataFrame) -> Painting:
             f"or choose a --date"
         )
     layers = tuple(raster_layers(looks, folder, COVER, (1,), NO_CLASS))
-    return Painting(layers, layers[0].grid.gsd, ("class",), NO_CLASS, _CLASSES, legend=first)
+    return Painting(layers, layers[0].grid.gsd, ("class",), NO_CLASS, CLASSES, legend=first, names=pixel_names(first))
 
 
 def _cover_confidence(folder: Path, looks: pd.DataFrame) -> Painting:

@@ -13,8 +13,16 @@ from rasterio.shutil import copy as copy_raster
 
 from pipeline.errors import TileTableError
 from pipeline.files import write_text
-from pipeline.legend import COVER, COVER_STATE_LABELS, CoverState, Legend, make_legend
-from pipeline.palette import ink
+from pipeline.legend import (
+    COVER,
+    COVER_STATE_LABELS,
+    STATE_LABELS,
+    CoverState,
+    Legend,
+    TileState,
+    make_legend,
+)
+from pipeline.palette import difference, ink
 
 BLOCK = 512
 # What stands where there is no class.
@@ -22,15 +30,25 @@ NO_CLASS = int(CoverState.NO_DATA)
 # GDAL reads what it cannot keep inside a GeoTIFF from a file of this name beside it.
 _SIDECAR = ".aux.xml"
 _TAG = "CLASS_"
+# What the unfamiliar look like, and where a class looks like that itself (CIEDE2000 below `_APART`).
+_GREY, _PALE_GREY, _APART = "#5a5a5a", "#cdcdd4", 10.0
 
 Colours = Mapping[int, tuple[int, int, int, int]]
+
+# What stands for tiles without a class where the tiles' states share a raster with classes.
+TILE_STATES: Mapping[TileState, CoverState] = {
+    TileState.CLOUD: CoverState.CLOUD,
+    TileState.UNCLASSIFIED: CoverState.UNFAMILIAR,
+    TileState.NO_DATA: CoverState.NO_DATA,
+}
 
 
 def colour_table(legend: Legend) -> dict[int, tuple[int, int, int, int]]:
     """Red, green, blue, opacity of every class and of the states that pixels may have instead."""
     named = {code: _opaque(entry.colour) for code, entry in enumerate(legend.classes)}
+    dark = min((difference(_GREY, entry.colour) for entry in legend.classes), default=_APART) >= _APART
     return named | {
-        int(CoverState.UNFAMILIAR): (90, 90, 90, 255),
+        int(CoverState.UNFAMILIAR): _opaque(_GREY if dark else _PALE_GREY),
         int(CoverState.CLOUD): (230, 230, 230, 255),
         int(CoverState.NO_DATA): (0, 0, 0, 0),
     }
@@ -41,15 +59,20 @@ def _opaque(colour: str) -> tuple[int, int, int, int]:
     return red, green, blue, 255
 
 
-def value_names(legend: Legend) -> dict[int, str]:
-    """The label of every class and state of a raster of classes."""
+def pixel_names(legend: Legend) -> dict[int, str]:
+    """The label of every class and state of a raster of the cover."""
     return dict(enumerate(legend.labels)) | {int(state): label for state, label in COVER_STATE_LABELS.items()}
 
 
-def write_colours(raster: Any, legend: Legend) -> None:  # noqa: ANN401 - rasterio's dataset
-    """Colours, names and descriptions of a raster whose first band holds classes."""
+def tile_names(legend: Legend) -> dict[int, str]:
+    """The same of a raster of tiles."""
+    return dict(enumerate(legend.labels)) | {int(value): STATE_LABELS[state] for state, value in TILE_STATES.items()}
+
+
+def write_colours(raster: Any, legend: Legend, names: Mapping[int, str]) -> None:  # noqa: ANN401 - rasterio's dataset
+    """Colours and names of a raster whose first band holds classes."""
     raster.write_colormap(1, colour_table(legend))
-    raster.update_tags(1, **class_tags(value_names(legend)))
+    raster.update_tags(1, **class_tags(names))
 
 
 def read_class_names(path: Path) -> dict[int, str]:

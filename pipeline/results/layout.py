@@ -42,6 +42,13 @@ PAGE = "atlas.html"
 MATRIX = "from-to.csv"
 COVER_MATRIX = "cover-from-to.csv"
 
+# In the folder of a comparison with a reference raster.
+AGREEMENT = "agreement.json"
+AGREEMENT_MATRIX = "agreement-matrix.csv"
+AGREEMENT_REGIONS = "agreement-regions.csv"
+AGREEMENT_TILES = "agreement.gpkg"
+AGREEMENT_MAP = "agreement.tif"
+
 # No scene's id holds it, so that the names of pairs come apart again.
 _PAIR = "+"
 

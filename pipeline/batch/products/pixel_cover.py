@@ -1,7 +1,6 @@
 """`cover.tif`: a class and how sure it is for every 10 m pixel; and each tile's shares."""
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from pipeline.grid import TileGrid, TileIndex
 from pipeline.legend import CoverState
 from pipeline.models.card import ModelCard
 from pipeline.models.input import network_input
-from pipeline.results.class_raster import BLOCK, raster_fields, write_cog, write_colours
+from pipeline.results.class_raster import BLOCK, pixel_names, raster_fields, write_cog, write_colours
 from pipeline.results.layout import COVER
 from pipeline.tiling import grid_for
 
@@ -123,7 +122,7 @@ class PixelCover(Product):
         from pystac.extensions.raster import RasterExtension
 
         legend, whole = self._card.legend, self._job.folder / _WHOLE
-        write_colours(self._raster, legend)
+        write_colours(self._raster, legend, pixel_names(legend))
         self._raster.descriptions = ("class", "confidence in percent")
         self._raster.close()
         write_cog(whole, self._job.folder / COVER)
