@@ -1,6 +1,5 @@
 """Two finished runs or scenes against each other: the table of changes, the matrix in hectares, the page."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +13,9 @@ from pipeline.change import ChangeOptions, changes, from_to, totals
 from pipeline.errors import OutputError, TileTableError
 from pipeline.files import write_text
 from pipeline.legend import Legend
-from pipeline.results.layout import CHANGES, MATRIX, PAGE, RUN_REPORT, TABLE, evidence_files, scene_folders
+from pipeline.results.layout import CHANGES, MATRIX, PAGE, RUN_REPORT, TABLE, scene_folders
+from pipeline.results.measured import kept_evidence
 from pipeline.results.table import read_metadata, read_table, write_table
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +73,7 @@ def compare(
     folders = [*before, *(folder for folder in after if folder not in before)]
     tables = [read_table(folder / TABLE) for folder in folders]
     levels = {folder.name: str(read_metadata(folder / TABLE).get("level")) for folder in folders}
-    found = changes(tables, _kept_evidence(folders), levels, options, legend)
+    found = changes(tables, kept_evidence(folders), levels, options, legend)
     one, other = ({folder.name for folder in side} for side in (before, after))
     first, second = found["before"].astype(str), found["after"].astype(str)
     found = found[(first.isin(one) & second.isin(other)) | (first.isin(other) & second.isin(one))]
@@ -95,22 +93,6 @@ def compare(
     write_text(out / MATRIX, from_to(found).to_csv())
     page = render_atlas(_seen(folders, out / CHANGES), legend, out / PAGE, AtlasOptions(mode="change"))
     return Comparison(out / CHANGES, out / MATRIX, page, totals(found))
-
-
-def _kept_evidence(folders: Sequence[Path]) -> dict[tuple[str, str], pd.DataFrame]:
-    names = {folder.name for folder in folders}
-    kept = {}
-    for parent in dict.fromkeys(folder.parent for folder in folders):
-        for path, pair in evidence_files(parent).items():
-            if not names.issuperset(pair):
-                continue
-            try:
-                kept[pair] = pd.read_parquet(path)
-            except (OSError, ValueError):
-                _log.warning(
-                    "%s: what was measured between these scenes is damaged; run the pipeline on them again", path
-                )
-    return kept
 
 
 def _seen(folders: Sequence[Path], table: Path) -> AtlasInput:
