@@ -10,7 +10,10 @@ from pipeline.cli.console import explain_errors, verbosity
 _FOLDER = click.Path(exists=True, path_type=Path)
 SCENES = click.option("--scenes", required=True, multiple=True, type=_FOLDER, help="Folder of scenes; may be repeated.")
 TRUTH = click.option(
-    "--truth", required=True, type=_FOLDER, help="Masks (GeoTIFF) or polygons (GeoPackage, GeoJSON, shapefile)."
+    "--truth",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Masks (GeoTIFF) or polygons (GeoPackage, GeoJSON, shapefile).",
 )
 FIELD = click.option(
     "--field", default="class", show_default=True, help="Field that names a polygon's class; osm reads its tags."
@@ -21,6 +24,12 @@ FIELD = click.option(
 @SCENES
 @TRUTH
 @FIELD
+@click.option(
+    "--osm",
+    metavar="ADDRESS",
+    help="Overpass service, such as https://overpass-api.de/api/interpreter: its polygons of the scenes' extent are "
+    "kept in the folder --truth, with their licence, and --field is osm.",
+)
 @click.option("--pictures", type=_FOLDER, help="Pictures of one class each as weak truth, such as EuroSAT's zip.")
 @click.option("--patches", type=_FOLDER, help="Multispectral patches of one class each, such as EuroSAT's 13 bands.")
 @click.option("--split", metavar="TRAIN,VAL", help="Lists of the pictures and patches to learn from and to leave out.")
@@ -46,6 +55,7 @@ def train_cover(
     scenes: tuple[Path, ...],
     truth: Path,
     field: str,
+    osm: str | None,
     pictures: Path | None,
     patches: Path | None,
     split: str | None,
@@ -62,13 +72,19 @@ def train_cover(
 ) -> None:
     """Fit a network that names every 10 m pixel to masks or polygons laid over scenes, and store it.
 
-    A killed run continues when the same command is given again.
+    A killed run continues when the same command is given again. Nothing is asked of the network without --osm.
     """
+    from pipeline.datasets.masks import TAGS
+    from pipeline.datasets.overpass import Overpass, fetch_polygons
     from pipeline.evaluation.cover import total
     from pipeline.training.cover import CoverOptions
     from pipeline.training.cover_pictures import PictureSources
-    from pipeline.training.cover_run import CoverRequest, run_cover
+    from pipeline.training.cover_run import CoverRequest, run_cover, scenes_of
 
+    if osm is not None:
+        files = fetch_polygons(Overpass(osm), scenes_of(scenes), truth)
+        click.echo(f"{truth}: {len(files)} files of polygons, © OpenStreetMap contributors (ODbL-1.0)")
+        field = TAGS
     options = CoverOptions(folder or Path("runs") / name, steps=steps, rate=rate, seed=seed, start=start)
     taught = PictureSources(pictures, patches, _split(split), teacher)
     asked = CoverRequest(scenes, truth, out, options, name, field, taught, hold_out, leave_out)

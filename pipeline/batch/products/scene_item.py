@@ -56,7 +56,7 @@ def write_item(job: SceneJob, files: Iterable[SceneFile], provenance: Mapping[st
     for file in files:
         extra = {CHECKSUM: SHA256 + digest(job.folder / file.name), **file.fields}
         item.add_asset(
-            file.name.partition(".")[0],
+            file.asset or file.name.partition(".")[0],
             pystac.Asset(f"./{file.name}", media_type=file.media_type, roles=list(file.roles), extra_fields=extra),
         )
         extensions.update(file.extensions)
