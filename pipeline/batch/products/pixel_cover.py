@@ -61,7 +61,9 @@ class PixelCover(Product):
     @property
     def identity(self) -> Any:  # noqa: ANN401 - anything that JSON holds
         """The network, what runs it, how its windows lie, and that the names lie beside the raster."""
-        return [self._card.name, dict(self._card.sha256), self._choice.engine, WINDOW_TILES, COVER_NAMES]
+        card = self._card
+        told = [card.name, dict(card.sha256), card.temperature, self._choice.engine]
+        return [*told, WINDOW_TILES, COVER_NAMES]
 
     def begin(self, job: SceneJob) -> None:
         """Opens the raster and loads the network."""
