@@ -17,7 +17,17 @@ import pyarrow.parquet as pq
 from pipeline.atlas.imagery import Quicklook
 from pipeline.errors import OutputError, PipelineError, TileTableError
 from pipeline.grid import TileGrid
-from pipeline.results.layout import ASSESSMENT, CHANGES, ITEM, QUICKLOOK, TABLE, TRUE_COLOUR, ChangeState, scene_folders
+from pipeline.results.layout import (
+    ASSESSMENT,
+    CHANGES,
+    COVER_ASSESSMENT,
+    ITEM,
+    QUICKLOOK,
+    TABLE,
+    TRUE_COLOUR,
+    ChangeState,
+    scene_folders,
+)
 from pipeline.results.record import SceneRecord, read_records
 from pipeline.results.table import class_labels, probability_columns, read_metadata, tiles_by_grid
 from pipeline.scenes.scene import Refusal
@@ -132,6 +142,8 @@ class AtlasInput:
     """The model's summary."""
     assessment: Mapping[str, Any] | None = None
     """What `assess` found on a labelled sample (`ASSESSMENT` of the model's folder), where there is one."""
+    cover_assessment: Mapping[str, Any] | None = None
+    """The same of a sample of the cover's pixels."""
 
 
 def collect(model_folder: Path, tolerant: bool = False) -> AtlasInput:
@@ -172,9 +184,8 @@ def collect(model_folder: Path, tolerant: bool = False) -> AtlasInput:
     )
     days = {scene.id: scene.day for scene in scenes}
     changes = read_changes(model_folder / CHANGES, days)
-    return AtlasInput(
-        labels, tuple(scenes), tuple(refusals), changes, model, _read_assessment(model_folder / ASSESSMENT)
-    )
+    checked = (_read_assessment(model_folder / name) for name in (ASSESSMENT, COVER_ASSESSMENT))
+    return AtlasInput(labels, tuple(scenes), tuple(refusals), changes, model, *checked)
 
 
 def _refusal(record: SceneRecord) -> Refusal:
