@@ -18,13 +18,26 @@ from pipeline.errors import OutputError, TileTableError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
 from pipeline.legend import Legend
-from pipeline.results.layout import CHANGES, ITEM, TABLE, evidence_file, evidence_files
+from pipeline.results.layout import (
+    CHANGES,
+    ITEM,
+    TABLE,
+    evidence_file,
+    evidence_files,
+    looks_of,
+    scene_folders,
+)
 from pipeline.results.table import read_metadata, read_table, write_table
 from pipeline.scenes.reading.inspect import inspect_pixels
 from pipeline.scenes.scene import Scene
 
 # Part of every key: raise it when the meaning of the evidence changes.
 _SCHEMA = 2
+
+# Pairs of looks that show a smaller part of the tiles that two dates share are not worth reading both scenes.
+_ENOUGH = 0.01
+
+Measure = Callable[[str, str], pd.DataFrame | None]
 
 _log = logging.getLogger(__name__)
 
@@ -69,25 +82,68 @@ def write_changes(
 def _compared(
     scenes: Sequence[Scene], folder: Path, legend: Legend, stage: Callable[[str], None], options: ChangeOptions
 ) -> gpd.GeoDataFrame | None:
-    """The changes between dated scenes; None where no place was seen twice."""
-    tables = []
-    for scene in scenes:
+    """The changes between dated scenes and periods; None where no place was seen twice."""
+    by_id = {scene.id: scene for scene in scenes}
+
+    def measured(before: str, after: str) -> pd.DataFrame | None:
+        return _evidence(by_id[before], by_id[after], folder) if {before, after} <= by_id.keys() else None
+
+    periods = {place: looks for place in scene_folders(folder) if (looks := looks_of(place)) is not None}
+    silent = {look for looks in periods.values() for look in looks}
+    places = [*(folder / scene.id for scene in scenes if scene.id not in silent), *periods]
+    return compare_dates(places, measured, legend, stage, options)
+
+
+def compare_dates(
+    places: Sequence[Path], measured: Measure, legend: Legend, stage: Callable[[str], None], options: ChangeOptions
+) -> gpd.GeoDataFrame | None:
+    """The changes between the results in folders, of scenes or periods; None where no place was seen twice.
+
+    `measured` tells what the pixels of two scenes say. A period has no pixels of its own: at every tile its clearest
+    look speaks, compared with the other date's; pairs of looks that show few tiles are judged by their classes alone.
+    """
+    tables, levels = [], {}
+    for place in places:
         try:
-            tables.append(read_table(folder / scene.id / TABLE))
+            tables.append(read_table(place / TABLE))
+            levels[place.name] = str(read_metadata(place / TABLE).get("level"))
         except TileTableError as error:
-            _log.warning("%s: not compared with others: %s", scene.id, error)
+            _log.warning("%s: not compared with others: %s", place.name, error)
     pairs = scene_pairs(tables) if len(tables) > 1 else pd.DataFrame()
     if pairs.empty:
         return None
-    by_id = {scene.id: scene for scene in scenes}
-    measured = {}
-    for number, (before, after) in enumerate(zip(pairs["before"], pairs["after"], strict=True), start=1):
-        stage(f"comparing dates, {number} of {len(pairs)}")
-        found = _evidence(by_id[before], by_id[after], folder)
-        if found is not None:
-            measured[before, after] = found
+    shown = {str(table["scene"].iloc[0]): _shown(table) for table in tables if len(table)}
+    looks = [(before, after, _look_pairs(shown[before], shown[after])) for before, after in _named(pairs)]
+    known = {}
+    done, total = 0, sum(len(found) for _, _, found in looks)
+    for before, after, found in looks:
+        parts = []
+        for (one, other), tiles in found.items():
+            done += 1
+            stage(f"comparing dates, {done} of {total}")
+            if (part := measured(one, other)) is not None:
+                parts.append(part if len(found) == 1 else part[part.index.isin(tiles)])
+        if parts:
+            known[before, after] = pd.concat(parts)
     stage("weighing changes")
-    return changes(tables, measured, {scene.id: str(scene.level) for scene in scenes}, options, legend)
+    return changes(tables, known, levels, options, legend)
+
+
+def _named(pairs: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(pairs["before"].astype(str), pairs["after"].astype(str), strict=True))
+
+
+def _shown(table: gpd.GeoDataFrame) -> pd.Series:
+    """Which scene's pixels stand for each tile, by tile_id."""
+    column = "clearest" if "clearest" in table else "scene"
+    return pd.Series(table[column].astype(str).to_numpy(), index=table["tile_id"])
+
+
+def _look_pairs(before: pd.Series, after: pd.Series) -> dict[tuple[str, str], pd.Index]:
+    """The pairs of scenes whose pixels show enough of the tiles that two dates share, with these tiles."""
+    both = pd.DataFrame({"before": before, "after": after}).dropna()
+    groups = {(str(one), str(other)): rows.index for (one, other), rows in both.groupby(["before", "after"])}
+    return {pair: tiles for pair, tiles in groups.items() if len(tiles) >= _ENOUGH * len(both)}
 
 
 def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:

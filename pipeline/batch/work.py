@@ -30,7 +30,7 @@ from pipeline.results.staging import staged_folder
 from pipeline.results.table import with_columns
 from pipeline.scenes.reading.inspect import check_files, inspect_pixels
 from pipeline.scenes.safety.guard import one_line, printable
-from pipeline.scenes.scene import Scene
+from pipeline.scenes.scene import Refusal, Scene
 from pipeline.smoothing import smooth
 from pipeline.tiling import grid_for, refuse_unfit
 
@@ -66,16 +66,20 @@ def process(task: SceneTask, watch: Watch | None = None) -> SceneRecord:
 
 def refusal(scene: Scene, error: Exception) -> SceneRecord:
     """The record of a scene that an exception ended, whether or not the exception is one that is raised on purpose."""
-    _log.debug("scene %s refused", scene.id, exc_info=error)
-    name, reason = type(error).__name__, str(error) or type(error).__name__
+    told = explained(scene.id, error)
+    return replace(SceneRecord.described(scene, SceneStatus.REFUSED), error=told.error, reason=printable(told.reason))
+
+
+def explained(name: str, error: Exception) -> Refusal:
+    """What a person is told of the exception that ended the work on a scene or period of this name."""
+    _log.debug("%s refused", name, exc_info=error)
+    kind, reason = type(error).__name__, str(error) or type(error).__name__
     if isinstance(error, (OSError, MemoryError)):
-        name = CorruptScene.__name__
+        kind = CorruptScene.__name__
     elif not isinstance(error, PipelineError):
-        reason = (
-            f"{scene.id}: ended by an error that nobody foresaw ({name}: {reason}); run again with -v and report it"
-        )
-        name = PipelineError.__name__
-    return replace(SceneRecord.described(scene, SceneStatus.REFUSED), error=name, reason=printable(reason))
+        reason = f"{name}: ended by an error that nobody foresaw ({kind}: {reason}); run again with -v and report it"
+        kind = PipelineError.__name__
+    return Refusal(name, kind, reason)
 
 
 def _processed(task: SceneTask, model: TileClassifier, watch: Watch | None) -> SceneRecord:

@@ -52,7 +52,9 @@ class PixelPool:
         at = self._base + np.minimum(flat, self._count)
         self._evidence[at] += self._weight[confidence.ravel()]
         self._votes[at] += 1
-        np.minimum(self._state, np.where(flat < self._count, CoverState.NO_DATA, flat), out=self._state)
+        state = flat.copy()
+        state[flat < self._count] = CoverState.NO_DATA
+        np.minimum(self._state, state, out=self._state)
 
     def answer(self) -> PooledPixels:
         """Every pixel's class, or what stands in its place: unfamiliar before cloud before no data."""

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from itertools import pairwise
 from typing import Self
 
 from pipeline.errors import BadPeriod
@@ -68,7 +69,7 @@ def apart(periods: Iterable[Period]) -> tuple[Period, ...]:
         BadPeriod: two of them share a day, so that a look would count twice.
     """
     ordered = sorted(periods)
-    for one, other in zip(ordered, ordered[1:], strict=False):
+    for one, other in pairwise(ordered):
         if other.start <= one.end:
             raise BadPeriod(f"{one} and {other}: share days, so looks would count twice; let one end before the other")
     return tuple(ordered)

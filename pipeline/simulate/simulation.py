@@ -34,13 +34,16 @@ class Look:
     """Whether a slanted swath edge ends it in the south-east."""
     clouds: tuple[float, float] | None = None
     """Where the thickest cloud stands, in shares of width and height from the north-west; None for a clear sky."""
+    cloudiness: float = 0.0
+    """How much more of the sky is covered: 0 a few clouds, 4 a third of it."""
     ripe: float = 0.0
     """Share of the fields that have another colour than at first in the season."""
     haze: float = 0.0
     """Reflectance that a thin veil adds at its thickest, which the scene classification does not tell."""
 
 
-def _delivered(acquired: datetime, baseline: str, offset: int | None, orbit: int) -> Product:
+def delivered(acquired: datetime, baseline: str, offset: int | None, orbit: int) -> Product:
+    """The made landscape's product of one moment; `orbit` counts from launch."""
     made = acquired + timedelta(hours=3, minutes=30)
     return Product(acquired, made, baseline, offset, "32TNT", EPSG, WEST, NORTH, WIDTH, HEIGHT, absolute_orbit=orbit)
 
@@ -50,7 +53,7 @@ def _delivered(acquired: datetime, baseline: str, offset: int | None, orbit: int
 DEMO = (
     Look(
         replace(
-            _delivered(datetime(2021, 7, 23, 10, 25, 59, tzinfo=UTC), "03.01", None, 22_881),
+            delivered(datetime(2021, 7, 23, 10, 25, 59, tzinfo=UTC), "03.01", None, 22_881),
             generated=datetime(2021, 7, 23, 13, 45, 11, tzinfo=UTC),
         ),
         number=0,
@@ -59,14 +62,14 @@ DEMO = (
     ),
     Look(
         replace(
-            _delivered(datetime(2023, 7, 23, 10, 26, 1, tzinfo=UTC), "05.09", -1000, 33_318),
+            delivered(datetime(2023, 7, 23, 10, 26, 1, tzinfo=UTC), "05.09", -1000, 33_318),
             generated=datetime(2023, 7, 23, 14, 12, 53, tzinfo=UTC),
         ),
         number=1,
         clouds=(0.10, 0.90),
     ),
     Look(
-        _delivered(datetime(2023, 8, 12, 10, 25, 59, tzinfo=UTC), "05.09", -1000, 33_604),
+        delivered(datetime(2023, 8, 12, 10, 25, 59, tzinfo=UTC), "05.09", -1000, 33_604),
         number=2,
         clouds=(0.62, 0.35),
         ripe=0.25,
@@ -93,7 +96,7 @@ def simulate(folder: Path, seed: int = 7, suffix: str = "jp2", looks: Sequence[L
         if look.haze:
             bands += look.haze * _veil(np.random.default_rng((seed, 198 + look.number)))
         if look.clouds:
-            _overcast(bands, quality, np.random.default_rng((seed, 98 + look.number)), look.clouds)
+            _overcast(bands, quality, np.random.default_rng((seed, 98 + look.number)), look.clouds, look.cloudiness)
         valid = _inside_swath() if look.cut else np.ones((HEIGHT, WIDTH), dtype=bool)
         quality[~valid] = 0
         stored = {name: _digital_numbers(band, valid, product) for name, band in zip(BAND_ORDER, bands, strict=True)}
@@ -122,11 +125,11 @@ def _scene_classes(ground: npt.NDArray[np.int8], wet: Bools) -> npt.NDArray[np.u
 
 def _veil(rng: np.random.Generator) -> Floats:
     """How thick a thin veil is (y, x), 0..1."""
-    return np.clip(0.5 + 0.35 * noise((HEIGHT, WIDTH), 90, rng), 0, 1)
+    return np.asarray(np.clip(0.5 + 0.35 * noise((HEIGHT, WIDTH), 90, rng), 0, 1), np.float32)
 
 
 def _overcast(
-    bands: Floats, quality: npt.NDArray[np.uint8], rng: np.random.Generator, at: tuple[float, float]
+    bands: Floats, quality: npt.NDArray[np.uint8], rng: np.random.Generator, at: tuple[float, float], cloudiness: float
 ) -> None:
     """Puts some clouds, thickest at shares of the extent, and their shadows over `bands` and `quality` in place."""
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
@@ -136,7 +139,7 @@ def _overcast(
         + 0.25 * noise((HEIGHT, WIDTH), 4, rng)
     )
     heart = np.exp(-(((x - at[0] * WIDTH) / 190) ** 2 + ((y - at[1] * HEIGHT) / 130) ** 2) / 2)
-    thick = np.clip((shape + 6.0 * heart - 5.2) / 1.8, 0, 1).astype(np.float32)
+    thick = np.clip((shape + 6.0 * heart - 5.2 + cloudiness) / 1.8, 0, 1).astype(np.float32)
     # The sun stands in the south-east at this hour, so shadows fall to the north-west.
     shadow = ndimage.gaussian_filter(np.roll(thick, (-26, -18), axis=(0, 1)), 2)
     bands *= 1 - 0.55 * shadow * (1 - thick)
