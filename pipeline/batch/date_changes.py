@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from pipeline.results.layout import (
 )
 from pipeline.results.table import read_metadata, read_table, write_table
 from pipeline.scenes.reading.inspect import inspect_pixels
-from pipeline.scenes.scene import Scene
+from pipeline.scenes.scene import UNKNOWN_DATE, Scene
 
 # Part of every key: raise it when the meaning of the evidence changes.
 _SCHEMA = 2
@@ -70,11 +70,32 @@ def write_changes(
         _log.warning("the dates could not be compared: %s: %s", type(error).__name__, error)
         _log.debug("no changes", exc_info=error)
         table = None
+    return _stored(table, path, sorted(scene.id for scene in scenes), options)
+
+
+def write_changes_again(folder: Path, legend: Legend, options: ChangeOptions) -> Path | None:
+    """Writes `changes.parquet` of what speaks in a model's folder now, from what earlier runs measured.
+
+    Raises:
+        TileTableError: a table is damaged.
+        OutputError: the table cannot be written.
+    """
+    places = scene_folders(folder)
+    tables = [table for place in places if len(table := read_table(place / TABLE)) and _dated(table)]
+    levels = {place.name: level_of(place) for place in places}
+    found = compare_dates(tables, levels, kept_evidence([folder]), legend, options)
+    return _stored(found, folder / CHANGES, sorted(levels), options)
+
+
+def _dated(table: gpd.GeoDataFrame) -> bool:
+    return bool(table["acquired"].iloc[0] != UNKNOWN_DATE)
+
+
+def _stored(table: gpd.GeoDataFrame | None, path: Path, scenes: Sequence[str], options: ChangeOptions) -> Path | None:
     if table is None:
         path.unlink(missing_ok=True)
         return None
-    scenes_compared = sorted(scene.id for scene in scenes)
-    told = {"software": f"landcover-atlas {__version__}", "scenes": scenes_compared, "prior_per_year": options.prior}
+    told = {"software": f"landcover-atlas {__version__}", "scenes": scenes, "prior_per_year": options.prior}
     write_table(table, path, told)
     return path
 
@@ -90,25 +111,30 @@ def _compared(
 
     periods = {place: looks for place in scene_folders(folder) if (looks := looks_of(place)) is not None}
     silent = {look for looks in periods.values() for look in looks}
-    places = [*(folder / scene.id for scene in scenes if scene.id not in silent), *periods]
-    return compare_dates(places, measured, legend, stage, options)
+    tables, levels = [], {}
+    for place in (*(folder / scene.id for scene in scenes if scene.id not in silent), *periods):
+        try:
+            tables.append(read_table(place / TABLE))
+            levels[place.name] = level_of(place)
+        except TileTableError as error:
+            _log.warning("%s: not compared with others: %s", place.name, error)
+    return compare_dates(tables, levels, measured, legend, options, stage)
 
 
 def compare_dates(
-    places: Sequence[Path], measured: Measure, legend: Legend, stage: Callable[[str], None], options: ChangeOptions
+    tables: Sequence[gpd.GeoDataFrame],
+    levels: Mapping[str, str],
+    measured: Measure,
+    legend: Legend,
+    options: ChangeOptions,
+    stage: Callable[[str], None] = lambda _: None,
 ) -> gpd.GeoDataFrame | None:
-    """The changes between the results in folders, of scenes or periods; None where no place was seen twice.
+    """The changes between tables of scenes or periods; None where no place was seen twice.
 
-    `measured` tells what the pixels of two scenes say. A period has no pixels of its own: at every tile its clearest
-    look speaks, compared with the other date's; pairs of looks that show few tiles are judged by their classes alone.
+    `levels` are those of the tables' scenes, `measured` tells what the pixels of two scenes say. A period has no pixels
+    of its own: at every tile its clearest look speaks, compared with the other date's; pairs of looks that show few
+    tiles are judged by their classes alone.
     """
-    tables, levels = [], {}
-    for place in places:
-        try:
-            tables.append(read_table(place / TABLE))
-            levels[place.name] = str(read_metadata(place / TABLE).get("level"))
-        except TileTableError as error:
-            _log.warning("%s: not compared with others: %s", place.name, error)
     pairs = scene_pairs(tables) if len(tables) > 1 else pd.DataFrame()
     if pairs.empty:
         return None
@@ -127,6 +153,32 @@ def compare_dates(
             known[before, after] = pd.concat(parts)
     stage("weighing changes")
     return changes(tables, known, levels, options, legend)
+
+
+def kept_evidence(folders: Iterable[Path]) -> Measure:
+    """What earlier runs measured between the scenes in models' folders, as far as it can be read."""
+    kept = {pair: path for folder in folders for path, pair in evidence_files(folder).items()}
+
+    def measured(before: str, after: str) -> pd.DataFrame | None:
+        path = kept.get((before, after))
+        if path is None:
+            return None
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError):
+            _log.warning("%s: what was measured between these scenes is damaged; run the pipeline on them again", path)
+            return None
+
+    return measured
+
+
+def level_of(place: Path) -> str:
+    """The processing level of the scene or period in a folder.
+
+    Raises:
+        TileTableError: its table is damaged.
+    """
+    return str(read_metadata(place / TABLE).get("level"))
 
 
 def _named(pairs: pd.DataFrame) -> list[tuple[str, str]]:
