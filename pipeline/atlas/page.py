@@ -18,6 +18,7 @@ from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Payload, buil
 from pipeline.atlas.places import describe_places, union_bounds
 from pipeline.atlas.readable import ink_on
 from pipeline.atlas.rights import classes_after, sensor_of
+from pipeline.atlas.spans import spans
 from pipeline.errors import OutputError
 from pipeline.files import whole_file
 from pipeline.legend import Legend
@@ -188,6 +189,7 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         "classesAfter": classes_after(legend),
         "basemaps": list(BASEMAPS) if options.online_basemaps else [],
         "places": places,
+        "periods": {day.isoformat(): span._asdict() for day, span in spans(collected.scenes).items()},
     }
 
 

@@ -1,6 +1,5 @@
 """Two finished runs or scenes against each other: the table of changes, the matrix in hectares, the page."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,14 +9,13 @@ import pandas as pd
 from pipeline import __version__
 from pipeline.atlas.collect import AtlasInput, collect, read_changes
 from pipeline.atlas.page import AtlasOptions, render_atlas
-from pipeline.change import ChangeOptions, changes, from_to, totals
+from pipeline.batch.date_changes import compare_dates, kept_evidence, level_of
+from pipeline.change import ChangeOptions, from_to, totals
 from pipeline.errors import OutputError, TileTableError
 from pipeline.files import write_text
 from pipeline.legend import Legend
-from pipeline.results.layout import CHANGES, MATRIX, PAGE, RUN_REPORT, TABLE, evidence_files, scene_folders
-from pipeline.results.table import read_metadata, read_table, write_table
-
-_log = logging.getLogger(__name__)
+from pipeline.results.layout import CHANGES, MATRIX, PAGE, RUN_REPORT, TABLE, scene_folders
+from pipeline.results.table import read_table, write_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +72,16 @@ def compare(
         raise TileTableError(f"{before[0].name}: is both sides of the comparison; name two scenes of one place")
     folders = [*before, *(folder for folder in after if folder not in before)]
     tables = [read_table(folder / TABLE) for folder in folders]
-    levels = {folder.name: str(read_metadata(folder / TABLE).get("level")) for folder in folders}
-    found = changes(tables, _kept_evidence(folders), levels, options, legend)
+    levels = {folder.name: level_of(folder) for folder in folders}
+    kept = kept_evidence(dict.fromkeys(folder.parent for folder in folders))
+    found = compare_dates(tables, levels, kept, legend, options)
+    if found is None:
+        raise _nothing_shared(before, after)
     one, other = ({folder.name for folder in side} for side in (before, after))
     first, second = found["before"].astype(str), found["after"].astype(str)
     found = found[(first.isin(one) & second.isin(other)) | (first.isin(other) & second.isin(one))]
     if found.empty:
-        raise TileTableError(
-            f"{before[0].name} and {after[0].name}: no tile carries an answer in both; compare scenes of one place"
-        )
+        raise _nothing_shared(before, after)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -97,20 +96,10 @@ def compare(
     return Comparison(out / CHANGES, out / MATRIX, page, totals(found))
 
 
-def _kept_evidence(folders: Sequence[Path]) -> dict[tuple[str, str], pd.DataFrame]:
-    names = {folder.name for folder in folders}
-    kept = {}
-    for parent in dict.fromkeys(folder.parent for folder in folders):
-        for path, pair in evidence_files(parent).items():
-            if not names.issuperset(pair):
-                continue
-            try:
-                kept[pair] = pd.read_parquet(path)
-            except (OSError, ValueError):
-                _log.warning(
-                    "%s: what was measured between these scenes is damaged; run the pipeline on them again", path
-                )
-    return kept
+def _nothing_shared(before: Sequence[Path], after: Sequence[Path]) -> TileTableError:
+    return TileTableError(
+        f"{before[0].name} and {after[0].name}: no tile carries an answer in both; compare scenes of one place"
+    )
 
 
 def _seen(folders: Sequence[Path], table: Path) -> AtlasInput:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,13 +18,26 @@ from pipeline.errors import OutputError, TileTableError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
 from pipeline.legend import Legend
-from pipeline.results.layout import CHANGES, ITEM, TABLE, evidence_file, evidence_files
+from pipeline.results.layout import (
+    CHANGES,
+    ITEM,
+    TABLE,
+    evidence_file,
+    evidence_files,
+    looks_of,
+    scene_folders,
+)
 from pipeline.results.table import read_metadata, read_table, write_table
 from pipeline.scenes.reading.inspect import inspect_pixels
-from pipeline.scenes.scene import Scene
+from pipeline.scenes.scene import UNKNOWN_DATE, Scene
 
 # Part of every key: raise it when the meaning of the evidence changes.
 _SCHEMA = 2
+
+# Pairs of looks that show a smaller part of the tiles that two dates share are not worth reading both scenes.
+_ENOUGH = 0.01
+
+Measure = Callable[[str, str], pd.DataFrame | None]
 
 _log = logging.getLogger(__name__)
 
@@ -57,11 +70,32 @@ def write_changes(
         _log.warning("the dates could not be compared: %s: %s", type(error).__name__, error)
         _log.debug("no changes", exc_info=error)
         table = None
+    return _stored(table, path, sorted(scene.id for scene in scenes), options)
+
+
+def write_changes_again(folder: Path, legend: Legend, options: ChangeOptions) -> Path | None:
+    """Writes `changes.parquet` of what speaks in a model's folder now, from what earlier runs measured.
+
+    Raises:
+        TileTableError: a table is damaged.
+        OutputError: the table cannot be written.
+    """
+    places = scene_folders(folder)
+    tables = [table for place in places if len(table := read_table(place / TABLE)) and _dated(table)]
+    levels = {place.name: level_of(place) for place in places}
+    found = compare_dates(tables, levels, kept_evidence([folder]), legend, options)
+    return _stored(found, folder / CHANGES, sorted(levels), options)
+
+
+def _dated(table: gpd.GeoDataFrame) -> bool:
+    return bool(table["acquired"].iloc[0] != UNKNOWN_DATE)
+
+
+def _stored(table: gpd.GeoDataFrame | None, path: Path, scenes: Sequence[str], options: ChangeOptions) -> Path | None:
     if table is None:
         path.unlink(missing_ok=True)
         return None
-    scenes_compared = sorted(scene.id for scene in scenes)
-    told = {"software": f"landcover-atlas {__version__}", "scenes": scenes_compared, "prior_per_year": options.prior}
+    told = {"software": f"landcover-atlas {__version__}", "scenes": scenes, "prior_per_year": options.prior}
     write_table(table, path, told)
     return path
 
@@ -69,25 +103,99 @@ def write_changes(
 def _compared(
     scenes: Sequence[Scene], folder: Path, legend: Legend, stage: Callable[[str], None], options: ChangeOptions
 ) -> gpd.GeoDataFrame | None:
-    """The changes between dated scenes; None where no place was seen twice."""
-    tables = []
-    for scene in scenes:
+    """The changes between dated scenes and periods; None where no place was seen twice."""
+    by_id = {scene.id: scene for scene in scenes}
+
+    def measured(before: str, after: str) -> pd.DataFrame | None:
+        return _evidence(by_id[before], by_id[after], folder) if {before, after} <= by_id.keys() else None
+
+    periods = {place: looks for place in scene_folders(folder) if (looks := looks_of(place)) is not None}
+    silent = {look for looks in periods.values() for look in looks}
+    tables, levels = [], {}
+    for place in (*(folder / scene.id for scene in scenes if scene.id not in silent), *periods):
         try:
-            tables.append(read_table(folder / scene.id / TABLE))
+            tables.append(read_table(place / TABLE))
+            levels[place.name] = level_of(place)
         except TileTableError as error:
-            _log.warning("%s: not compared with others: %s", scene.id, error)
+            _log.warning("%s: not compared with others: %s", place.name, error)
+    return compare_dates(tables, levels, measured, legend, options, stage)
+
+
+def compare_dates(
+    tables: Sequence[gpd.GeoDataFrame],
+    levels: Mapping[str, str],
+    measured: Measure,
+    legend: Legend,
+    options: ChangeOptions,
+    stage: Callable[[str], None] = lambda _: None,
+) -> gpd.GeoDataFrame | None:
+    """The changes between tables of scenes or periods; None where no place was seen twice.
+
+    `levels` are those of the tables' scenes, `measured` tells what the pixels of two scenes say. A period has no pixels
+    of its own: at every tile its clearest look speaks, compared with the other date's; pairs of looks that show few
+    tiles are judged by their classes alone.
+    """
     pairs = scene_pairs(tables) if len(tables) > 1 else pd.DataFrame()
     if pairs.empty:
         return None
-    by_id = {scene.id: scene for scene in scenes}
-    measured = {}
-    for number, (before, after) in enumerate(zip(pairs["before"], pairs["after"], strict=True), start=1):
-        stage(f"comparing dates, {number} of {len(pairs)}")
-        found = _evidence(by_id[before], by_id[after], folder)
-        if found is not None:
-            measured[before, after] = found
+    shown = {str(table["scene"].iloc[0]): _shown(table) for table in tables if len(table)}
+    looks = [(before, after, _look_pairs(shown[before], shown[after])) for before, after in _named(pairs)]
+    known = {}
+    done, total = 0, sum(len(found) for _, _, found in looks)
+    for before, after, found in looks:
+        parts = []
+        for (one, other), tiles in found.items():
+            done += 1
+            stage(f"comparing dates, {done} of {total}")
+            if (part := measured(one, other)) is not None:
+                parts.append(part if len(found) == 1 else part[part.index.isin(tiles)])
+        if parts:
+            known[before, after] = pd.concat(parts)
     stage("weighing changes")
-    return changes(tables, measured, {scene.id: str(scene.level) for scene in scenes}, options, legend)
+    return changes(tables, known, levels, options, legend)
+
+
+def kept_evidence(folders: Iterable[Path]) -> Measure:
+    """What earlier runs measured between the scenes in models' folders, as far as it can be read."""
+    kept = {pair: path for folder in folders for path, pair in evidence_files(folder).items()}
+
+    def measured(before: str, after: str) -> pd.DataFrame | None:
+        path = kept.get((before, after))
+        if path is None:
+            return None
+        try:
+            return pd.read_parquet(path)
+        except (OSError, ValueError):
+            _log.warning("%s: what was measured between these scenes is damaged; run the pipeline on them again", path)
+            return None
+
+    return measured
+
+
+def level_of(place: Path) -> str:
+    """The processing level of the scene or period in a folder.
+
+    Raises:
+        TileTableError: its table is damaged.
+    """
+    return str(read_metadata(place / TABLE).get("level"))
+
+
+def _named(pairs: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(pairs["before"].astype(str), pairs["after"].astype(str), strict=True))
+
+
+def _shown(table: gpd.GeoDataFrame) -> pd.Series:
+    """Which scene's pixels stand for each tile, by tile_id."""
+    column = "clearest" if "clearest" in table else "scene"
+    return pd.Series(table[column].astype(str).to_numpy(), index=table["tile_id"])
+
+
+def _look_pairs(before: pd.Series, after: pd.Series) -> dict[tuple[str, str], pd.Index]:
+    """The pairs of scenes whose pixels show enough of the tiles that two dates share, with these tiles."""
+    both = pd.DataFrame({"before": before, "after": after}).dropna()
+    groups = {(str(one), str(other)): rows.index for (one, other), rows in both.groupby(["before", "after"])}
+    return {pair: tiles for pair, tiles in groups.items() if len(tiles) >= _ENOUGH * len(both)}
 
 
 def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:

@@ -1,5 +1,6 @@
 """`truecolour.tif` and `quicklook.webp`: what the network saw, as pictures for people and the page."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from pipeline.bands import SENSORS
 from pipeline.batch.products.protocol import Outcome, Product, SceneFile, SceneJob
 from pipeline.batch.task import SceneTask
 from pipeline.classify import ClassifiedBlock
-from pipeline.grid import TileIndex
+from pipeline.grid import TileGrid, TileIndex
 from pipeline.models.card import ModelCard
 from pipeline.models.input import true_colour
 from pipeline.results.layout import QUICKLOOK, TRUE_COLOUR
@@ -28,24 +29,45 @@ def planned(task: SceneTask, card: ModelCard) -> Product:  # noqa: ARG001 - ever
 
 
 class TrueColour(Product):
-    """Fills both pictures while blocks pass.
-
-    `truecolour.tif` stores one JPEG block per tile, so that one chip is one read; its north-west corner is that of
-    the scene's tile rectangle. It is a picture for people, nothing is classified from it.
-    """
+    """Fills both pictures while blocks pass."""
 
     def begin(self, job: SceneJob) -> None:
         """Opens the raster."""
-        grid, size = job.grid, job.grid.tile_size
-        columns, rows = grid.covering(job.scene.bounds)
-        self._job = job
-        self._north_west = TileIndex(columns.start, rows.stop - 1)
-        left, _, _, top = grid.bounds(self._north_west)
+        self._card = job.card
+        self._pictures = Pictures(job.folder, job.grid, *job.grid.covering(job.scene.bounds))
+
+    def add(self, seen: ClassifiedBlock) -> None:
+        """Takes one block into both pictures."""
+        block = seen.block
+        rgb = true_colour(block.pixels, self._card.input)
+        rgb[:, ~block.valid] = 0
+        self._pictures.add(block.origin.row, rgb, block.valid)
+
+    def finish(self, outcome: Outcome) -> tuple[SceneFile, ...]:  # noqa: ARG002 - pictures show no class
+        """Stores both pictures."""
+        return self._pictures.finish(self._card.input.sensor)
+
+    def close(self) -> None:
+        """Closes the raster."""
+        self._pictures.close()
+
+
+class Pictures:
+    """Both pictures of a rectangle of tiles, filled from north to south.
+
+    `truecolour.tif` stores one JPEG block per tile, so that one chip is one read; its north-west corner is that of
+    the tile rectangle. It is a picture for people, nothing is classified from it.
+    """
+
+    def __init__(self, folder: Path, grid: TileGrid, columns: range, rows: range) -> None:
+        size = grid.tile_size
+        self._folder, self._grid, self._top_row = folder, grid, rows.stop - 1
+        left, _, _, top = grid.bounds(TileIndex(columns.start, self._top_row))
         self._small = np.zeros((3, len(rows) * _QUICKLOOK_PIXELS, len(columns) * _QUICKLOOK_PIXELS), np.uint8)
         self._seen = np.zeros(self._small.shape[1:], np.bool_)
         self._transform = Affine(grid.edge / _QUICKLOOK_PIXELS, 0, left, 0, -grid.edge / _QUICKLOOK_PIXELS, top)
         self._raster = rasterio.open(
-            job.folder / TRUE_COLOUR,
+            folder / TRUE_COLOUR,
             "w",
             driver="GTiff",
             dtype="uint8",
@@ -63,29 +85,26 @@ class TrueColour(Product):
             jpegtablesmode=3,  # shared Huffman tables: a third less work than tables of each tile's own, and smaller
         )
 
-    def add(self, seen: ClassifiedBlock) -> None:
-        """Takes one block into both pictures."""
-        block, size = seen.block, self._job.grid.tile_size
-        rgb = true_colour(block.pixels, self._job.card.input)
-        rgb[:, ~block.valid] = 0
-        top = (self._north_west.row - block.origin.row) * size
-        height, width = block.valid.shape
+    def add(self, row: int, rgb: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> None:
+        """Colours (3, y, x) of whole rows of tiles, the northern one with this number; 0 where not valid (y, x)."""
+        size = self._grid.tile_size
+        top = (self._top_row - row) * size
+        height, width = valid.shape
         self._raster.write(rgb, window=Window(0, top, width, height))
         factor = size // _QUICKLOOK_PIXELS
         at = slice(top // factor, (top + height) // factor)
-        weights = _box_sums(block.valid, factor)
+        weights = _box_sums(valid, factor)
         for band, plane in enumerate(rgb):
             self._small[band, at] = _box_sums(plane, factor) // np.maximum(weights, 1)
         self._seen[at] = weights > 0
 
-    def finish(self, outcome: Outcome) -> tuple[SceneFile, ...]:  # noqa: ARG002 - pictures show no class
-        """Stores both pictures."""
+    def finish(self, sensor: str) -> tuple[SceneFile, ...]:
+        """Stores both; what they show was seen by `sensor`."""
         import pystac
 
         self._raster.close()
-        shown = shown_by(SENSORS[self._job.card.input.sensor])
-        picture = quicklook(self._small, self._seen, self._transform, self._job.grid.epsg, shown)
-        (self._job.folder / QUICKLOOK).write_bytes(picture.webp)
+        picture = quicklook(self._small, self._seen, self._transform, self._grid.epsg, shown_by(SENSORS[sensor]))
+        (self._folder / QUICKLOOK).write_bytes(picture.webp)
         place = {"atlas:bounds": picture.bounds, "proj:code": "EPSG:3857"}
         return (
             SceneFile(QUICKLOOK, "image/webp", ("overview",), place),
