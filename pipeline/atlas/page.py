@@ -186,7 +186,7 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         "mode": options.mode if len(dates) > 1 else "map",
         "changePrior": options.change_prior,
         "attribution": sensor.attribution or sensor.title,
-        "classesAfter": classes_after(legend),
+        "classesAfter": classes_after(legend, collected.scenes),
         "basemaps": list(BASEMAPS) if options.online_basemaps else [],
         "places": places,
         "periods": {day.isoformat(): span._asdict() for day, span in spans(collected.scenes).items()},

@@ -3,7 +3,8 @@
 tiles/<model>/            the results of one model
 run.json              what became of every scene
 changes.parquet       one row a tile and pair of dates
-assessment.json       what a labelled sample says of the map; cover-assessment.json of the cover
+assessment.json       what a labelled sample says of the map; cover-assessment.json of the cover; with -<legend> in
+                      other people's classes
 <scene>/              a mapped scene: table, rasters, pictures, its STAC Item
 <period>/             a composite of the scenes of a period, in the form of a scene; period.json lists its looks
 maps/atlas.html           the page
@@ -48,6 +49,13 @@ LOCK = ".lock"
 PAGE = "atlas.html"
 MATRIX = "from-to.csv"
 COVER_MATRIX = "cover-from-to.csv"
+
+# In the folder of a comparison with a reference raster.
+AGREEMENT = "agreement.json"
+AGREEMENT_MATRIX = "agreement-matrix.csv"
+AGREEMENT_REGIONS = "agreement-regions.csv"
+AGREEMENT_TILES = "agreement.gpkg"
+AGREEMENT_MAP = "agreement.tif"
 
 # No scene's id holds it, so that the names of pairs come apart again.
 _PAIR = "+"
@@ -127,6 +135,11 @@ def model_folders(tiles: Path) -> list[Path]:
 def digests_file(model_folder: Path, scene: str) -> Path:
     """Where the digests of a scene's input files are remembered."""
     return model_folder / DIGESTS / f"{scene}.json"
+
+
+def in_legend(path: Path, legend: str) -> Path:
+    """Where the same lies of results seen in another legend: `assessment-ipcc.json` beside `assessment.json`."""
+    return path.with_name(f"{path.stem}-{legend}{path.suffix}")
 
 
 def evidence_file(model_folder: Path, before: str, after: str, key: str) -> Path:

@@ -18,9 +18,8 @@ from pipeline.errors import OutputError
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.legend import Legend
 from pipeline.models.card import ModelCard
+from pipeline.results.class_raster import NO_CLASS, raster_fields
 from pipeline.results.layout import LANDCOVER
-
-NO_CLASS = 255
 
 
 def planned(task: SceneTask, card: ModelCard) -> Product:  # noqa: ARG001 - every plan is asked alike
@@ -46,25 +45,6 @@ class Landcover(Product):
         extensions = (ClassificationExtension.get_schema_uri(), RasterExtension.get_schema_uri())
         fields = raster_fields(job.card.legend, job.grid.edge)
         return (SceneFile(LANDCOVER, pystac.MediaType.COG, ("data",), fields, extensions),)
-
-
-def raster_fields(legend: Legend, gsd: float) -> dict[str, Any]:
-    """How an Item describes a raster of classes and confidences in percent with pixels of `gsd` metres."""
-    from pystac.extensions.classification import Classification
-    from pystac.extensions.raster import DataType, RasterBand
-
-    classes = [
-        Classification.create(code, name=entry.label, description=entry.title, color_hint=entry.colour[1:].upper())
-        for code, entry in enumerate(legend.classes)
-    ]
-    bands = [
-        RasterBand.create(nodata=NO_CLASS, data_type=DataType.UINT8, spatial_resolution=gsd, unit=unit)
-        for unit in (None, "percent")
-    ]
-    return {
-        "raster:bands": [band.to_dict() for band in bands],
-        "classification:classes": [entry.to_dict() for entry in classes],
-    }
 
 
 def write_landcover(table: gpd.GeoDataFrame, grid: TileGrid, legend: Legend, path: Path) -> None:

@@ -9,20 +9,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import rasterio
-from rasterio.shutil import copy as copy_raster
 from rasterio.windows import Window
 
 from pipeline.bands import SENTINEL_2
 from pipeline.batch.loaded import pixel_classifier, verified_card
-from pipeline.batch.products.landcover import raster_fields
 from pipeline.batch.products.protocol import Outcome, Product, SceneFile, SceneJob
 from pipeline.batch.task import ModelChoice, SceneTask
 from pipeline.classify import ClassifiedBlock
 from pipeline.cover import WINDOW_TILES, CoverStream, CoverStrip, light_codes, shares
 from pipeline.grid import TileGrid, TileIndex
-from pipeline.legend import CoverState, Legend
+from pipeline.legend import CoverState
 from pipeline.models.card import ModelCard
 from pipeline.models.input import ModelInput, network_input
+from pipeline.results.class_raster import BLOCK, pixel_names, raster_fields, write_cog, write_colours
 from pipeline.results.layout import COVER
 from pipeline.scenes.scene import Scene
 from pipeline.tiling import grid_for
@@ -30,8 +29,8 @@ from pipeline.tiling import grid_for
 # Confidence is stored in steps of 5 percent: finer ones would be noise, and five times as large.
 _STEP = 5
 _STEPS = np.array([(code + _STEP // 2) // _STEP * _STEP if code <= 100 else code for code in range(256)], np.uint8)
-# COG blocks, and what is kept of the raster until it is whole.
-_BLOCK, _WHOLE = 512, ".cover-whole.tif"
+# What is kept of the raster until it is whole.
+_WHOLE = ".cover-whole.tif"
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +103,8 @@ class PixelCover(Product):
         from pystac.extensions.raster import RasterExtension
 
         legend, whole = self._card.legend, self._job.folder / _WHOLE
-        colour(self._raster, legend)
+        write_colours(self._raster, legend, pixel_names(legend))
+        self._raster.descriptions = ("class", "confidence in percent")
         self._raster.close()
         write_cog(whole, self._job.folder / COVER)
         whole.unlink()
@@ -146,8 +146,8 @@ def whole_raster(path: Path, grid: TileGrid, columns: range, rows: range) -> ras
         nodata=CoverState.NO_DATA,
         photometric="minisblack",
         tiled=True,
-        blockxsize=_BLOCK,
-        blockysize=_BLOCK,
+        blockxsize=BLOCK,
+        blockysize=BLOCK,
         interleave="band",
         compress="zstd",
         zstd_level=1,
@@ -189,32 +189,3 @@ def pixel_states(valid: npt.NDArray[np.bool_], quality: npt.NDArray[np.uint8] | 
         np.take(table, quality, out=states)
     states[~valid] = CoverState.NO_DATA
     return states
-
-
-def colour(raster: rasterio.io.DatasetWriter, legend: Legend) -> None:
-    """Colours and names of the classes."""
-    colours = {code: (*bytes.fromhex(entry.colour[1:]), 255) for code, entry in enumerate(legend.classes)}
-    colours[int(CoverState.UNFAMILIAR)] = (90, 90, 90, 255)
-    colours[int(CoverState.CLOUD)] = (230, 230, 230, 255)
-    raster.write_colormap(1, {**colours, int(CoverState.NO_DATA): (0, 0, 0, 0)})
-    raster.descriptions = ("class", "confidence in percent")
-    names = {f"CLASS_{code}": label for code, label in enumerate(legend.labels)}
-    raster.update_tags(
-        1, **names, **{f"CLASS_{int(state)}": state.name.replace("_", " ").lower() for state in CoverState}
-    )
-
-
-def write_cog(source: Path, target: Path) -> None:
-    """A cloud-optimised copy; overviews take the commonest class, never a mean of classes."""
-    with rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="2"):
-        copy_raster(
-            source,
-            target,
-            driver="COG",
-            compress="DEFLATE",
-            level="3",
-            predictor="NO",
-            blocksize=_BLOCK,
-            overview_resampling="MODE",
-            overviews="AUTO",
-        )

@@ -179,6 +179,18 @@
         refusals.length ? el("ul", { class: "scene-list" }, refusals) : "",
         el("ul", { class: "scene-list" }, scenes),
       ),
+      (meta.classNotes || []).length
+        ? el(
+            "details",
+            {},
+            el("summary", {}, "What these classes cannot tell apart"),
+            el(
+              "ul",
+              { class: "scene-list" },
+              meta.classNotes.map((note) => el("li", {}, note)),
+            ),
+          )
+        : "",
       el(
         "p",
         { class: "note" },
