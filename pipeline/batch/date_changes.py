@@ -14,17 +14,20 @@ from pipeline import __version__
 from pipeline.batch.fingerprint import FINGERPRINT
 from pipeline.batch.loaded import give_memory_back, let_models_go
 from pipeline.change import ChangeOptions, changes, evidence, scene_pairs
+from pipeline.change.heat import heat_table
 from pipeline.errors import OutputError, TileTableError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
 from pipeline.legend import Legend
-from pipeline.results.layout import CHANGES, ITEM, TABLE, evidence_file, evidence_files
+from pipeline.results.layout import CHANGES, HEAT, ITEM, TABLE, evidence_file, evidence_files
 from pipeline.results.table import read_metadata, read_table, write_table
 from pipeline.scenes.reading.inspect import inspect_pixels
 from pipeline.scenes.scene import Scene
 
 # Part of every key: raise it when the meaning of the evidence changes.
-_SCHEMA = 2
+_SCHEMA = 3
+
+Measured = dict[tuple[str, str], pd.DataFrame]
 
 _log = logging.getLogger(__name__)
 
@@ -36,12 +39,12 @@ def write_changes(
     stage: Callable[[str], None],
     options: ChangeOptions = ChangeOptions(),
 ) -> Path | None:
-    """Writes `changes.parquet` for all scenes of a run whose date is known.
+    """Writes the table of changes and its heat for all scenes of a run whose date is known.
 
     None, and no file, where no place was seen twice.
 
     Raises:
-        OutputError: the table cannot be written.
+        OutputError: a table cannot be written.
     """
     path = folder / CHANGES
     dated = [scene for scene in scenes if scene.dated]
@@ -50,26 +53,43 @@ def write_changes(
             "%s: date unknown, not compared with others", ", ".join(scene.id for scene in scenes if not scene.dated)
         )
     try:
-        table = _compared(dated, folder, legend, stage, options)
+        found = _compared(dated, folder, legend, stage, options)
     except OutputError:
         raise
     except Exception as error:  # the scenes are mapped, whatever happens to their comparison
         _log.warning("the dates could not be compared: %s: %s", type(error).__name__, error)
         _log.debug("no changes", exc_info=error)
-        table = None
-    if table is None:
-        path.unlink(missing_ok=True)
+        found = None
+    if found is None:
+        for stale in (path, folder / HEAT):
+            stale.unlink(missing_ok=True)
         return None
-    scenes_compared = sorted(scene.id for scene in scenes)
-    told = {"software": f"landcover-atlas {__version__}", "scenes": scenes_compared, "prior_per_year": options.prior}
-    write_table(table, path, told)
+    write_comparison(*found, folder, [scene.id for scene in scenes], options)
     return path
+
+
+def write_comparison(
+    table: gpd.GeoDataFrame,
+    measured: Measured,
+    folder: Path,
+    scenes: Sequence[str],
+    options: ChangeOptions = ChangeOptions(),
+) -> None:
+    """Writes a table of changes between `scenes` and where in its tiles the pixels tell of them.
+
+    Raises:
+        OutputError: a table cannot be written.
+    """
+    told = {"software": f"landcover-atlas {__version__}", "scenes": sorted(scenes), "prior_per_year": options.prior}
+    write_table(table, folder / CHANGES, told)
+    with whole_file(folder / HEAT, "free space or choose another folder of results") as part:
+        heat_table(table, measured).to_parquet(part, index=False, compression="zstd")
 
 
 def _compared(
     scenes: Sequence[Scene], folder: Path, legend: Legend, stage: Callable[[str], None], options: ChangeOptions
-) -> gpd.GeoDataFrame | None:
-    """The changes between dated scenes; None where no place was seen twice."""
+) -> tuple[gpd.GeoDataFrame, Measured] | None:
+    """The changes between dated scenes, and what was measured; None where no place was seen twice."""
     tables = []
     for scene in scenes:
         try:
@@ -80,14 +100,15 @@ def _compared(
     if pairs.empty:
         return None
     by_id = {scene.id: scene for scene in scenes}
-    measured = {}
+    measured: Measured = {}
     for number, (before, after) in enumerate(zip(pairs["before"], pairs["after"], strict=True), start=1):
         stage(f"comparing dates, {number} of {len(pairs)}")
         found = _evidence(by_id[before], by_id[after], folder)
         if found is not None:
             measured[before, after] = found
     stage("weighing changes")
-    return changes(tables, measured, {scene.id: str(scene.level) for scene in scenes}, options, legend)
+    levels = {scene.id: str(scene.level) for scene in scenes}
+    return changes(tables, measured, levels, options, legend), measured
 
 
 def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,18 @@ WEIGHTS = FusionWeights()
 _LEAST = 0.05
 
 
+def part_evidence(magnitude: Array, surprise: Array, weights: FusionWeights = WEIGHTS) -> Array:
+    """Log likelihood ratios (any shape) of a change of a part of a tile, from damped magnitude and surprise."""
+    told = weights.intercept + weights.slope * (np.log(magnitude + _LEAST) + np.log(surprise + _LEAST))
+    return np.asarray(np.clip(told, -weights.limit, weights.limit))
+
+
+def whole_evidence(difference: Array, weights: FusionWeights = WEIGHTS) -> Array:
+    """Log likelihood ratios (any shape) of a change of the tile's class, from the plain difference."""
+    told = weights.class_slope * np.log((difference + _LEAST) / weights.class_difference)
+    return np.asarray(np.clip(told, -weights.class_limit, weights.class_limit))
+
+
 class PixelEvidence(NamedTuple):
     """Log likelihood ratios (n,), NaN where none is known."""
 
@@ -65,11 +77,9 @@ def pixel_evidence(measured: pd.DataFrame, seasonal: Array, weights: FusionWeigh
     magnitude, surprise, difference, compared = (
         measured[name].to_numpy(np.float64) for name in ("magnitude", "surprise", "difference", "compared")
     )
-    told = np.log(magnitude + _LEAST) + np.log(surprise + _LEAST)
-    part = np.clip(weights.intercept + weights.slope * told, -weights.limit, weights.limit)
+    part = part_evidence(magnitude, surprise, weights)
     part = np.where(part > 0, part * (1.0 - (1.0 - weights.seasonal) * seasonal), part)
-    whole = weights.class_slope * np.log((difference + _LEAST) / weights.class_difference)
-    return PixelEvidence(part * compared, np.clip(whole, -weights.class_limit, weights.class_limit) * compared)
+    return PixelEvidence(part * compared, whole_evidence(difference, weights) * compared)
 
 
 def vector_probability(pixels: PixelEvidence, prior: Array, land_prior: Array) -> Array:
