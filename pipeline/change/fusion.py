@@ -26,9 +26,9 @@ class FusionWeights:
     changed tiles of the simulated landscape (median 2.4).
     """
 
-    intercept: float = -3.82
+    intercept: float = -4.2
     """Of a change of a part."""
-    slope: float = 2.57
+    slope: float = 2.78
     """Of a change of a part, on each logarithm."""
     limit: float = 5.0
     """The most that this evidence may say."""
@@ -44,11 +44,13 @@ class FusionWeights:
 
 WEIGHTS = FusionWeights()
 _LEAST = 0.05
+# No changed tile of the cities surprised more: beyond what the weights were fitted on, more says no more.
+_MOST_SURPRISING = 4.5
 
 
 def part_evidence(magnitude: Array, surprise: Array, weights: FusionWeights = WEIGHTS) -> Array:
     """Log likelihood ratios (any shape) of a change of a part of a tile, from damped magnitude and surprise."""
-    told = weights.intercept + weights.slope * (np.log(magnitude + _LEAST) + np.log(surprise + _LEAST))
+    told = weights.intercept + weights.slope * (np.log(magnitude + _LEAST) + np.log(np.minimum(surprise, _MOST_SURPRISING) + _LEAST))
     return np.asarray(np.clip(told, -weights.limit, weights.limit))
 
 
