@@ -39,6 +39,8 @@ def contribute(world: World) -> Contribution:
 
 def _read(path: Path) -> pd.DataFrame:
     try:
+        if missing := [name for name in COLUMNS if name not in pq.read_schema(path).names]:
+            raise ValueError(f"lacks {', '.join(missing)}")
         table: pd.DataFrame = pq.read_table(path, columns=list(COLUMNS)).to_pandas()
         if len(sizes := set(table["heat"].str.len())) > 1 or any(round(size**0.5) ** 2 != size for size in sizes):
             raise ValueError("tiles of several sizes")
