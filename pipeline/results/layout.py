@@ -3,6 +3,7 @@
 tiles/<model>/            the results of one model
 run.json              what became of every scene
 changes.parquet       one row a tile and pair of dates
+heat.parquet          where in the claimed and undecided tiles of these the land looks changed
 assessment.json       what a labelled sample says of the map; cover-assessment.json of the cover; with -<legend> in
                       other people's classes
 <scene>/              a mapped scene: table, rasters, pictures, its STAC Item
@@ -35,6 +36,7 @@ COVER_LOOKS = "cover-looks.tif"
 # In a model's folder.
 RUN_REPORT = "run.json"
 CHANGES = "changes.parquet"
+HEAT = "heat.parquet"
 ASSESSMENT = "assessment.json"
 COVER_ASSESSMENT = "cover-assessment.json"
 # Hidden folders: digests that need not be computed again while a file's size and time stay, and what was measured
