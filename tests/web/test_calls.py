@@ -202,6 +202,27 @@ def test_map_tiles_show_the_legends_colours(server, ground, results):
     assert server.client.get(f"/map/{NAMES[0]}/confidence/9/{x}/{y}.png").status_code == 200
 
 
+def test_map_tiles_of_a_cover_show_every_pixels_class(serve, make_scene, tmp_path):
+    scene = make_scene(tmp_path / "in", shape=(192, 320), bands=("B02", "B03", "B04", "B08"))
+    server = serve("--scenes", str(tmp_path))
+    job = server.client.post("/jobs", json={"folder": "in", "offset": 0}).json()["id"]
+    assert server.settled(job)["state"] == "done"
+    told = server.client.get(f"/map/{scene.stem}/cover/tilejson.json").json()
+    colours = {entry["code"]: (*bytes.fromhex(entry["colour"][1:]), 255) for entry in told["legend"]}
+    stored = server.client.get(f"/scenes/{scene.stem}/files/cover.tif").content
+    with rasterio.MemoryFile(stored) as memory, memory.open() as source:
+        classes, crs, transform = source.read(1), source.crs, source.transform
+    assert len(set(classes.ravel().tolist())) > 1
+    to_degrees, shown = Transformer.from_crs(crs, 4326, always_xy=True), {}
+    for row, column in np.argwhere(classes[5:-5, 5:-5] != 255)[::97] + 5:
+        longitude, latitude = to_degrees.transform(*(transform @ (column + 0.5, row + 0.5)))
+        x, y, at_x, at_y = _in_tile(longitude, latitude, 16)
+        if (x, y) not in shown:
+            shown[x, y] = server.client.get(f"/map/{scene.stem}/cover/16/{x}/{y}.png").content
+        assert _pixel(shown[x, y], at_x, at_y) == colours[classes[row, column]], (row, column)
+    assert len(shown) > 5
+
+
 def test_map_tiles_beside_the_scene_are_clear_and_beyond_the_world_absent(server):
     clear = server.client.get(f"/map/{NAMES[0]}/landcover/8/3/3.png")
     assert clear.status_code == 200 and _pixel(clear.content, 9, 9)[3] == 0
