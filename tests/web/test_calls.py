@@ -139,6 +139,30 @@ def test_files_come_whole_and_in_ranges(server, results):
     assert server.client.get(f"/scenes/{NAMES[0]}/files/run.json").status_code == 404
 
 
+def test_head_answers_as_get_without_a_body(server):
+    for path in ("/", "/health", f"/scenes/{NAMES[0]}", f"/scenes/{NAMES[0]}/files/landcover.tif", "/absent"):
+        head, whole = server.client.head(path), server.client.get(path)
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        assert head.headers["content-length"] == str(len(whole.content))
+        assert head.headers["content-type"] == whole.headers["content-type"]
+    assert server.client.head("/classify").status_code == 405
+
+
+def test_a_raster_opens_at_its_address(server, results):
+    stored = next(results.tiles.glob(f"*/{NAMES[0]}/landcover.tif"))
+    with (
+        rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
+        rasterio.open(f"{server.url}/scenes/{NAMES[0]}/files/landcover.tif") as far,
+        rasterio.open(stored) as near,
+    ):
+        assert np.array_equal(far.read(), near.read()) and far.transform == near.transform
+
+
+def test_what_is_nowhere_says_where_to_look(server):
+    for told in (server.client.get("/absent"), server.client.put("/classify")):
+        assert "GET /docs lists the calls" in told.json()["detail"]
+
+
 def test_tiles_as_geojson_and_geoparquet(server, ground):
     table, half = ground
     place = f"/scenes/{NAMES[0]}/tiles"
