@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import geopandas as gpd
+from threadpoolctl import threadpool_limits
 
 from pipeline.batch.fingerprint import FINGERPRINT, fingerprint, finished, sources
 from pipeline.batch.loaded import classifier, give_memory_back
@@ -53,7 +54,8 @@ def process(task: SceneTask, watch: Watch | None = None) -> SceneRecord:
     started = time.monotonic()
     model = classifier(task.model)
     try:
-        with task.results.working(task.scene.id, fresh=task.force) as here:
+        # BLAS threads that wait for more of the abstention score's products would hold the cores from the engine.
+        with threadpool_limits(1, user_api="blas"), task.results.working(task.scene.id, fresh=task.force) as here:
             record = _processed(replace(task, results=here), model, watch)
             if record.status is SceneStatus.DONE:
                 task.results.deliver(here, task.scene.id)
