@@ -133,7 +133,10 @@ def _write(job: SceneJob, model: TileClassifier, products: Products, mark: Futur
         for product in products.values():
             table = with_columns(table, product.columns())
         outcome = Outcome(table, {name: facts for name, product in products.items() if (facts := product.facts())})
-        files = [file for product in products.values() for file in product.finish(outcome)]
+        # Encoders and compressors work side by side.
+        writers = stack.enter_context(ThreadPoolExecutor(2, thread_name_prefix="write"))
+        written = [writers.submit(product.finish, outcome) for product in products.values()]
+        files = [file for product in written for file in product.result()]
     provenance = {
         FINGERPRINT: mark.result(),
         "atlas:model": job.card.name,

@@ -20,6 +20,7 @@ LANDCOVER = "landcover.tif"
 COVER = "cover.tif"
 ITEM = "scene.json"
 QUICKLOOK = "quicklook.webp"
+OVERVIEW = "overview.webp"
 TRUE_COLOUR = "truecolour.tif"
 CHIPS = "chips"
 
