@@ -29,6 +29,7 @@ from pipeline.results.layout import (
     COVER,
     EVIDENCE,
     ITEM,
+    OVERVIEW,
     QUICKLOOK,
     RUN_REPORT,
     TABLE,
@@ -117,7 +118,7 @@ def _write_scene(
         metadata[LEGEND] = asdict(tiles.target)
     metadata[CROSSWALK] = _told(crosswalk, into)
     write_table(translated_table(read_table(scene / TABLE), tiles, cover), place / TABLE, metadata)
-    for name in (QUICKLOOK, TRUE_COLOUR):
+    for name in (OVERVIEW, QUICKLOOK, TRUE_COLOUR):
         _link(scene / name, place / name)
     if (scene / ITEM).is_file():
         write_text(place / ITEM, json.dumps(_translated_item(_item(scene / ITEM), cover)))

@@ -26,6 +26,7 @@ LANDCOVER = "landcover.tif"
 COVER = "cover.tif"
 ITEM = "scene.json"
 QUICKLOOK = "quicklook.webp"
+OVERVIEW = "overview.webp"
 TRUE_COLOUR = "truecolour.tif"
 CHIPS = "chips"
 # In a period's folder besides: which scenes it stands for, and how many looks each tile and each pixel has.
