@@ -26,7 +26,9 @@ def test_a_shipped_table_holds_every_class_with_its_source(name):
     for source in (EUROSAT, COVER):
         made = translation(found, source)
         assert made.target.labels == tuple(
-            label for label in found.legend.labels if label in {row.label for row in found.rows if row.origin in source.labels}
+            label
+            for label in found.legend.labels
+            if label in {row.label for row in found.rows if row.origin in source.labels}
         )
         assert all(entry.roles for entry in made.target.classes)
     refuse_strange(found, [EUROSAT, COVER])
@@ -64,7 +66,9 @@ def test_what_cannot_be_told_apart_stays_a_class_of_its_own():
     corine = {row.origin: row.label for row in find_crosswalk("corine1").rows}
     assert corine["grass"] == "GrasslandAnyUse" and corine["Pasture"] == "Agricultural"
     assert corine["HerbaceousVegetation"] == "ForestSeminatural"
-    assert any("Pasture (2.3) and HerbaceousVegetation" in note for note in find_crosswalk("corine1").notes(["Pasture"]))
+    assert any(
+        "Pasture (2.3) and HerbaceousVegetation" in note for note in find_crosswalk("corine1").notes(["Pasture"])
+    )
     assert {row.origin: row.label for row in find_crosswalk("worldcover").rows}["PermanentCrop"] == "WoodyCrops"
 
 
@@ -131,7 +135,9 @@ def test_what_is_no_table_is_refused(tmp_path, content, words):
 
 
 def test_an_unknown_legend_names_the_known_ones():
-    with pytest.raises(CrosswalkError, match="nowhere: no legend of this name and no such file; give corine1, ipcc, lccs"):
+    with pytest.raises(
+        CrosswalkError, match="nowhere: no legend of this name and no such file; give corine1, ipcc, lccs"
+    ):
         find_crosswalk("nowhere")
 
 

@@ -139,7 +139,9 @@ def invoke(*arguments):
 def test_hectares_in_another_legend_are_sums_of_the_own(folder, tmp_path):
     invoke("areas", folder.parent, "--csv", tmp_path / "own.csv")
     told = invoke("areas", folder.parent, "--csv", tmp_path / "other.csv", "--legend", "corine1")
-    own, other = (pd.read_csv(tmp_path / name).groupby(["date", "label"])["hectares"].sum() for name in ("own.csv", "other.csv"))
+    own, other = (
+        pd.read_csv(tmp_path / name).groupby(["date", "label"])["hectares"].sum() for name in ("own.csv", "other.csv")
+    )
     day = "2024-06-01"
     assert other[day, "Agricultural"] == pytest.approx(own[day, "AnnualCrop"] + own[day, "Pasture"])
     assert other[day, "cloud"] == own[day, "cloud"] and "Agricultural" in told

@@ -39,7 +39,9 @@ def test_the_latest_look_counts_that_is_no_cloud_and_holds_data(folder):
     assert len(found) == 15 and found["tile_id"].is_unique
     assert spoken(found) == {0: {"first"}, 1: {"later"}, 2: {"later"}, 3: {"later"}, 4: {"first"}}
     assert shares_of_dates(found) == {"2024-06-01": pytest.approx(0.4), "2024-07-01": pytest.approx(0.6)}
-    assert found["whole"].tolist() == [column != 3 for column in found["tile_id"].str.split("_").str[1].astype(int) - 780]
+    assert found["whole"].tolist() == [
+        column != 3 for column in found["tile_id"].str.split("_").str[1].astype(int) - 780
+    ]
 
 
 def test_within_a_period_the_clearest_look_counts(folder):
@@ -85,7 +87,12 @@ def test_periods(told, first, last):
 
 @pytest.mark.parametrize(
     ("told", "words"),
-    [(["2018"], "no period"), (["2018", "x"], "no period"), (["1", "2"], "no period"), (["2024", "2018"], "ends before it begins")],
+    [
+        (["2018"], "no period"),
+        (["2018", "x"], "no period"),
+        (["1", "2"], "no period"),
+        (["2024", "2018"], "ends before it begins"),
+    ],
 )
 def test_what_is_no_period_is_told(told, words):
     with pytest.raises(TileTableError, match=words):

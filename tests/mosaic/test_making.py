@@ -48,7 +48,9 @@ def folder(tmp_path, codes):
     scene(place, "a", codes[:, :7], cover=ground[:, : 7 * 64], picture=picture[:, :, : 7 * 64])
     hazy = np.full((ROWS, 7), 1.0)
     hazy[:, :2] = 0.8
-    scene(place, "b", codes[:, 5:], west=WEST + 5, cover=ground[:, 5 * 64 :], picture=picture[:, :, 5 * 64 :], valid=hazy)
+    scene(
+        place, "b", codes[:, 5:], west=WEST + 5, cover=ground[:, 5 * 64 :], picture=picture[:, :, 5 * 64 :], valid=hazy
+    )
     return place
 
 
@@ -227,7 +229,9 @@ def test_names_of_an_earlier_map_do_not_stay_beside_another(folder, tmp_path):
 
 def test_an_outline_elsewhere_or_too_small_is_told_and_nothing_is_written(folder, tmp_path):
     far = Outline("far", box(20, 50, 21, 51))
-    with pytest.raises(TileTableError, match=r"far: lies outside the mapped tiles, which span 8\.\d+ to 9\.\d+ degrees"):
+    with pytest.raises(
+        TileTableError, match=r"far: lies outside the mapped tiles, which span 8\.\d+ to 9\.\d+ degrees"
+    ):
         make_mosaic(folder, tmp_path / "out" / "map.tif", MosaicRequest(outline=far))
     tiny = Outline("tiny", in_degrees(box(LEFT + 10, TOP - 40, LEFT + 40, TOP - 10)))
     with pytest.raises(TileTableError, match="no pixel of 640 m has its centre in the area"):
@@ -312,7 +316,9 @@ def test_the_verb_tells_what_it_made(folder, tmp_path):
     area = tmp_path / "area.geojson"
     shape = in_degrees(box(LEFT + 3000, TOP - 4000, LEFT + 9000, TOP - 600))
     gpd.GeoDataFrame({"name": ["mine"]}, geometry=[shape], crs=4326).to_file(area, driver="GeoJSON")
-    told = invoke("mosaic", folder.parent, tmp_path / "map.tif", "--area", area, "--legend", "corine1", "--crs", "epsg:3035")
+    told = invoke(
+        "mosaic", folder.parent, tmp_path / "map.tif", "--area", area, "--legend", "corine1", "--crs", "epsg:3035"
+    )
     assert told.exit_code == 0, told.output
     assert "EPSG:3035, 2024-05-02 on" in told.output and "several dates stand side by side" in told.output
     values, _, epsg = read(tmp_path / "map.tif")
@@ -329,7 +335,7 @@ def test_the_cover_in_another_legend_keeps_its_colours(folder, tmp_path):
     assert told.exit_code == 0, told.output
     with rasterio.open(tmp_path / "map.tif") as raster:
         tags, colours, values = raster.tags(1), raster.colormap(1), raster.read(1)
-    codes = {name: int(key.removeprefix("CLASS_")) for key, name in tags.items()  if key.startswith("CLASS_")}
+    codes = {name: int(key.removeprefix("CLASS_")) for key, name in tags.items() if key.startswith("CLASS_")}
     assert colours[codes["TreeCover"]] == (0, 100, 0, 255) and colours[codes["Water"]] == (0, 100, 200, 255)
     np.testing.assert_array_equal(values == codes["Water"], stripes(ROWS, COLUMNS) == 0)
 
