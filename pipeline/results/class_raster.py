@@ -148,7 +148,7 @@ def write_category_names(path: Path, names: Mapping[int, str]) -> None:
 
 def write_cog(source: Path, target: Path, **options: str) -> None:
     """A cloud-optimised copy; overviews take the commonest value, never a mean of classes, unless `options` say so."""
-    usual = {"compress": "DEFLATE", "level": "6", "predictor": "NO", "overview_resampling": "MODE"}
+    usual = {"compress": "DEFLATE", "level": "3", "predictor": "NO", "overview_resampling": "MODE"}
     with rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="2"):
         copy_raster(source, target, driver="COG", blocksize=BLOCK, overviews="AUTO", **(options or usual))
 
