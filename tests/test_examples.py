@@ -35,7 +35,7 @@ def _district(folder):
     areas = pd.read_csv(folder / "areas.csv")
     inside = areas[areas["region"] != "elsewhere"]
     assert set(inside["region"]) == {"Upper Made", "Lower Made"}
-    assert set(inside["date"]) == {"2021-07-23", "2023-07-23"}
+    assert set(inside["date"]) == {"2021-07-23", "2023-07-23", "2023-08-12"}
     # Upper Made is where pasture became a town, Lower Made where forest became fields.
     hectares = inside.set_index(["date", "region", "label"])["hectares"]
     grown = hectares["2023-07-23", "Upper Made", "Residential"] - hectares["2021-07-23", "Upper Made", "Residential"]
