@@ -17,7 +17,17 @@ import pyarrow.parquet as pq
 from pipeline.atlas.imagery import Quicklook
 from pipeline.errors import OutputError, PipelineError, TileTableError
 from pipeline.grid import TileGrid
-from pipeline.results.layout import ASSESSMENT, CHANGES, HEAT, ITEM, QUICKLOOK, TABLE, TRUE_COLOUR, ChangeState, scene_folders
+from pipeline.results.layout import (
+    ASSESSMENT,
+    CHANGES,
+    HEAT,
+    ITEM,
+    QUICKLOOK,
+    TABLE,
+    TRUE_COLOUR,
+    ChangeState,
+    scene_folders,
+)
 from pipeline.results.record import SceneRecord, read_records
 from pipeline.results.table import class_labels, probability_columns, read_metadata, tiles_by_grid
 from pipeline.scenes.scene import Refusal

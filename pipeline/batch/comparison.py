@@ -118,6 +118,4 @@ def _seen(folders: Sequence[Path], out: Path) -> AtlasInput:
     ordered = tuple(sorted(scenes.values(), key=lambda scene: (scene.day, scene.id)))
     changed = read_changes(out / CHANGES, {scene.id: scene.day for scene in ordered})
     prior = read_prior(out / CHANGES)
-    return replace(
-        runs[0], scenes=ordered, refusals=(), changes=changed, heat=out / HEAT, prior=prior
-    )
+    return replace(runs[0], scenes=ordered, refusals=(), changes=changed, heat=out / HEAT, prior=prior)

@@ -80,7 +80,12 @@ def write_comparison(
     Raises:
         OutputError: a table cannot be written.
     """
-    told = {"software": f"landcover-atlas {__version__}", "scenes": sorted(scenes), "prior_per_year": options.prior}
+    told = {
+        "software": f"landcover-atlas {__version__}",
+        "scenes": sorted(scenes),
+        "prior_per_year": options.prior,
+        "max_false_share": options.max_false_share,
+    }
     write_table(table, folder / CHANGES, told)
     with whole_file(folder / HEAT, "free space or choose another folder of results") as part:
         heat_table(table, measured).to_parquet(part, index=False, compression="zstd")

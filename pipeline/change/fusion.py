@@ -50,7 +50,9 @@ _MOST_SURPRISING = 4.5
 
 def part_evidence(magnitude: Array, surprise: Array, weights: FusionWeights = WEIGHTS) -> Array:
     """Log likelihood ratios (any shape) of a change of a part of a tile, from damped magnitude and surprise."""
-    told = weights.intercept + weights.slope * (np.log(magnitude + _LEAST) + np.log(np.minimum(surprise, _MOST_SURPRISING) + _LEAST))
+    told = weights.intercept + weights.slope * (
+        np.log(magnitude + _LEAST) + np.log(np.minimum(surprise, _MOST_SURPRISING) + _LEAST)
+    )
     return np.asarray(np.clip(told, -weights.limit, weights.limit))
 
 

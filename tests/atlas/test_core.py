@@ -247,7 +247,9 @@ def test_pairs_of_dates_between_are_joined(engine):
     assert found["state"][:5] == [2, 2, 0, 1, 1]
     assert found["measured"] and found["estimated"]
     assert found["expected"] == pytest.approx(0.2 * (1 - 0.95 ** (731 / 365.25)))
-    undated = engine(f"{LINKED}({[later, before, past]}, {states}, {classes}, {json.dumps(['1970-01-01', *dates[1:]])})")
+    undated = engine(
+        f"{LINKED}({[later, before, past]}, {states}, {classes}, {json.dumps(['1970-01-01', *dates[1:]])})"
+    )
     assert set(undated["state"]) == set(undated["percent"]) == {no}
     assert not undated["measured"] and not undated["estimated"]
 
