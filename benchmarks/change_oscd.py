@@ -294,7 +294,11 @@ def certainty(cities: list[City]) -> str:
         changed, share = rows["changed"].to_numpy()[first], rows["share"].to_numpy()[first]
         figures = p[first].mean(), changed.mean(), (share >= 0.01).mean(), changed.sum() / rows["changed"].sum()
         lines.append(row(str(count), [], [f"{one:.2f}" for one in figures]))
-    lines += ["", "| at most false | claimed | of them marked | claimed with a class | of them marked |", "|---" * 5 + "|"]
+    lines += [
+        "",
+        "| at most false | claimed | of them marked | claimed with a class | of them marked |",
+        "|---" * 5 + "|",
+    ]
     for bound in BOUNDS:
         sums = np.zeros(4)
         for city in cities:

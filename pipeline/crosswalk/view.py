@@ -15,8 +15,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from pipeline.change import ChangeOptions
-from pipeline.change.dates import compare_dates, kept_evidence, level_of, write_comparison
+from pipeline.change.dates import compare_dates, kept_evidence, level_of, options_of, write_comparison
 from pipeline.crosswalk.correspondence import Crosswalk
 from pipeline.crosswalk.translation import Translation, refuse_strange, translated_table, translation
 from pipeline.errors import CrosswalkError, TileTableError
@@ -192,17 +191,16 @@ def _translate_raster(source: Path, target: Path, cover: Translation) -> None:
 
 def _write_changes(folder: Path, view: Path, legend: Legend) -> None:
     """The changes between the same scenes, weighed by the other classes."""
-    told = read_metadata(folder / CHANGES)
     stored = pq.read_table(folder / CHANGES, columns=["before", "after"]).to_pandas()
     names = {str(name) for column in ("before", "after") for name in stored[column].unique()}
     scenes = [view / name for name in sorted(names) if (view / name / TABLE).is_file()]
     if len(scenes) < 2:
         return
     levels = {scene.name: level_of(scene) for scene in scenes}
-    options = ChangeOptions(prior=float(told["prior_per_year"])) if "prior_per_year" in told else ChangeOptions()
+    options = options_of(folder)
     tables = [read_table(scene / TABLE) for scene in scenes]
     if found := compare_dates(tables, levels, kept_evidence([folder]), legend, options):
-        write_comparison(found, view, told["scenes"], options)
+        write_comparison(found, view, names, options)
 
 
 def _link(source: Path, target: Path) -> None:
