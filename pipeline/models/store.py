@@ -18,7 +18,7 @@ from pipeline.models.stored import StoredClassifier
 FOLDER = Path(__file__).resolve().parents[2] / "saved_models"
 DEFAULT = "eurosat-resnet50"
 # The network that names every 10 m pixel.
-COVER = "cover-10m"
+DEFAULT_COVER = "cover-10m"
 NO_COVER = "none"
 AUTO = "auto"
 

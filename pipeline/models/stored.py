@@ -117,7 +117,7 @@ def _finer_and_finer(card: ModelCard, engine: str) -> tuple[str, ...]:
 
 def _in_doubt(found: _Answers, told: Mapping[str, Any], judged: bool) -> npt.NDArray[np.bool_]:
     """Which patches (n,) an engine, of which the card tells this, may have called other than a finer one would."""
-    tied = lead(found.probabilities) < told["margin"]
+    tied: npt.NDArray[np.bool_] = lead(found.probabilities) < told["margin"]
     if not judged or "reach" not in told:
         return tied
     beyond = found.strangeness - 1

@@ -120,7 +120,7 @@ def _request(asked: JobQuestion, house: House, folder: str | None = None) -> Job
     cover = asked.cover if asked.cover == store.NO_COVER else _stored(asked.cover, COVER, house)
     bands = tuple(band.strip().upper() for band in asked.bands.split(",") if band.strip())
     told = asked.offset, asked.tci_max, asked.assume_crs
-    rest = {"min_valid": asked.min_valid, "smooth": asked.smooth, "prior": asked.prior}
+    rest: dict[str, Any] = {"min_valid": asked.min_valid, "smooth": asked.smooth, "prior": asked.prior}
     return JobRequest(model, cover, folder, bands, *told, **rest)
 
 
