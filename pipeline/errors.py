@@ -41,6 +41,10 @@ class EmptyScene(PipelineError):
     """No tile of the scene has enough valid pixels."""
 
 
+class BadPeriod(PipelineError):
+    """A period is no span of days, overlaps with another, or no scene lies in it."""
+
+
 class SupersededScene(PipelineError):
     """Another scene of the same place and time replaces this one."""
 

@@ -28,6 +28,7 @@ from pipeline.atlas.part import AtlasOptions, World
 from pipeline.atlas.payload import Payload, build_payload
 from pipeline.atlas.places import describe_places
 from pipeline.atlas.rights import class_notes, classes_after, sensor_of
+from pipeline.atlas.spans import spans
 from pipeline.errors import OutputError, TileTableError
 from pipeline.files import whole_file
 from pipeline.legend import Legend
@@ -246,6 +247,8 @@ def _texts(world: World, figures: AreaFigures) -> list[tuple[str, str]]:
         (str(s.metadata["software"]) for s in world.collected.scenes if "software" in s.metadata), "landcover-atlas"
     )
     scenes = [scene.id for scene in world.collected.scenes if scene.day in {one.day for one in figures.dates}]
+    if stood := [f"{_day(day)} stands for {span.days}" for day, span in spans(world.collected.scenes).items()]:
+        texts.append(("Periods", f"{'; '.join(stood)}: all clear looks of the period as one answer."))
     texts += [
         ("Scenes", ", ".join(scenes)),
         (

@@ -13,6 +13,7 @@ _VERBS: Final = {
     "scenes": "scenes",
     "atlas": "tables",
     "export": "tables",
+    "composite": "composite",
     "areas": "areas",
     "sample": "areas",
     "assess": "areas",

@@ -15,7 +15,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from pipeline.change import ChangeOptions, changes
+from pipeline.change.dates import compare_dates, kept_evidence, level_of, options_of, write_comparison
 from pipeline.crosswalk.correspondence import Crosswalk
 from pipeline.crosswalk.translation import Translation, refuse_strange, translated_table, translation
 from pipeline.errors import CrosswalkError, TileTableError
@@ -28,6 +28,7 @@ from pipeline.results.layout import (
     COVER,
     EVIDENCE,
     ITEM,
+    OVERVIEW,
     QUICKLOOK,
     RUN_REPORT,
     TABLE,
@@ -35,7 +36,6 @@ from pipeline.results.layout import (
     in_legend,
     scene_folders,
 )
-from pipeline.results.measured import kept_evidence
 from pipeline.results.table import CROSSWALK, LEGEND, read_legend, read_metadata, read_table, write_table
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def _write_scene(
         metadata[LEGEND] = asdict(tiles.target)
     metadata[CROSSWALK] = _told(crosswalk, into)
     write_table(translated_table(read_table(scene / TABLE), tiles, cover), place / TABLE, metadata)
-    for name in (QUICKLOOK, TRUE_COLOUR):
+    for name in (OVERVIEW, QUICKLOOK, TRUE_COLOUR):
         _link(scene / name, place / name)
     if (scene / ITEM).is_file():
         write_text(place / ITEM, json.dumps(_translated_item(_item(scene / ITEM), cover)))
@@ -191,16 +191,16 @@ def _translate_raster(source: Path, target: Path, cover: Translation) -> None:
 
 def _write_changes(folder: Path, view: Path, legend: Legend) -> None:
     """The changes between the same scenes, weighed by the other classes."""
-    told = read_metadata(folder / CHANGES)
     stored = pq.read_table(folder / CHANGES, columns=["before", "after"]).to_pandas()
     names = {str(name) for column in ("before", "after") for name in stored[column].unique()}
     scenes = [view / name for name in sorted(names) if (view / name / TABLE).is_file()]
     if len(scenes) < 2:
         return
-    levels = {scene.name: str(read_metadata(scene / TABLE).get("level")) for scene in scenes}
-    options = ChangeOptions(prior=float(told["prior_per_year"])) if "prior_per_year" in told else ChangeOptions()
-    found = changes([read_table(scene / TABLE) for scene in scenes], kept_evidence(scenes), levels, options, legend)
-    write_table(found, view / CHANGES, told)
+    levels = {scene.name: level_of(scene) for scene in scenes}
+    options = options_of(folder)
+    tables = [read_table(scene / TABLE) for scene in scenes]
+    if found := compare_dates(tables, levels, kept_evidence([folder]), legend, options):
+        write_comparison(found, view, names, options)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -35,7 +35,8 @@ _PIECE, _MOST_PIECES = 0.25, 100
 _MOST_BYTES = 200 << 20
 # Seconds that the service may work on a question, below those that we wait for it.
 _SECONDS = 50
-_TRIES, _LONGEST_WAIT = 4, 120.0
+_TRIES = 4
+_LONGEST_WAIT = 120.0
 # Too many questions, or too much to do: asked again later.
 _BUSY = (429, 503, 504)
 
@@ -193,7 +194,11 @@ def _polygons(service: Overpass, box: Bounds, name: str) -> list[dict[str, Any]]
                 continue
             tags = element.get("tags", {})
             told = {key: str(tags[key]) for key in keys if key in tags}
-            seen[mark] = {"type": "Feature", "properties": {"element": mark, **told}, "geometry": shape.__geo_interface__}
+            seen[mark] = {
+                "type": "Feature",
+                "properties": {"element": mark, **told},
+                "geometry": shape.__geo_interface__,
+            }
     if broken:
         log.warning("%s: %d ways or relations of OpenStreetMap do not close, left out", name, broken)
     log.info("%s: %d polygons of OpenStreetMap", name, len(seen))
@@ -240,4 +245,4 @@ def _seconds(told: str | None, attempt: int) -> float:
     try:
         return min(max(float(told or ""), 0.0), _LONGEST_WAIT)
     except ValueError:
-        return 5.0 * 2**attempt
+        return 5.0 * float(2**attempt)

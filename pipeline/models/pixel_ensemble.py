@@ -116,7 +116,9 @@ def kept_temperature(card: ModelCard, folder: Path) -> float:
         told = json.loads(path.read_text(encoding="utf-8"))
         temperature, marks = float(told["temperature"]), told["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: tells no temperature ({error}); remove it, or calibrate the ensemble again") from error
+        raise ModelError(
+            f"{path}: tells no temperature ({error}); remove it, or calibrate the ensemble again"
+        ) from error
     if marks != dict(card.sha256):
         raise ModelError(f"{path}: was fitted to other weights; remove it, or calibrate the ensemble again")
     return temperature

@@ -122,7 +122,9 @@ def _naming(graph: Any) -> Any:  # noqa: ANN401 - OpenVINO has no types
     from openvino import opset13
 
     axis = np.array([-1], np.int64)
-    most = opset13.topk(graph.get_results()[0].input_value(0), np.int64(1), -1, "max", "value", index_element_type="i32")
+    most = opset13.topk(
+        graph.get_results()[0].input_value(0), np.int64(1), -1, "max", "value", index_element_type="i32"
+    )
     hundred = opset13.constant(np.float32(100))
     percent = opset13.round(opset13.multiply(opset13.squeeze(most.output(0), axis), hundred), "half_to_even")
     answers = opset13.squeeze(most.output(1), axis), percent

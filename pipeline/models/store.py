@@ -17,6 +17,9 @@ from pipeline.models.stored import StoredClassifier
 
 FOLDER = Path(__file__).resolve().parents[2] / "saved_models"
 DEFAULT = "eurosat-resnet50"
+# The network that names every 10 m pixel.
+DEFAULT_COVER = "cover-10m"
+NO_COVER = "none"
 AUTO = "auto"
 
 

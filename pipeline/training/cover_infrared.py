@@ -34,7 +34,9 @@ class Infrared:
     @classmethod
     def fitted(cls, patches: Floats, labels: npt.NDArray[np.int64], classes: int) -> Self:
         """Learns from patches (n, y, x, B02 B03 B04 B08); the spreads are measured on patches left out in turn."""
-        known = np.stack([_features(patch[..., :3], kind, classes) for patch, kind in zip(patches, labels, strict=True)])
+        known = np.stack(
+            [_features(patch[..., :3], kind, classes) for patch, kind in zip(patches, labels, strict=True)]
+        )
         wanted, fold = _log(patches[..., 3]), np.arange(len(patches)) % _FOLDS
         missed = np.empty_like(wanted)
         for at in range(_FOLDS):

@@ -93,7 +93,9 @@ def run_cover(request: CoverRequest, progress: Callable[[str], None] = log.info)
         "pictures": _named(request.pictures),
         "held_out": places,
         "steps": request.options.steps,
-        "batch": mixture.scenes + (pictures.soft is not None) * mixture.soft + (pictures.weak is not None) * mixture.weak,
+        "batch": mixture.scenes
+        + (pictures.soft is not None) * mixture.soft
+        + (pictures.weak is not None) * mixture.weak,
         "size": mixture.size,
         "seed": request.options.seed,
         "start": request.options.start,

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from pipeline.datasets.labelled import LabelledPatches
 from pipeline.datasets.masks import IGNORED, Truth, read_truth
 from pipeline.datasets.weak import ClassCovers
-from pipeline.evaluation.cover import CoverScore, reliability
 from pipeline.errors import ModelError
+from pipeline.evaluation.cover import CoverScore, reliability
 from pipeline.models.calibration import fit_temperature
 from pipeline.models.classifier import PixelClassifier
 from pipeline.models.networks import Network, cover_unet

@@ -1,4 +1,4 @@
-"""A Dask cluster on this machine, dates of one place, a small disk."""
+"""Dates of one place, a small disk."""
 
 import subprocess
 from dataclasses import replace
@@ -12,15 +12,6 @@ from pipeline.batch.task import ModelChoice
 from tests.builders import scene_on_disk
 from tests.fakes import BrightPixels
 from tests.runs import LEFT, TOP
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """Two workers in processes of their own."""
-    distributed = pytest.importorskip("distributed")
-    # Closing workers leave sockets to the garbage collector.
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as found:
-        yield found
 
 
 @pytest.fixture

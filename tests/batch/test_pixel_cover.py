@@ -24,6 +24,7 @@ from tests.builders import scene_on_disk
 from tests.fakes import BrightPixels
 from tests.runs import LEFT, TOP, in_a_child, on, outputs
 
+
 @pytest.fixture
 def pixels():
     return np.random.default_rng(8).integers(200, 2700, (3, 530, 210), dtype=np.uint16)

@@ -23,6 +23,7 @@ def test_outputs_follow_the_contract(options, scenes):
     assert sorted(path.name for path in folder.iterdir()) == [
         "landcover.tif",
         "landcover.tif.aux.xml",
+        "overview.webp",
         "quicklook.webp",
         "scene.json",
         "tiles.parquet",
@@ -50,6 +51,7 @@ def test_outputs_follow_the_contract(options, scenes):
     assert {asset.href for asset in item.assets.values()} == {
         "./landcover.tif",
         "./landcover.tif.aux.xml",
+        "./overview.webp",
         "./quicklook.webp",
         "./tiles.parquet",
         "./truecolour.tif",

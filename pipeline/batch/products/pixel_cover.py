@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import rasterio
-from affine import Affine
 from rasterio.windows import Window
 
 from pipeline.bands import SENTINEL_2
@@ -73,28 +73,7 @@ class PixelCover(Product):
         self._stream = CoverStream(self._network, self._columns, self._rows, grid.tile_size)
         self._picked = [job.wanted.index(band) for band in self.bands]
         self._shares: list[npt.NDArray[np.float32]] = []
-        width, height = len(self._columns) * grid.tile_size, len(self._rows) * grid.tile_size
-        # A killed run may have left a broken one.
-        (job.folder / _WHOLE).unlink(missing_ok=True)
-        self._raster = rasterio.open(
-            job.folder / _WHOLE,
-            "w",
-            driver="GTiff",
-            dtype="uint8",
-            count=2,
-            width=width,
-            height=height,
-            crs=grid.crs.to_wkt(),
-            transform=self._transform(grid),
-            nodata=CoverState.NO_DATA,
-            photometric="minisblack",
-            tiled=True,
-            blockxsize=BLOCK,
-            blockysize=BLOCK,
-            interleave="band",
-            compress="zstd",
-            zstd_level=1,
-        )
+        self._raster = whole_raster(job.folder / _WHOLE, grid, self._columns, self._rows)
 
     def add(self, seen: ClassifiedBlock) -> None:
         """Takes one block; writes what is ready."""
@@ -150,16 +129,41 @@ class PixelCover(Product):
         height, width = strip.classes.shape
         window = Window(0, strip.top, width, height)
         self._raster.write(strip.classes, 1, window=window)
-        self._raster.write(np.take(_STEPS, strip.confidence), 2, window=window)
+        self._raster.write(in_steps(strip.confidence), 2, window=window)
         self._shares.append(shares(strip.classes, len(self._card.legend.classes), self._job.grid.tile_size))
 
-    def _transform(self, grid: TileGrid) -> Affine:
-        return grid.transform(TileIndex(self._columns.start, self._rows.stop - 1))
+
+def whole_raster(path: Path, grid: TileGrid, columns: range, rows: range) -> rasterio.io.DatasetWriter:
+    """A raster of two bands of bytes over whole tiles, to be filled in any order and then copied by `write_cog`."""
+    # A killed run may have left a broken one.
+    path.unlink(missing_ok=True)
+    return rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        dtype="uint8",
+        count=2,
+        width=len(columns) * grid.tile_size,
+        height=len(rows) * grid.tile_size,
+        crs=grid.crs.to_wkt(),
+        transform=grid.transform(TileIndex(columns.start, rows.stop - 1)),
+        nodata=CoverState.NO_DATA,
+        photometric="minisblack",
+        tiled=True,
+        blockxsize=BLOCK,
+        blockysize=BLOCK,
+        interleave="band",
+        compress="zstd",
+        zstd_level=1,
+    )
 
 
-def scene_light(
-    planes: Sequence[npt.NDArray[Any]], scene: Scene, taken: ModelInput
-) -> npt.NDArray[np.uint16]:
+def in_steps(confidence: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Percent in the steps that are stored; 255 stays."""
+    return np.take(_STEPS, confidence)
+
+
+def scene_light(planes: Sequence[npt.NDArray[Any]], scene: Scene, taken: ModelInput) -> npt.NDArray[np.uint16]:
     """A network's input in the codes of `light_codes` (band, y, x), of the stored numbers of its bands.
 
     Whole numbers of two bytes at most go through a table of all of them, several times faster than the arithmetic.

@@ -38,6 +38,7 @@
     const radiometry = scene.radiometry || {},
       offsets = Object.values(radiometry.offsets || {}),
       parts = [];
+    if (scene.period) parts.push("composite of " + scene.period + ": " + scene.looks.join(", "));
     if (scene.level) parts.push(scene.level);
     if (scene.platform) parts.push(scene.platform);
     if (radiometry.baseline) parts.push("baseline " + radiometry.baseline);
