@@ -22,6 +22,7 @@ from pipeline.results.layout import (
     CHANGES,
     HEAT,
     ITEM,
+    OVERVIEW,
     QUICKLOOK,
     TABLE,
     TRUE_COLOUR,
@@ -86,6 +87,8 @@ class SceneTiles:
     """What the scene's Item says."""
     quicklook: Quicklook | None = None
     """Its picture, where there is one."""
+    overview: Quicklook | None = None
+    """A sharper picture, where there is one."""
     truecolour: Path | None = None
     """Its `truecolour.tif`, where there is one."""
     shares: Plane | None = None
@@ -278,7 +281,8 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
         cloud=plane(percent(column["cloud_fraction"].to_numpy())),
         metadata=read_metadata(path),
         properties=item.get("properties", {}),
-        quicklook=_read_quicklook(path.with_name(QUICKLOOK), item),
+        quicklook=_read_picture(path.with_name(QUICKLOOK), item),
+        overview=_read_picture(path.with_name(OVERVIEW), item),
         truecolour=truecolour if truecolour.is_file() else None,
         shares=shares,
         cover=_read_cover(path, item, at, shape),
@@ -326,9 +330,9 @@ def _read_item(path: Path) -> dict[str, Any]:
         raise TileTableError(f"{path}: not a STAC Item ({error}); run the pipeline on its scene again") from error
 
 
-def _read_quicklook(path: Path, item: Mapping[str, Any]) -> Quicklook | None:
-    """The scene's picture; its place is the field `atlas:bounds` of the Item's asset or properties."""
-    asset = item.get("assets", {}).get("quicklook", {})
+def _read_picture(path: Path, item: Mapping[str, Any]) -> Quicklook | None:
+    """A picture of the scene; its place is the field `atlas:bounds` of the Item's asset or properties."""
+    asset = item.get("assets", {}).get(path.stem, {})
     bounds = asset.get("atlas:bounds") or item.get("properties", {}).get("atlas:bounds") or item.get("atlas:bounds")
     if not path.is_file() or bounds is None:
         return None

@@ -19,6 +19,7 @@ from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Payload, buil
 from pipeline.atlas.places import describe_places, union_bounds
 from pipeline.atlas.readable import ink_on
 from pipeline.atlas.rights import classes_after, sensor_of
+from pipeline.atlas.spans import spans
 from pipeline.change import ChangeOptions
 from pipeline.errors import OutputError
 from pipeline.files import whole_file
@@ -187,9 +188,10 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         "mode": options.mode if len(dates) > 1 else "map",
         "expected": _expected(collected.prior),
         "attribution": sensor.attribution or sensor.title,
-        "classesAfter": classes_after(legend),
+        "classesAfter": classes_after(legend, collected.scenes),
         "basemaps": list(BASEMAPS) if options.online_basemaps else [],
         "places": places,
+        "periods": {day.isoformat(): span._asdict() for day, span in spans(collected.scenes).items()},
     }
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,21 +13,19 @@ import pandas as pd
 from pipeline import __version__
 from pipeline.batch.fingerprint import FINGERPRINT
 from pipeline.batch.loaded import give_memory_back, let_models_go
-from pipeline.change import ChangeOptions, changes, evidence, scene_pairs
-from pipeline.change.heat import heat_table
+from pipeline.change import ChangeOptions, evidence
+from pipeline.change.dates import Compared, compare_dates, kept_evidence, level_of, write_comparison
 from pipeline.errors import OutputError, TileTableError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
 from pipeline.legend import Legend
-from pipeline.results.layout import CHANGES, HEAT, ITEM, TABLE, evidence_file, evidence_files
-from pipeline.results.table import read_metadata, read_table, write_table
+from pipeline.results.layout import CHANGES, HEAT, ITEM, TABLE, evidence_file, evidence_files, looks_of, scene_folders
+from pipeline.results.table import read_metadata, read_table
 from pipeline.scenes.reading.inspect import inspect_pixels
-from pipeline.scenes.scene import Scene
+from pipeline.scenes.scene import UNKNOWN_DATE, Scene
 
 # Part of every key: raise it when the meaning of the evidence changes.
 _SCHEMA = 3
-
-Measured = dict[tuple[str, str], pd.DataFrame]
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +44,6 @@ def write_changes(
     Raises:
         OutputError: a table cannot be written.
     """
-    path = folder / CHANGES
     dated = [scene for scene in scenes if scene.dated]
     if 0 < len(scenes) - len(dated) < len(scenes):
         _log.warning(
@@ -60,60 +57,55 @@ def write_changes(
         _log.warning("the dates could not be compared: %s: %s", type(error).__name__, error)
         _log.debug("no changes", exc_info=error)
         found = None
-    if found is None:
-        for stale in (path, folder / HEAT):
-            stale.unlink(missing_ok=True)
-        return None
-    write_comparison(*found, folder, [scene.id for scene in scenes], options)
-    return path
+    return _stored(found, folder, [scene.id for scene in scenes], options)
 
 
-def write_comparison(
-    table: gpd.GeoDataFrame,
-    measured: Measured,
-    folder: Path,
-    scenes: Sequence[str],
-    options: ChangeOptions = ChangeOptions(),
-) -> None:
-    """Writes a table of changes between `scenes` and where in its tiles the pixels tell of them.
+def write_changes_again(folder: Path, legend: Legend, options: ChangeOptions) -> Path | None:
+    """Writes the table of changes and its heat of what speaks in a model's folder now, from what earlier runs measured.
 
     Raises:
+        TileTableError: a table is damaged.
         OutputError: a table cannot be written.
     """
-    told = {
-        "software": f"landcover-atlas {__version__}",
-        "scenes": sorted(scenes),
-        "prior_per_year": options.prior,
-        "max_false_share": options.max_false_share,
-    }
-    write_table(table, folder / CHANGES, told)
-    with whole_file(folder / HEAT, "free space or choose another folder of results") as part:
-        heat_table(table, measured).to_parquet(part, index=False, compression="zstd")
+    places = scene_folders(folder)
+    tables = [table for place in places if len(table := read_table(place / TABLE)) and _dated(table)]
+    levels = {place.name: level_of(place) for place in places}
+    found = compare_dates(tables, levels, kept_evidence([folder]), legend, options)
+    return _stored(found, folder, levels, options)
+
+
+def _dated(table: gpd.GeoDataFrame) -> bool:
+    return bool(table["acquired"].iloc[0] != UNKNOWN_DATE)
+
+
+def _stored(found: Compared | None, folder: Path, scenes: Iterable[str], options: ChangeOptions) -> Path | None:
+    if found is None:
+        for stale in (folder / CHANGES, folder / HEAT):
+            stale.unlink(missing_ok=True)
+        return None
+    write_comparison(found, folder, scenes, options)
+    return folder / CHANGES
 
 
 def _compared(
     scenes: Sequence[Scene], folder: Path, legend: Legend, stage: Callable[[str], None], options: ChangeOptions
-) -> tuple[gpd.GeoDataFrame, Measured] | None:
-    """The changes between dated scenes, and what was measured; None where no place was seen twice."""
-    tables = []
-    for scene in scenes:
-        try:
-            tables.append(read_table(folder / scene.id / TABLE))
-        except TileTableError as error:
-            _log.warning("%s: not compared with others: %s", scene.id, error)
-    pairs = scene_pairs(tables) if len(tables) > 1 else pd.DataFrame()
-    if pairs.empty:
-        return None
+) -> Compared | None:
+    """The changes between dated scenes and periods; None where no place was seen twice."""
     by_id = {scene.id: scene for scene in scenes}
-    measured: Measured = {}
-    for number, (before, after) in enumerate(zip(pairs["before"], pairs["after"], strict=True), start=1):
-        stage(f"comparing dates, {number} of {len(pairs)}")
-        found = _evidence(by_id[before], by_id[after], folder)
-        if found is not None:
-            measured[before, after] = found
-    stage("weighing changes")
-    levels = {scene.id: str(scene.level) for scene in scenes}
-    return changes(tables, measured, levels, options, legend), measured
+
+    def measured(before: str, after: str) -> pd.DataFrame | None:
+        return _evidence(by_id[before], by_id[after], folder) if {before, after} <= by_id.keys() else None
+
+    periods = {place: looks for place in scene_folders(folder) if (looks := looks_of(place)) is not None}
+    silent = {look for looks in periods.values() for look in looks}
+    tables, levels = [], {}
+    for place in (*(folder / scene.id for scene in scenes if scene.id not in silent), *periods):
+        try:
+            tables.append(read_table(place / TABLE))
+            levels[place.name] = level_of(place)
+        except TileTableError as error:
+            _log.warning("%s: not compared with others: %s", place.name, error)
+    return compare_dates(tables, levels, measured, legend, options, stage)
 
 
 def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:

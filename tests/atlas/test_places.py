@@ -377,12 +377,23 @@ def test_kml_is_read_too(map_of, tmp_path):
     assert opened.js("[...atlas.area.shares].reduce((a, b) => a + b)") == pytest.approx(0.5, abs=0.03)
 
 
-def test_a_file_that_is_no_outline_says_so(map_of, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.geojson", b'{"type": "FeatureCollection", "features": []}', "holds no polygon"),
+        ("a.gpkg", b"SQLite format 3\0" + bytes(range(256)), "it is a GeoPackage"),
+        ("a.zip", b"PK\3\4" + bytes(range(256)), "it is a zip, perhaps of a shapefile"),
+        ("a.txt", b"nothing of the kind", "neither GeoJSON nor KML"),
+    ],
+)
+def test_a_file_that_is_no_outline_says_what_it_is_and_where_it_goes(map_of, tmp_path, name, content, words):
     opened = map_of()
-    path = tmp_path / "a.geojson"
-    path.write_text('{"type": "FeatureCollection", "features": []}')
+    path = tmp_path / name
+    path.write_bytes(content)
     opened.window.files('[aria-label="File with an outline"]', path)
-    opened.wait("document.querySelector('.notice')?.innerText.includes('holds no polygon')")
+    opened.wait("document.querySelector('.notice')?.classList.contains('on')")
+    told = opened.text(".notice")
+    assert told.startswith(name) and words in told and "areas tiles --regions" in told
 
 
 def test_patches_are_listed_and_reached(map_of):

@@ -1,4 +1,4 @@
-"""What covers the ground inside the tiles: pictures of 20 to 80 m a pixel, and every tile's shares."""
+"""What covers the ground inside the tiles: pictures of 20 to 640 m a pixel, and every tile's shares."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from pipeline.atlas.payload import Layer
 from pipeline.atlas.readable import ink_on
 from pipeline.errors import TileTableError
 
-SIZES = (20.0, 40.0, 80.0)
+SIZES = (20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
 # Bytes of shares by the page's rule for probabilities: steps of 2 percent.
 STEP = 2
 
@@ -60,8 +60,14 @@ def _names(classes: Sequence[Mapping[str, Any]]) -> list[str]:
 def _pictures(covers: Sequence[tuple[SceneTiles, CoverTiles]], budget: int) -> list[Quicklook]:
     """The finest pictures that fit into the budget, the coarsest where none do."""
     for size in SIZES:
-        found = [_picture(cover, scene.epsg, size) for scene, cover in covers]
-        if sum(len(one.webp) for one in found) <= budget:
+        found: list[Quicklook] = []
+        spent = 0
+        for scene, cover in covers:
+            if spent > budget and size != SIZES[-1]:
+                break  # hundreds of scenes would be drawn in vain
+            found.append(_picture(cover, scene.epsg, size))
+            spent += len(found[-1].webp)
+        if spent <= budget:
             break
     return found
 
