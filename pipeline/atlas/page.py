@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Payload, buil
 from pipeline.atlas.places import describe_places, union_bounds
 from pipeline.atlas.readable import ink_on
 from pipeline.atlas.rights import classes_after, sensor_of
+from pipeline.atlas.spans import spans
+from pipeline.change import ChangeOptions
 from pipeline.errors import OutputError
 from pipeline.files import whole_file
 from pipeline.legend import Legend
@@ -182,12 +185,20 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
             for c in legend.classes
         ],
         "mode": options.mode if len(dates) > 1 else "map",
-        "changePrior": options.change_prior,
+        "expected": _expected(collected.prior),
         "attribution": sensor.attribution or sensor.title,
-        "classesAfter": classes_after(legend),
+        "classesAfter": classes_after(legend, collected.scenes),
         "basemaps": list(BASEMAPS) if options.online_basemaps else [],
         "places": places,
+        "periods": {day.isoformat(): span._asdict() for day, span in spans(collected.scenes).items()},
     }
+
+
+def _expected(prior: float | None) -> dict[str, float]:
+    """What is expected to change in a year, for dates that no table compares: the shares of land and of classes."""
+    usual = ChangeOptions()
+    options = usual if prior is None else replace(usual, prior=prior)
+    return {"land": options.land_prior, "classShare": options.class_share}
 
 
 def _day(day: date) -> str:

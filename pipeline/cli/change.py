@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.console import PRIOR, explain_errors, verbosity
-from pipeline.cli.tables import COVER, PRODUCT, legend_of
+from pipeline.cli.tables import COVER, OTHER_LEGEND, PRODUCT, legend_of, seen_product
 
 
 @click.command()
@@ -42,6 +42,7 @@ from pipeline.cli.tables import COVER, PRODUCT, legend_of
 )
 @click.option("--name-field", metavar="FIELD", help="The field of --regions that holds names.")
 @PRODUCT
+@OTHER_LEGEND
 @verbosity
 @explain_errors
 def change(
@@ -55,6 +56,7 @@ def change(
     regions: Path | None,
     name_field: str | None,
     product: str,
+    legend: str | None,
 ) -> None:
     """Compare two runs or two scenes, given by name or folder.
 
@@ -66,6 +68,8 @@ def change(
 
     options = ChangeOptions(prior=prior, min_mapping_unit=min_mapping_unit, claim_cross_level=cross_level)
     first, second = results_of(before, tiles), results_of(after, tiles)
+    views = {folder: seen_product(folder, legend, product) for folder in {scene.parent for scene in (*first, *second)}}
+    first, second = ([views[scene.parent] / scene.name for scene in side] for side in (first, second))
     if product == COVER:
         _tell_cover(first, second, out)
         return

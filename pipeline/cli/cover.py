@@ -22,6 +22,10 @@ FIELD = click.option(
 @TRUTH
 @FIELD
 @click.option("--pictures", type=_FOLDER, help="Pictures of one class each as weak truth, such as EuroSAT's zip.")
+@click.option("--patches", type=_FOLDER, help="Multispectral patches of one class each, such as EuroSAT's 13 bands.")
+@click.option("--split", metavar="TRAIN,VAL", help="Lists of the pictures and patches to learn from and to leave out.")
+@click.option("--teacher", type=_FOLDER, help="Folder of a cover network whose answers name the pixels of --patches.")
+@click.option("--start", help="Stored network to begin with, such as cover-10m: little truth then goes further.")
 @click.option("--hold-out", multiple=True, help="Place or scene to measure on. [default: a fifth of the places]")
 @click.option("--leave-out", multiple=True, help="Class that the network shall not know.")
 @click.option("--name", default="my-cover", show_default=True, help="Name of the model; it is written to OUT/NAME.")
@@ -43,6 +47,10 @@ def train_cover(
     truth: Path,
     field: str,
     pictures: Path | None,
+    patches: Path | None,
+    split: str | None,
+    teacher: Path | None,
+    start: str | None,
     hold_out: tuple[str, ...],
     leave_out: tuple[str, ...],
     name: str,
@@ -58,16 +66,27 @@ def train_cover(
     """
     from pipeline.evaluation.cover import total
     from pipeline.training.cover import CoverOptions
+    from pipeline.training.cover_pictures import PictureSources
     from pipeline.training.cover_run import CoverRequest, run_cover
 
-    options = CoverOptions(folder or Path("runs") / name, steps=steps, rate=rate, seed=seed)
-    asked = CoverRequest(scenes, truth, out, options, name, field, pictures, hold_out, leave_out)
+    options = CoverOptions(folder or Path("runs") / name, steps=steps, rate=rate, seed=seed, start=start)
+    taught = PictureSources(pictures, patches, _split(split), teacher)
+    asked = CoverRequest(scenes, truth, out, options, name, field, taught, hold_out, leave_out)
     done = run_cover(asked, click.echo)
     overall = total(done.scores.values())
     click.echo(
         f"{done.folder}: {overall.accuracy:.1%} of {overall.pixels} pixels of held-out places right, "
         f"mean IoU {overall.mean_iou():.3f}"
     )
+
+
+def _split(text: str | None) -> tuple[Path, Path] | None:
+    if text is None:
+        return None
+    paths = [Path(part.strip()) for part in text.split(",")]
+    if len(paths) != 2:
+        raise click.BadParameter(f"{text!r} is not TRAIN,VAL: two files with a list of names each")
+    return paths[0], paths[1]
 
 
 @click.command("evaluate-cover")

@@ -1,21 +1,27 @@
 """Stored cover networks on scenes with truth."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.datasets.labelled import LabelledPatches
 from pipeline.datasets.masks import IGNORED, Truth, read_truth
+from pipeline.datasets.weak import ClassCovers
 from pipeline.evaluation.cover import CoverScore, reliability
 from pipeline.models.classifier import PixelClassifier
-from pipeline.models.networks import cover_unet
+from pipeline.models.networks import Network, cover_unet
 from pipeline.models.pixels import load_pixels
 from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.scene import ReadOptions, Scene
+from pipeline.training.cover import probabilities
 
 Floats = npt.NDArray[np.float32]
 Curve = list[tuple[float, float, int]]
+# Of a network under way: pixels along a crop's side, crops of a place, pictures of a set.
+_CROP, _CROPS, _PICTURES = 64, 12, 200
 
 
 def scored(cover: str, folders: Sequence[Path], truth: Path, field: str = "class") -> dict[str, CoverScore]:
@@ -48,6 +54,60 @@ def measured(network: PixelClassifier, truths: Sequence[Truth]) -> tuple[dict[st
     if not sure:
         return {}, []
     return scores, reliability(np.concatenate(sure).astype(np.float64), np.concatenate(right))
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """How well a network under way does on a few crops of places held out, and on pictures left out."""
+
+    covers: tuple[str, ...]
+    """The network's classes."""
+    truths: Sequence[Truth]
+    """Places that nothing is learnt from, in the codes of these classes."""
+    pictures: Sequence[LabelledPatches] = ()
+    """Pictures that nothing is learnt from."""
+
+    def __call__(self, network: Network) -> dict[str, float]:
+        """Part of the pixels right of places, and mean over classes of the part that fits of pictures."""
+        count, found = len(self.covers), {}
+        crops = [crop for truth in self.truths for crop in _crops(truth, count)]
+        if crops:
+            pixels, codes = (np.stack(part) for part in zip(*crops, strict=True))
+            answers = probabilities(network, pixels).argmax(axis=-1)
+            found["places"] = float((answers == codes)[codes < count].mean())
+        for at, data in enumerate(self.pictures):
+            few = data.take(np.arange(0, len(data), -(-len(data) // _PICTURES)))
+            parts = fitting(few, probabilities(network, few.patches).argmax(axis=-1), self.covers)
+            found[f"pictures_{at + 1}"] = float(np.mean([part for part, _ in parts.values()]))
+        return found
+
+
+def fitting(
+    pictures: LabelledPatches, answers: npt.NDArray[np.integer], covers: Sequence[str]
+) -> dict[str, tuple[float, int]]:
+    """By picture class: the part of the answers (n, y, x) that it is named for, and how many pictures there are.
+
+    Classes that are named for what runs through them, such as roads, tell nothing and are left out.
+    """
+    said = ClassCovers.of(pictures.classes, covers)
+    right = said.main()[pictures.labels[:, None, None], answers].mean(axis=(1, 2))
+    members = {name: pictures.labels == code for code, name in enumerate(pictures.classes) if not said.mixed[code]}
+    return {name: (float(right[own].mean()), int(own.sum())) for name, own in members.items() if own.any()}
+
+
+def _crops(truth: Truth, covers: int) -> list[tuple[Floats, npt.NDArray[np.uint8]]]:
+    """A few crops of a place's known pixels, always the same."""
+    rng = np.random.default_rng(0)
+    height, width = truth.codes.shape
+    if min(height, width) < _CROP:
+        return []
+    found = []
+    for _ in range(_CROPS):
+        y, x = int(rng.integers(height - _CROP + 1)), int(rng.integers(width - _CROP + 1))
+        here = slice(y, y + _CROP), slice(x, x + _CROP)
+        if (truth.codes[here] < covers).any():
+            found.append((truth.pixels[here], truth.codes[here]))
+    return found
 
 
 def window_by_window(predict: Callable[[Floats], Floats], pixels: Floats) -> Floats:

@@ -221,7 +221,7 @@ def test_the_list_of_places_makes_room_for_the_figures(map_of):
     visit(opened, "bolzano")
     assert not opened.js("document.querySelector('.place-list').checkVisibility()")
     opened.click(".places .link", "list all places")
-    assert opened.text(".place-list [aria-current=true]").startswith("near Bolzano")
+    assert "bolzano" in opened.text(".place-list [aria-current=true]")
     opened.click(".place-list button", "Nantes")
     opened.wait("atlas.places[atlas.state.place].name.includes('Nantes')")
     assert not opened.js("document.querySelector('.place-list').checkVisibility()")

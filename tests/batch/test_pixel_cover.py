@@ -14,13 +14,15 @@ import rasterio
 from pipeline.bands import SceneClass
 from pipeline.batch.main_job import run
 from pipeline.batch.products import pixel_cover
-from pipeline.batch.products.pixel_cover import pixel_states
+from pipeline.batch.products.pixel_cover import pixel_states, scene_light
 from pipeline.batch.task import ModelChoice
+from pipeline.cover import light_codes
 from pipeline.errors import OutputError
 from pipeline.legend import COVER, CoverState, Legend
 from pipeline.models.card import COVER as COVER_KIND
 from pipeline.models.card import ModelCard
-from pipeline.models.input import REFLECTANCE, ModelInput
+from pipeline.models.input import REFLECTANCE, ModelInput, network_input
+from pipeline.scenes.radiometry import Harmonisation
 from tests.builders import scene_on_disk
 from tests.runs import LEFT, TOP, in_a_child, on, outputs
 
@@ -104,6 +106,18 @@ def test_a_scene_without_the_bands_gets_no_cover_and_a_line(options, tmp_path, p
     assert report.exit_code == 0
     assert not (report.folder / "scene" / "cover.tif").exists()
     assert "scene: no cover, bright needs B08" in caplog.text
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_stored_numbers_become_light_whatever_their_type(tmp_path, dtype):
+    """Small whole numbers go through a table; it says what the arithmetic says."""
+    stored = np.random.default_rng(4).integers(0, 120, (2, 5, 7)).astype(dtype)
+    scene = scene_on_disk(tmp_path, np.full((3, 64, 64), 500, np.uint16), LEFT, TOP, "scene")
+    lines = {"L1C": Harmonisation((0.9, 1.1), (0.01, -0.005)), "L2A": Harmonisation((0.9, 1.1), (0.01, -0.005))}
+    taken = ModelInput(bands=("B03", "B04"), units=REFLECTANCE, harmonisation=lines)
+    found = scene_light(list(stored), scene, taken)
+    np.testing.assert_array_equal(found, light_codes(network_input(stored, scene, taken)))
+    assert found.dtype == np.uint16
 
 
 def test_another_network_makes_results_anew(options, tmp_path, pixels, cover, monkeypatch):

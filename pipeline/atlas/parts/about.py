@@ -36,4 +36,6 @@ def _scene(scene: SceneTiles, legend: Legend) -> dict[str, Any]:
         "level": scene.metadata.get("level") or scene.properties.get("processing:level"),
         "cloud": scene.properties.get("atlas:cloud_cover"),
         "warnings": list(scene.metadata.get("warnings", [])),
+        "period": scene.metadata.get("period"),
+        "looks": list(scene.metadata.get("looks", [])),
     }

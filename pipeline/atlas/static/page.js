@@ -337,6 +337,7 @@
   /** Builds the page on a Leaflet map; window.atlasReady turns true when the map is painted, window.atlasComplete
    * when all is decoded. */
   Atlas.start = function (map, meta) {
+    Atlas.periods = meta.periods || {};
     const page = (window.atlas = new Page(map, meta));
     page.buildShell();
     page.load().catch((error) => {

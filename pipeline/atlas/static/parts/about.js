@@ -38,6 +38,7 @@
     const radiometry = scene.radiometry || {},
       offsets = Object.values(radiometry.offsets || {}),
       parts = [];
+    if (scene.period) parts.push("composite of " + scene.period + ": " + scene.looks.join(", "));
     if (scene.level) parts.push(scene.level);
     if (scene.platform) parts.push(scene.platform);
     if (radiometry.baseline) parts.push("baseline " + radiometry.baseline);
@@ -178,6 +179,18 @@
         refusals.length ? el("ul", { class: "scene-list" }, refusals) : "",
         el("ul", { class: "scene-list" }, scenes),
       ),
+      (meta.classNotes || []).length
+        ? el(
+            "details",
+            {},
+            el("summary", {}, "What these classes cannot tell apart"),
+            el(
+              "ul",
+              { class: "scene-list" },
+              meta.classNotes.map((note) => el("li", {}, note)),
+            ),
+          )
+        : "",
       el(
         "p",
         { class: "note" },
