@@ -12,6 +12,7 @@ from pipeline.models import engines
 from pipeline.models.abstention import Abstention
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
+from pipeline.models.confidence import Confidence, signs
 from pipeline.models.engines import Outputs, Patches, Runner
 
 Floats = npt.NDArray[np.float32]
@@ -34,6 +35,7 @@ class StoredClassifier:
         self._exact: Runner | None = None  # many runs start without a near tie
         self._loading = Lock()
         self._abstention = Abstention.read(folder / card.unfamiliar["file"]) if card.unfamiliar else None
+        self._confidence = Confidence.read(folder / card.confidence["file"]) if card.confidence else None
 
     @property
     def card(self) -> ModelCard:
@@ -41,15 +43,19 @@ class StoredClassifier:
         return self._card
 
     def predict(self, patches: Patches) -> Floats:
-        """Calibrated probabilities (n, classes) of patches (n, size, size, bands)."""
+        """Probabilities (n, classes) of patches (n, size, size, bands) as the network gives them."""
         return self.outputs(patches).probabilities
 
     def judge(self, patches: Patches) -> Prediction:
-        """Probabilities, and which patches are unlike the training data, in one pass."""
+        """Calibrated probabilities, and which patches are unlike the training data, in one pass."""
         probabilities, features = self.outputs(patches)
         if self._abstention is None:
             return Prediction(probabilities, np.zeros(len(probabilities), np.bool_))
-        return Prediction(probabilities, self._abstention.score(features) > self._card.unfamiliar["threshold"])
+        place = self._abstention.place(features)
+        distance = self._abstention.distance(place)
+        if self._confidence is not None:
+            probabilities = self._confidence.soften(probabilities, signs(probabilities, place, distance))
+        return Prediction(probabilities, distance > self._card.unfamiliar["threshold"])
 
     def outputs(self, patches: Patches) -> Outputs:
         """Probabilities and pooled features of patches (n, size, size, bands).
