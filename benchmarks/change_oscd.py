@@ -28,7 +28,7 @@ from scipy.optimize import minimize
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.change import ChangeOptions, evidence, measure, score, transitions  # noqa: E402 - the checkout first
+from pipeline.change import ChangeOptions, evidence, measure, transitions  # noqa: E402 - the checkout first
 from pipeline.change.chain import class_change, emissions  # noqa: E402
 from pipeline.change.fusion import WEIGHTS, FusionWeights, fused_probability, pixel_evidence  # noqa: E402
 from pipeline.change.options import SEASONAL, class_rates  # noqa: E402

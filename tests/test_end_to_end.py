@@ -1,4 +1,4 @@
-"""The whole product as a new user meets it: the demo (its later dates one period), the trained model, a real browser."""
+"""The whole product as a new user meets it: the demo, its later dates one period, the trained model, a real browser."""
 
 import io
 import json
@@ -96,6 +96,27 @@ def test_the_period_fills_what_clouds_hid(demo, tables):
     assert left <= hidden[0] & hidden[1]
     assert len(left) < min(map(len, hidden))
     assert set(tables[1]["looks"]) == {0, 1, 2}
+
+
+def test_the_worked_example_of_composites_tells_what_comes_out(demo):
+    """docs/composite.md, within some tiles that another release of the model may name otherwise."""
+    (model,) = model_folders(demo / "tiles")
+    told = re.findall(
+        r"^\| (2023-07-01_\S+|S2B_\S+) \| (\d+) \| (\d+) \| (\d+) \|$",
+        (ROOT / "docs" / "composite.md").read_text(),
+        re.M,
+    )
+    assert len(told) == 3
+    for name, *counts in told:
+        table = gpd.read_parquet(model / name / "tiles.parquet")
+        found = [
+            (table["code"] >= 0).sum(),
+            (table["label"] == "unclassified").sum(),
+            (table["label"] == "cloud").sum(),
+        ]
+        assert np.abs(np.array(counts, int) - found).max() <= 25, name
+    later = [gpd.read_parquet(model / name / "tiles.parquet") for name, *_ in told]
+    assert (later[2]["code"] >= 0).sum() > max((table["code"] >= 0).sum() for table in later[:2])
 
 
 @pytest.fixture(scope="module")

@@ -376,7 +376,8 @@ def test_patches_are_joined_tiles_the_surest_first(engine):
         """var plot = new Atlas.Grid([{epsg: 32632, ulx: 0, uly: 6400, rows: 3, cols: 5}], 640);
         var was = [1,1,1,1,1, 1,1,1,1,1, 1,1,1,1,1], became = [7,1,1,1,0, 1,7,1,1,0, 1,1,1,1,1];
         var plotted = new Atlas.TileData({dates: ['2020-01-01', '2021-01-01'], expected: {land: 0.05, classShare: 0.2},
-            pairs: [{before: 0, after: 1, plane: 0}], layers: [{date: 0, plane: 0, scenes: [0]}, {date: 1, plane: 0, scenes: [1]}]},
+            pairs: [{before: 0, after: 1, plane: 0}],
+            layers: [{date: 0, plane: 0, scenes: [0]}, {date: 1, plane: 0, scenes: [1]}]},
             plot, 10, new Uint8Array([...was, ...became, ...Array(30).fill(99)]));
         var states = became.map((c) => (c === 1 ? 0 : 2)), chances = became.map((c) => (c === 7 ? 60 : 99));
         plotted.addDetails(new Uint8Array([...Array(120).fill(0), ...chances, ...states]));"""
