@@ -15,7 +15,7 @@ from pipeline.errors import OutputError, TileTableError
 from pipeline.files import write_text
 from pipeline.legend import Legend
 from pipeline.results.layout import CHANGES, MATRIX, PAGE, RUN_REPORT, TABLE, evidence_files, scene_folders
-from pipeline.results.table import read_metadata, read_table, write_table
+from pipeline.results.table import read_columns, read_metadata, write_table
 
 _log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def compare(
     if list(before) == list(after) and len(before) == 1:
         raise TileTableError(f"{before[0].name}: is both sides of the comparison; name two scenes of one place")
     folders = [*before, *(folder for folder in after if folder not in before)]
-    tables = [read_table(folder / TABLE) for folder in folders]
+    tables = [read_columns(folder / TABLE) for folder in folders]
     levels = {folder.name: str(read_metadata(folder / TABLE).get("level")) for folder in folders}
     found = changes(tables, _kept_evidence(folders), levels, options, legend)
     one, other = ({folder.name for folder in side} for side in (before, after))

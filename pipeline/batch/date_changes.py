@@ -19,7 +19,7 @@ from pipeline.files import whole_file
 from pipeline.grid import TileGrid
 from pipeline.legend import Legend
 from pipeline.results.layout import CHANGES, ITEM, TABLE, evidence_file, evidence_files
-from pipeline.results.table import read_metadata, read_table, write_table
+from pipeline.results.table import read_columns, read_metadata, write_table
 from pipeline.scenes.reading.inspect import inspect_pixels
 from pipeline.scenes.scene import Scene
 
@@ -73,7 +73,7 @@ def _compared(
     tables = []
     for scene in scenes:
         try:
-            tables.append(read_table(folder / scene.id / TABLE))
+            tables.append(read_columns(folder / scene.id / TABLE))
         except TileTableError as error:
             _log.warning("%s: not compared with others: %s", scene.id, error)
     pairs = scene_pairs(tables) if len(tables) > 1 else pd.DataFrame()

@@ -23,9 +23,9 @@ DATE = click.option("--date", metavar="YYYY-MM-DD", help="The date to use; the l
 
 def _tables(tiles: Path, model: str | None) -> list[Any]:
     from pipeline.results.layout import TABLE, scene_folders
-    from pipeline.results.table import read_table
+    from pipeline.results.table import LOOKS, read_columns
 
-    return [read_table(folder / TABLE) for folder in scene_folders(model_folder(tiles, model))]
+    return [read_columns(folder / TABLE, LOOKS) for folder in scene_folders(model_folder(tiles, model))]
 
 
 def _at(tiles: Path, model: str | None, date: str | None) -> "pd.DataFrame":
