@@ -8,7 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
+import shapely
 
 from pipeline import __version__
 from pipeline.batch.fingerprint import FINGERPRINT
@@ -25,6 +27,8 @@ from pipeline.scenes.scene import Scene
 
 # Part of every key: raise it when the meaning of the evidence changes.
 _SCHEMA = 2
+# Metres from a scene's bounds that its outer tiles reach at most.
+_NEAR = 5_000.0
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +75,7 @@ def _compared(
 ) -> gpd.GeoDataFrame | None:
     """The changes between dated scenes; None where no place was seen twice."""
     tables = []
-    for scene in scenes:
+    for scene in _seen_again(scenes):
         try:
             tables.append(read_columns(folder / scene.id / TABLE))
         except TileTableError as error:
@@ -88,6 +92,18 @@ def _compared(
             measured[before, after] = found
     stage("weighing changes")
     return changes(tables, measured, {scene.id: str(scene.level) for scene in scenes}, options, legend)
+
+
+def _seen_again(scenes: Sequence[Scene]) -> list[Scene]:
+    """The scenes whose ground another one may show, too; the others have nothing to be compared with."""
+    if not scenes:
+        return []
+    west, south, east, north = np.array([scene.bounds for scene in scenes]).T
+    boxes = shapely.box(west - _NEAR, south - _NEAR, east + _NEAR, north + _NEAR)
+    zones = np.array([scene.epsg for scene in scenes])
+    one, other = shapely.STRtree(boxes).query(boxes)
+    met = np.unique(one[(one != other) & (zones[one] == zones[other])])
+    return [scenes[at] for at in met.tolist()]
 
 
 def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:
