@@ -20,6 +20,8 @@ from pipeline.grid import TileGrid
 from pipeline.results.layout import (
     ASSESSMENT,
     CHANGES,
+    COVER_ASSESSMENT,
+    HEAT,
     ITEM,
     OVERVIEW,
     QUICKLOOK,
@@ -144,6 +146,12 @@ class AtlasInput:
     """The model's summary."""
     assessment: Mapping[str, Any] | None = None
     """What `assess` found on a labelled sample (`ASSESSMENT` of the model's folder), where there is one."""
+    heat: Path | None = None
+    """The file (`HEAT`) that says where in the tiles the changes are, where there is one."""
+    prior: float | None = None
+    """Share of tiles that the table of changes expected to change their class in a year, where it says so."""
+    cover_assessment: Mapping[str, Any] | None = None
+    """What `assess` found on a labelled sample of the cover's pixels, where there is one."""
 
 
 def collect(model_folder: Path, tolerant: bool = False) -> AtlasInput:
@@ -183,9 +191,17 @@ def collect(model_folder: Path, tolerant: bool = False) -> AtlasInput:
         {"name": model_folder.name},
     )
     days = {scene.id: scene.day for scene in scenes}
-    changes = read_changes(model_folder / CHANGES, days)
+    table, heat = model_folder / CHANGES, model_folder / HEAT
     return AtlasInput(
-        labels, tuple(scenes), tuple(refusals), changes, model, _read_assessment(model_folder / ASSESSMENT)
+        labels,
+        tuple(scenes),
+        tuple(refusals),
+        read_changes(table, days),
+        model,
+        _read_assessment(model_folder / ASSESSMENT),
+        heat if heat.is_file() else None,
+        read_prior(table),
+        _read_assessment(model_folder / COVER_ASSESSMENT),
     )
 
 
@@ -326,6 +342,14 @@ def _read_picture(path: Path, item: Mapping[str, Any]) -> Quicklook | None:
         return None
     (south, west), (north, east) = bounds
     return Quicklook(path.read_bytes(), ((float(south), float(west)), (float(north), float(east))))
+
+
+def read_prior(path: Path) -> float | None:
+    """The share of tiles that a table of changes expected to change their class in a year; None where nobody says."""
+    if not path.is_file():
+        return None
+    told = read_metadata(path).get("prior_per_year")
+    return float(told) if isinstance(told, int | float) else None
 
 
 def read_changes(path: Path, days: Mapping[str, date]) -> tuple[TileChanges, ...]:

@@ -1,6 +1,7 @@
 """`truecolour.tif`, `quicklook.webp` and `overview.webp`: what the network saw, as pictures for people and the page."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipeline.bands import SENSORS
 from pipeline.batch.products.protocol import Outcome, Product, SceneFile, SceneJob
 from pipeline.batch.task import SceneTask
 from pipeline.classify import ClassifiedBlock
-from pipeline.grid import TileIndex
+from pipeline.grid import TileGrid, TileIndex
 from pipeline.models.card import ModelCard
 from pipeline.models.input import true_colour
 from pipeline.results.layout import OVERVIEW, QUICKLOOK, TRUE_COLOUR
@@ -52,13 +53,7 @@ class _Look:
 
 
 class TrueColour(Product):
-    """Fills all pictures while blocks pass: the raster, and two whose pixels are means of its.
-
-    The overview is as sharp as the page of this scene alone can hold; there is none where the quicklook is that sharp.
-
-    `truecolour.tif` stores one JPEG block per tile, so that one chip is one read; its north-west corner is that of
-    the scene's tile rectangle. It is a picture for people, nothing is classified from it.
-    """
+    """Fills all pictures while blocks pass."""
 
     @property
     def identity(self) -> Any:  # noqa: ANN401 - anything that JSON holds
@@ -67,20 +62,47 @@ class TrueColour(Product):
 
     def begin(self, job: SceneJob) -> None:
         """Opens the raster."""
-        grid, size = job.grid, job.grid.tile_size
-        columns, rows = grid.covering(job.scene.bounds)
-        self._job = job
-        self._north_west = TileIndex(columns.start, rows.stop - 1)
+        self._card = job.card
+        self._pictures = Pictures(job.folder, job.grid, *job.grid.covering(job.scene.bounds))
+
+    def add(self, seen: ClassifiedBlock) -> None:
+        """Takes one block into every picture."""
+        block = seen.block
+        rgb = true_colour(block.pixels, self._card.input)
+        rgb[:, ~block.valid] = 0
+        self._pictures.add(block.origin.row, rgb, block.valid)
+
+    def finish(self, outcome: Outcome) -> tuple[SceneFile, ...]:  # noqa: ARG002 - pictures show no class
+        """Stores all pictures."""
+        return self._pictures.finish(self._card.input.sensor)
+
+    def close(self) -> None:
+        """Closes the raster."""
+        self._pictures.close()
+
+
+class Pictures:
+    """All pictures of a rectangle of tiles, filled from north to south: the raster, and two of means of its pixels.
+
+    The overview is as sharp as the page of this scene alone can hold; there is none where the quicklook is that sharp.
+
+    `truecolour.tif` stores one JPEG block per tile, so that one chip is one read; its north-west corner is that of
+    the tile rectangle. It is a picture for people, nothing is classified from it.
+    """
+
+    def __init__(self, folder: Path, grid: TileGrid, columns: range, rows: range) -> None:
+        size = grid.tile_size
+        self._folder, self._grid, self._top_row = folder, grid, rows.stop - 1
         shape = len(rows) * size, len(columns) * size
         coarse = size // _QUICKLOOK_PIXELS
         ground = len(columns) * len(rows) * grid.edge**2
         gsd = affordable_gsd([ground], AtlasOptions().quicklook_budget, grid.gsd)
         fine = coarse if gsd is None else round(gsd / grid.gsd)
-        place = grid.transform(self._north_west)
+        place = grid.transform(TileIndex(columns.start, self._top_row))
         self._looks = {OVERVIEW: _Look.empty(shape, fine, place)} if fine < coarse and not coarse % fine else {}
         self._looks[QUICKLOOK] = _Look.empty(shape, coarse, place)
         self._raster = rasterio.open(
-            job.folder / TRUE_COLOUR,
+            folder / TRUE_COLOUR,
             "w",
             driver="GTiff",
             dtype="uint8",
@@ -98,30 +120,26 @@ class TrueColour(Product):
             jpegtablesmode=3,  # shared Huffman tables: a third less work than tables of each tile's own, and smaller
         )
 
-    def add(self, seen: ClassifiedBlock) -> None:
-        """Takes one block into every picture."""
-        block, size = seen.block, self._job.grid.tile_size
-        rgb = true_colour(block.pixels, self._job.card.input)
-        rgb[:, ~block.valid] = 0
-        top = (self._north_west.row - block.origin.row) * size
-        height, width = block.valid.shape
+    def add(self, row: int, rgb: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> None:
+        """Colours (3, y, x) of whole rows of tiles, the northern one with this number; 0 where not valid (y, x)."""
+        top = (self._top_row - row) * self._grid.tile_size
+        height, width = valid.shape
         self._raster.write(rgb, window=Window(0, top, width, height))
-        sums, measured, factor = rgb, block.valid, 1
+        sums, measured, factor = rgb, valid, 1
         for look in self._looks.values():
             more, factor = look.factor // factor, look.factor
             sums, measured = _box_sums(sums, more), _box_sums(measured[None], more)[0]
             look.fill(top // factor, sums, measured)
 
-    def finish(self, outcome: Outcome) -> tuple[SceneFile, ...]:  # noqa: ARG002 - pictures show no class
-        """Stores all pictures."""
+    def finish(self, sensor: str) -> tuple[SceneFile, ...]:
+        """Stores all; what they show was seen by `sensor`."""
         import pystac
 
         self._raster.close()
-        shown = shown_by(SENSORS[self._job.card.input.sensor])
         files = [SceneFile(TRUE_COLOUR, pystac.MediaType.GEOTIFF, ("visual",))]
         for name, look in self._looks.items():
-            picture = quicklook(look.pixels, look.seen, look.transform, self._job.grid.epsg, shown)
-            (self._job.folder / name).write_bytes(picture.webp)
+            picture = quicklook(look.pixels, look.seen, look.transform, self._grid.epsg, shown_by(SENSORS[sensor]))
+            (self._folder / name).write_bytes(picture.webp)
             place = {"atlas:bounds": picture.bounds, "proj:code": "EPSG:3857"}
             files.append(SceneFile(name, "image/webp", ("overview",), place))
         return tuple(reversed(files))
@@ -139,7 +157,7 @@ def _box_sums(planes: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
     kind = np.uint16 if planes.dtype.itemsize == 1 else np.uint32
     down = planes.reshape(count, height // size, size, width).sum(axis=2, dtype=kind)
     # Lines of every `size`-th number: several times faster than sums along a short last axis.
-    total = down[..., ::size].astype(np.uint32)
+    total: npt.NDArray[Any] = down[..., ::size].astype(np.uint32)
     for at in range(1, size):
         total += down[..., at::size]
     return total
