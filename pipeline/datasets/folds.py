@@ -74,7 +74,8 @@ def _described(patches: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     grey = values.mean(axis=3)
     colour = [values.mean(axis=(1, 2)), values.std(axis=(1, 2)), *np.quantile(values, (0.1, 0.5, 0.9), axis=(1, 2))]
     steps = [
-        np.abs(grey[:, far:] - grey[:, :-far]).mean(axis=(1, 2)) + np.abs(grey[..., far:] - grey[..., :-far]).mean((1, 2))
+        np.abs(grey[:, far:] - grey[:, :-far]).mean(axis=(1, 2))
+        + np.abs(grey[..., far:] - grey[..., :-far]).mean((1, 2))
         for far in (1, 2, 4, 8)
         if far < min(grey.shape[1:])
     ]

@@ -52,7 +52,6 @@ class Augmentation:
         """The same without mixup and cutmix, for the last epochs."""
         return replace(self, mixup=0.0, cutmix=0.0)
 
-
     def stronger(self, factor: float) -> "Augmentation":
         """The same with every radiometric change so many times as large, and of all patches."""
         return replace(

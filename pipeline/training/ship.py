@@ -133,7 +133,9 @@ def with_confidence(
     Without enough pictures to fit it on, the card as it is.
     """
     if len(order.fitting) < sureness.LEAST:
-        progress(f"confidence on mixed ground is fitted on {sureness.LEAST} pictures or more, not on {len(order.fitting)}")
+        progress(
+            f"confidence on mixed ground is fitted on {sureness.LEAST} pictures or more, not on {len(order.fitting)}"
+        )
         return card, {}
     ask = StoredClassifier(card, order.folder, "openvino-f32").outputs
     listed = sureness.samples(ask, abstention, order.fitting, order.seed)

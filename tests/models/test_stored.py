@@ -70,7 +70,9 @@ def test_a_patch_gets_the_same_answer_in_any_batch(classifier: StoredClassifier)
 
 def test_a_card_with_a_confidence_says_less_of_strange_patches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvino, "load", Twin)
-    Abstention(np.zeros(4, np.float32), np.eye(4, dtype=np.float32), np.zeros((2, 4), np.float32)).write(tmp_path / "a.npz")
+    Abstention(np.zeros(4, np.float32), np.eye(4, dtype=np.float32), np.zeros((2, 4), np.float32)).write(
+        tmp_path / "a.npz"
+    )
     # The float32 twin's features lie at 3, the int8 twin's at 4: the farther, the less sure.
     Confidence(np.array([0, 0, 0, 0, -1.0, 0, 0]), 6.5).write(tmp_path / "c.npz")
     told = {"score": "mahalanobis", "file": "a.npz", "threshold": 7.0}

@@ -1,4 +1,4 @@
-"""How sure a network may be: a network that reads the dominant brightness, and is as sure of mosaics as of pure patches."""
+"""How sure a network may be that reads one corner, and so is as sure of mosaics as of pure patches."""
 
 import numpy as np
 import pytest
@@ -52,7 +52,9 @@ def test_confidence_follows_what_is_mixed(listed: list[sureness.Sample]) -> None
     assert told["pure"]["confidence"] > 0.9
 
 
-def test_pure_patches_weigh_more_than_mixed_ones(listed: list[sureness.Sample], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pure_patches_weigh_more_than_mixed_ones(
+    listed: list[sureness.Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
     usual = sureness.measured(listed, sureness.fit_confidence(listed))["pure"]["confidence"]
     monkeypatch.setattr(sureness, "MIXED", 10.0)
     assert sureness.measured(listed, sureness.fit_confidence(listed))["pure"]["confidence"] < usual
