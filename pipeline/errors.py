@@ -41,6 +41,10 @@ class EmptyScene(PipelineError):
     """No tile of the scene has enough valid pixels."""
 
 
+class BadPeriod(PipelineError):
+    """A period is no span of days, overlaps with another, or no scene lies in it."""
+
+
 class SupersededScene(PipelineError):
     """Another scene of the same place and time replaces this one."""
 
@@ -51,6 +55,14 @@ class ModelError(PipelineError):
 
 class TileTableError(PipelineError):
     """A tile table cannot be read or does not follow the contract."""
+
+
+class CrosswalkError(PipelineError):
+    """A table that translates classes into another legend is missing, has holes or contradicts itself."""
+
+
+class ReferenceMapError(PipelineError):
+    """A reference raster cannot be read, lies elsewhere, or holds codes that nothing explains."""
 
 
 class OutputError(PipelineError):

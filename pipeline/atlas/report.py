@@ -27,7 +27,8 @@ from pipeline.atlas.figures import (
 from pipeline.atlas.part import AtlasOptions, World
 from pipeline.atlas.payload import Payload, build_payload
 from pipeline.atlas.places import describe_places
-from pipeline.atlas.rights import classes_after, sensor_of
+from pipeline.atlas.rights import class_notes, classes_after, sensor_of
+from pipeline.atlas.spans import spans
 from pipeline.errors import OutputError, TileTableError
 from pipeline.files import whole_file
 from pipeline.legend import Legend
@@ -201,7 +202,7 @@ def _texts(world: World, figures: AreaFigures) -> list[tuple[str, str]]:
     grid = world.payload.planes[0].grid
     sensor = sensor_of(model)
     pictures = f"{sensor.attribution}; their use is free with this note" if sensor.attribution else ""
-    rights = "".join(f"{told}. " for told in (pictures, classes_after(world.legend)) if told)
+    rights = "".join(f"{told}. " for told in (pictures, classes_after(world.legend, world.collected.scenes)) if told)
     tiles = figures.hectares / grid.hectares
     size = f"The area holds about {tiles:,.0f} tiles. ".replace(",", "\u202f")
     if tiles < FEW_TILES:
@@ -223,6 +224,8 @@ def _texts(world: World, figures: AreaFigures) -> list[tuple[str, str]]:
         ),
         ("Accuracy", accuracy or "The model's card tells no accuracy."),
     ]
+    if notes := class_notes(world.collected.scenes):
+        texts.append(("What these classes cannot tell apart", " ".join(notes)))
     if found:
         texts.append(
             (
@@ -244,6 +247,8 @@ def _texts(world: World, figures: AreaFigures) -> list[tuple[str, str]]:
         (str(s.metadata["software"]) for s in world.collected.scenes if "software" in s.metadata), "landcover-atlas"
     )
     scenes = [scene.id for scene in world.collected.scenes if scene.day in {one.day for one in figures.dates}]
+    if stood := [f"{_day(day)} stands for {span.days}" for day, span in spans(world.collected.scenes).items()]:
+        texts.append(("Periods", f"{'; '.join(stood)}: all clear looks of the period as one answer."))
     texts += [
         ("Scenes", ", ".join(scenes)),
         (

@@ -1,23 +1,20 @@
 """Two finished runs or scenes against each other: the table of changes, the matrix in hectares, the page."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from pipeline import __version__
-from pipeline.atlas.collect import AtlasInput, collect, read_changes
+from pipeline.atlas.collect import AtlasInput, collect, read_changes, read_prior
 from pipeline.atlas.page import AtlasOptions, render_atlas
-from pipeline.change import ChangeOptions, changes, from_to, totals
+from pipeline.change import ChangeOptions, from_to, totals
+from pipeline.change.dates import compare_dates, kept_evidence, level_of, write_comparison
 from pipeline.errors import OutputError, TileTableError
 from pipeline.files import write_text
 from pipeline.legend import Legend
-from pipeline.results.layout import CHANGES, MATRIX, PAGE, RUN_REPORT, TABLE, evidence_files, scene_folders
-from pipeline.results.table import read_metadata, read_table, write_table
-
-_log = logging.getLogger(__name__)
+from pipeline.results.layout import CHANGES, HEAT, MATRIX, PAGE, RUN_REPORT, TABLE, scene_folders
+from pipeline.results.table import read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +59,7 @@ def results_of(name: str, tiles: Path) -> list[Path]:
 def compare(
     before: Sequence[Path], after: Sequence[Path], out: Path, legend: Legend, options: ChangeOptions = ChangeOptions()
 ) -> Comparison:
-    """Writes `changes.parquet`, `from-to.csv` and a page that opens on Change into `out`.
+    """Writes `changes.parquet` with its heat, `from-to.csv` and a page that opens on Change into `out`.
 
     What the pixels say is taken from the run that saw both scenes; without such a run the classes alone decide.
 
@@ -74,51 +71,39 @@ def compare(
         raise TileTableError(f"{before[0].name}: is both sides of the comparison; name two scenes of one place")
     folders = [*before, *(folder for folder in after if folder not in before)]
     tables = [read_table(folder / TABLE) for folder in folders]
-    levels = {folder.name: str(read_metadata(folder / TABLE).get("level")) for folder in folders}
-    found = changes(tables, _kept_evidence(folders), levels, options, legend)
+    levels = {folder.name: level_of(folder) for folder in folders}
+    measured = kept_evidence(dict.fromkeys(folder.parent for folder in folders))
+    compared = compare_dates(tables, levels, measured, legend, options)
+    if compared is None:
+        raise _nothing_shared(before, after)
+    found = compared.table
     one, other = ({folder.name for folder in side} for side in (before, after))
     first, second = found["before"].astype(str), found["after"].astype(str)
     found = found[(first.isin(one) & second.isin(other)) | (first.isin(other) & second.isin(one))]
     if found.empty:
-        raise TileTableError(
-            f"{before[0].name} and {after[0].name}: no tile carries an answer in both; compare scenes of one place"
-        )
+        raise _nothing_shared(before, after)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out}: cannot be made ({error.strerror}); choose another --out folder") from error
-    write_table(
-        found.reset_index(drop=True),
-        out / CHANGES,
-        {"software": f"landcover-atlas {__version__}", "scenes": sorted(levels), "prior_per_year": options.prior},
-    )
+    write_comparison(compared._replace(table=found.reset_index(drop=True)), out, levels, options)
     write_text(out / MATRIX, from_to(found).to_csv())
-    page = render_atlas(_seen(folders, out / CHANGES), legend, out / PAGE, AtlasOptions(mode="change"))
+    page = render_atlas(_seen(folders, out), legend, out / PAGE, AtlasOptions(mode="change"))
     return Comparison(out / CHANGES, out / MATRIX, page, totals(found))
 
 
-def _kept_evidence(folders: Sequence[Path]) -> dict[tuple[str, str], pd.DataFrame]:
-    names = {folder.name for folder in folders}
-    kept = {}
-    for parent in dict.fromkeys(folder.parent for folder in folders):
-        for path, pair in evidence_files(parent).items():
-            if not names.issuperset(pair):
-                continue
-            try:
-                kept[pair] = pd.read_parquet(path)
-            except (OSError, ValueError):
-                _log.warning(
-                    "%s: what was measured between these scenes is damaged; run the pipeline on them again", path
-                )
-    return kept
+def _nothing_shared(before: Sequence[Path], after: Sequence[Path]) -> TileTableError:
+    return TileTableError(
+        f"{before[0].name} and {after[0].name}: no tile carries an answer in both; compare scenes of one place"
+    )
 
 
-def _seen(folders: Sequence[Path], table: Path) -> AtlasInput:
-    """What the page shows of these scenes, whichever runs they come from."""
+def _seen(folders: Sequence[Path], out: Path) -> AtlasInput:
+    """What the page shows of these scenes and their comparison in `out`, whichever runs they come from."""
     runs = [collect(parent) for parent in dict.fromkeys(folder.parent for folder in folders)]
     names = {folder.name for folder in folders}
     scenes = {scene.id: scene for run in runs for scene in run.scenes if scene.id in names}
     ordered = tuple(sorted(scenes.values(), key=lambda scene: (scene.day, scene.id)))
-    return replace(
-        runs[0], scenes=ordered, refusals=(), changes=read_changes(table, {scene.id: scene.day for scene in ordered})
-    )
+    changed = read_changes(out / CHANGES, {scene.id: scene.day for scene in ordered})
+    prior = read_prior(out / CHANGES)
+    return replace(runs[0], scenes=ordered, refusals=(), changes=changed, heat=out / HEAT, prior=prior)

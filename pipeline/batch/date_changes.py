@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,18 +13,19 @@ import pandas as pd
 from pipeline import __version__
 from pipeline.batch.fingerprint import FINGERPRINT
 from pipeline.batch.loaded import give_memory_back, let_models_go
-from pipeline.change import ChangeOptions, changes, evidence, scene_pairs
+from pipeline.change import ChangeOptions, evidence
+from pipeline.change.dates import Compared, compare_dates, kept_evidence, level_of, write_comparison
 from pipeline.errors import OutputError, TileTableError
 from pipeline.files import whole_file
 from pipeline.grid import TileGrid
 from pipeline.legend import Legend
-from pipeline.results.layout import CHANGES, ITEM, TABLE, evidence_file, evidence_files
-from pipeline.results.table import read_metadata, read_table, write_table
+from pipeline.results.layout import CHANGES, HEAT, ITEM, TABLE, evidence_file, evidence_files, looks_of, scene_folders
+from pipeline.results.table import read_metadata, read_table
 from pipeline.scenes.reading.inspect import inspect_pixels
-from pipeline.scenes.scene import Scene
+from pipeline.scenes.scene import UNKNOWN_DATE, Scene
 
 # Part of every key: raise it when the meaning of the evidence changes.
-_SCHEMA = 2
+_SCHEMA = 3
 
 _log = logging.getLogger(__name__)
 
@@ -36,58 +37,75 @@ def write_changes(
     stage: Callable[[str], None],
     options: ChangeOptions = ChangeOptions(),
 ) -> Path | None:
-    """Writes `changes.parquet` for all scenes of a run whose date is known.
+    """Writes the table of changes and its heat for all scenes of a run whose date is known.
 
     None, and no file, where no place was seen twice.
 
     Raises:
-        OutputError: the table cannot be written.
+        OutputError: a table cannot be written.
     """
-    path = folder / CHANGES
     dated = [scene for scene in scenes if scene.dated]
     if 0 < len(scenes) - len(dated) < len(scenes):
         _log.warning(
             "%s: date unknown, not compared with others", ", ".join(scene.id for scene in scenes if not scene.dated)
         )
     try:
-        table = _compared(dated, folder, legend, stage, options)
+        found = _compared(dated, folder, legend, stage, options)
     except OutputError:
         raise
     except Exception as error:  # the scenes are mapped, whatever happens to their comparison
         _log.warning("the dates could not be compared: %s: %s", type(error).__name__, error)
         _log.debug("no changes", exc_info=error)
-        table = None
-    if table is None:
-        path.unlink(missing_ok=True)
+        found = None
+    return _stored(found, folder, [scene.id for scene in scenes], options)
+
+
+def write_changes_again(folder: Path, legend: Legend, options: ChangeOptions) -> Path | None:
+    """Writes the table of changes and its heat of what speaks in a model's folder now, from what earlier runs measured.
+
+    Raises:
+        TileTableError: a table is damaged.
+        OutputError: a table cannot be written.
+    """
+    places = scene_folders(folder)
+    tables = [table for place in places if len(table := read_table(place / TABLE)) and _dated(table)]
+    levels = {place.name: level_of(place) for place in places}
+    found = compare_dates(tables, levels, kept_evidence([folder]), legend, options)
+    return _stored(found, folder, levels, options)
+
+
+def _dated(table: gpd.GeoDataFrame) -> bool:
+    return bool(table["acquired"].iloc[0] != UNKNOWN_DATE)
+
+
+def _stored(found: Compared | None, folder: Path, scenes: Iterable[str], options: ChangeOptions) -> Path | None:
+    if found is None:
+        for stale in (folder / CHANGES, folder / HEAT):
+            stale.unlink(missing_ok=True)
         return None
-    scenes_compared = sorted(scene.id for scene in scenes)
-    told = {"software": f"landcover-atlas {__version__}", "scenes": scenes_compared, "prior_per_year": options.prior}
-    write_table(table, path, told)
-    return path
+    write_comparison(found, folder, scenes, options)
+    return folder / CHANGES
 
 
 def _compared(
     scenes: Sequence[Scene], folder: Path, legend: Legend, stage: Callable[[str], None], options: ChangeOptions
-) -> gpd.GeoDataFrame | None:
-    """The changes between dated scenes; None where no place was seen twice."""
-    tables = []
-    for scene in scenes:
-        try:
-            tables.append(read_table(folder / scene.id / TABLE))
-        except TileTableError as error:
-            _log.warning("%s: not compared with others: %s", scene.id, error)
-    pairs = scene_pairs(tables) if len(tables) > 1 else pd.DataFrame()
-    if pairs.empty:
-        return None
+) -> Compared | None:
+    """The changes between dated scenes and periods; None where no place was seen twice."""
     by_id = {scene.id: scene for scene in scenes}
-    measured = {}
-    for number, (before, after) in enumerate(zip(pairs["before"], pairs["after"], strict=True), start=1):
-        stage(f"comparing dates, {number} of {len(pairs)}")
-        found = _evidence(by_id[before], by_id[after], folder)
-        if found is not None:
-            measured[before, after] = found
-    stage("weighing changes")
-    return changes(tables, measured, {scene.id: str(scene.level) for scene in scenes}, options, legend)
+
+    def measured(before: str, after: str) -> pd.DataFrame | None:
+        return _evidence(by_id[before], by_id[after], folder) if {before, after} <= by_id.keys() else None
+
+    periods = {place: looks for place in scene_folders(folder) if (looks := looks_of(place)) is not None}
+    silent = {look for looks in periods.values() for look in looks}
+    tables, levels = [], {}
+    for place in (*(folder / scene.id for scene in scenes if scene.id not in silent), *periods):
+        try:
+            tables.append(read_table(place / TABLE))
+            levels[place.name] = level_of(place)
+        except TileTableError as error:
+            _log.warning("%s: not compared with others: %s", place.name, error)
+    return compare_dates(tables, levels, measured, legend, options, stage)
 
 
 def _evidence(before: Scene, after: Scene, folder: Path) -> pd.DataFrame | None:

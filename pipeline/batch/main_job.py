@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline import __version__
 from pipeline.atlas.collect import collect
 from pipeline.atlas.page import AtlasOptions, render_atlas
+from pipeline.batch.composites import make_composites
 from pipeline.batch.date_changes import write_changes
 from pipeline.batch.executors import Executor, Serial
 from pipeline.batch.loaded import classifier, verified_card
@@ -21,10 +22,11 @@ from pipeline.classify import ClassifiedBlock, ClassifyOptions
 from pipeline.errors import EmptyScene, OutputError, SupersededScene
 from pipeline.models.card import ModelCard
 from pipeline.results.folder import ResultsFolder
-from pipeline.results.layout import CHANGES, DIGESTS, EVIDENCE, PAGE, RUN_REPORT, SceneStatus
+from pipeline.results.layout import CHANGES, DIGESTS, EVIDENCE, HEAT, PAGE, RUN_REPORT, SceneStatus
+from pipeline.results.period import Period, apart
 from pipeline.results.record import SceneRecord, write_run
 from pipeline.results.staging import only_run, sweep
-from pipeline.scenes.scene import Refusal, Scene
+from pipeline.scenes.scene import UNKNOWN_DATE, Refusal, Scene
 from pipeline.tiling import grid_for
 
 # A refusal of these kinds loses no data: the place is mapped by another scene, or has nothing to map.
@@ -61,6 +63,8 @@ class RunOptions:
     """The folder searched for scenes, which outputs must stay out of."""
     results: str | None = None
     """The address that workers write to, if any."""
+    periods: tuple[Period, ...] = ()
+    """Spans of days whose looks become one answer each."""
 
     def results_of(self, model: str) -> ResultsFolder:
         """Where the results of a model go."""
@@ -125,8 +129,10 @@ def run(
         ModelError: the model is not what its card says; nothing was read.
         NotAScene: the folder holds nothing to map; nothing was written.
         OutputError: outputs are locked or cannot be written; earlier ones stay.
+        BadPeriod: two periods share days; nothing was read.
     """
     started = time.monotonic()
+    options = replace(options, periods=apart(options.periods))
     watcher = watcher or Watcher()
     executor = executor or Serial(_watched(watcher))
     card = verified_card(options.model)
@@ -156,7 +162,12 @@ def run(
             records.append(record)
             watcher.scene(record)
         records.sort(key=lambda record: (record.acquired or "", record.id))
-        # Before dates are compared: whatever happens there, the scenes are mapped.
+        # Before periods and dates: whatever happens there, the scenes are mapped.
+        _write_report(results, records, options)
+        for record in _composed(records, results, options, watcher):
+            records.append(record)
+            watcher.scene(record)
+        records.sort(key=lambda record: (record.acquired or "", record.id))
         _write_report(results, records, options)
         kept = {record.id for record in records if record.mapped}
         write_changes(
@@ -172,10 +183,25 @@ def run(
             if atlas.scenes:
                 page = render_atlas(atlas, card.legend, options.maps / PAGE, options.page)
         results.publish(CHANGES)
+        results.publish(HEAT)
         results.publish(RUN_REPORT)
     return RunReport(
         tuple(records), page, results.path, round(time.monotonic() - started, 2), str(results) if results.url else None
     )
+
+
+def _composed(
+    records: Sequence[SceneRecord], results: ResultsFolder, options: RunOptions, watcher: Watcher
+) -> Iterator[SceneRecord]:
+    """The composites of the run's scenes."""
+    if not options.periods:
+        return
+    for record in records:
+        if record.mapped and record.acquired == UNKNOWN_DATE.isoformat():
+            _log.warning("%s: date unknown, a look of no period", record.id)
+    for period in options.periods:
+        watcher.stage(f"composite of {period}")
+        yield from make_composites([period], records, results, options.force)
 
 
 def _unreadable(record: SceneRecord, refusal: Refusal | None) -> SceneRecord:
@@ -247,6 +273,7 @@ def _write_report(results: ResultsFolder, records: Sequence[SceneRecord], option
             "keep_chips": options.keep_chips,
             "smooth": options.smooth,
             "prior_per_year": options.change.prior,
+            "max_false_share": options.change.max_false_share,
         },
     }
     write_run(results.path, facts, records)

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import geopandas as gpd
+from threadpoolctl import threadpool_limits
 
+from pipeline.bands import SENSORS
 from pipeline.batch.fingerprint import FINGERPRINT, fingerprint, finished, sources
 from pipeline.batch.loaded import classifier, give_memory_back
 from pipeline.batch.products import planned_products, read_bands, wanted_bands
@@ -29,7 +31,7 @@ from pipeline.results.staging import staged_folder
 from pipeline.results.table import with_columns
 from pipeline.scenes.reading.inspect import check_files, inspect_pixels
 from pipeline.scenes.safety.guard import one_line, printable
-from pipeline.scenes.scene import Scene
+from pipeline.scenes.scene import Refusal, Scene
 from pipeline.smoothing import smooth
 from pipeline.tiling import grid_for, refuse_unfit
 
@@ -37,7 +39,6 @@ Watch = Callable[[ClassifiedBlock], Any]
 Products = Mapping[str, Product]
 Answer = TypeVar("Answer")
 
-# What the Item tells of the tiles: how many carry each label, and how many a class.
 _COUNTS, _CLASSIFIED = "atlas:counts", "atlas:classified"
 
 _log = logging.getLogger(__name__)
@@ -53,7 +54,8 @@ def process(task: SceneTask, watch: Watch | None = None) -> SceneRecord:
     started = time.monotonic()
     model = classifier(task.model)
     try:
-        with task.results.working(task.scene.id, fresh=task.force) as here:
+        # BLAS threads that wait for more of the abstention score's products would hold the cores from the engine.
+        with threadpool_limits(1, user_api="blas"), task.results.working(task.scene.id, fresh=task.force) as here:
             record = _processed(replace(task, results=here), model, watch)
             if record.status is SceneStatus.DONE:
                 task.results.deliver(here, task.scene.id)
@@ -66,16 +68,20 @@ def process(task: SceneTask, watch: Watch | None = None) -> SceneRecord:
 
 def refusal(scene: Scene, error: Exception) -> SceneRecord:
     """The record of a scene that an exception ended, whether or not the exception is one that is raised on purpose."""
-    _log.debug("scene %s refused", scene.id, exc_info=error)
-    name, reason = type(error).__name__, str(error) or type(error).__name__
+    told = explained(scene.id, error)
+    return replace(SceneRecord.described(scene, SceneStatus.REFUSED), error=told.error, reason=printable(told.reason))
+
+
+def explained(name: str, error: Exception) -> Refusal:
+    """What a person is told of the exception that ended the work on a scene or period of this name."""
+    _log.debug("%s refused", name, exc_info=error)
+    kind, reason = type(error).__name__, str(error) or type(error).__name__
     if isinstance(error, (OSError, MemoryError)):
-        name = CorruptScene.__name__
+        kind = CorruptScene.__name__
     elif not isinstance(error, PipelineError):
-        reason = (
-            f"{scene.id}: ended by an error that nobody foresaw ({name}: {reason}); run again with -v and report it"
-        )
-        name = PipelineError.__name__
-    return replace(SceneRecord.described(scene, SceneStatus.REFUSED), error=name, reason=printable(reason))
+        reason = f"{name}: ended by an error that nobody foresaw ({kind}: {reason}); run again with -v and report it"
+        kind = PipelineError.__name__
+    return Refusal(name, kind, reason)
 
 
 def _processed(task: SceneTask, model: TileClassifier, watch: Watch | None) -> SceneRecord:
@@ -87,7 +93,7 @@ def _processed(task: SceneTask, model: TileClassifier, watch: Watch | None) -> S
         mark = aside.submit(_read_whole, task.scene, partial(fingerprint, task, model.card, grid, products))
         hashes = None if task.force or not final.exists() else finished(final, mark.result())
         if hashes is not None:
-            return replace(_record(task.scene, grid, final, hashes), status=SceneStatus.CACHED)
+            return replace(record_of(task.scene, grid, final, hashes), status=SceneStatus.CACHED)
         refuse_unfit(model.card, task.scene)
         checked = partial(check_files, task.scene, read_bands(model.card, products))
         whole = aside.submit(_read_whole, task.scene, checked)
@@ -100,7 +106,7 @@ def _processed(task: SceneTask, model: TileClassifier, watch: Watch | None) -> S
     hashes = finished(final, mark.result())
     if hashes is None:
         raise OutputError(f"{final}: the outputs do not read back as written; check the disk")
-    return _record(scene, grid, final, hashes)
+    return record_of(scene, grid, final, hashes)
 
 
 def _read_whole(scene: Scene, read: Callable[[], Answer]) -> Answer:
@@ -131,16 +137,21 @@ def _write(job: SceneJob, model: TileClassifier, products: Products, mark: Futur
         for product in products.values():
             table = with_columns(table, product.columns())
         outcome = Outcome(table, {name: facts for name, product in products.items() if (facts := product.facts())})
-        files = [file for product in products.values() for file in product.finish(outcome)]
+        # Encoders and compressors work side by side.
+        writers = stack.enter_context(ThreadPoolExecutor(2, thread_name_prefix="write"))
+        written = [writers.submit(product.finish, outcome) for product in products.values()]
+        files = [file for product in written for file in product.result()]
+    scene, sensor = job.scene, SENSORS[job.scene.sensor]
     provenance = {
+        "processing:lineage": f"{sensor.title} ({scene.level}) tiled into {job.grid.edge:g} m tiles and classified by "
+        f"{job.card.name}",
         FINGERPRINT: mark.result(),
         "atlas:model": job.card.name,
         "atlas:model_card_sha256": job.task.model.card_digest,
-        "atlas:sources": sources(job.scene, read_bands(job.card, products)),
-        _COUNTS: _counts(table),
-        _CLASSIFIED: int((table["code"] >= 0).sum()),
+        "atlas:sources": sources(scene, read_bands(job.card, products)),
+        **counted(table),
     }
-    write_item(job, files, provenance)
+    write_item(scene, job.grid, job.folder, files, provenance)
 
 
 class _Aside(ExitStack):
@@ -168,11 +179,14 @@ class _Aside(ExitStack):
             product.add(classified)
 
 
-def _counts(table: gpd.GeoDataFrame) -> dict[str, int]:
-    return {str(label): int(count) for label, count in sorted(table["label"].value_counts().items()) if count}
+def counted(table: gpd.GeoDataFrame) -> dict[str, Any]:
+    """What an Item tells of how many tiles carry each label, and how many a class."""
+    counts = {str(label): int(count) for label, count in sorted(table["label"].value_counts().items()) if count}
+    return {_COUNTS: counts, _CLASSIFIED: int((table["code"] >= 0).sum())}
 
 
-def _record(scene: Scene, grid: TileGrid, folder: Path, hashes: Mapping[str, str]) -> SceneRecord:
+def record_of(scene: Scene, grid: TileGrid, folder: Path, hashes: Mapping[str, str]) -> SceneRecord:
+    """The record of a scene or composite whose results lie in `folder`, as its Item tells."""
     item = json.loads((folder / ITEM).read_text(encoding="utf-8"))["properties"]
     counts = item[_COUNTS]
     record = replace(

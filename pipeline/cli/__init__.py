@@ -13,10 +13,12 @@ _VERBS: Final = {
     "scenes": "scenes",
     "atlas": "tables",
     "export": "tables",
+    "composite": "composite",
     "areas": "areas",
     "sample": "areas",
     "assess": "areas",
     "change": "change",
+    "compare-raster": "compare_raster",
     "simulate": "scenes",
     "train": "train",
     "train-cover": "cover",
@@ -29,6 +31,7 @@ _VERBS: Final = {
     "bench": "bench",
     "search": "search",
     "report": "report",
+    "mosaic": "mosaic",
     "serve": "serve",
 }
 

@@ -31,6 +31,13 @@ PRIOR = click.option(
     show_default=True,
     help="Share of tiles whose class really changes in a year.",
 )
+MAX_FALSE = click.option(
+    "--max-false",
+    type=click.FloatRange(0.001, 0.5),
+    default=0.05,
+    show_default=True,
+    help="Share of the claimed changes that may be expected to be false; more claims more.",
+)
 CHIPS = click.option(
     "--chips",
     type=click.Choice(["auto", "none", "changed", "all"]),
@@ -59,6 +66,30 @@ _READING = (
 )
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _parse_periods(_: click.Context, __: click.Parameter, values: Sequence[str]) -> tuple[Any, ...]:
+    if not values:
+        return ()
+    from pipeline.errors import BadPeriod
+    from pipeline.results.period import Period, apart
+
+    try:
+        return apart(Period.parse(value) for value in values)
+    except BadPeriod as error:
+        raise click.BadParameter(str(error)) from error
+
+
+def periods_option(name: str, **more: Any) -> Callable[[Command], Command]:  # noqa: ANN401 - options of click
+    """The option that tells periods, given once or more; a wrong one is wrong usage."""
+    return click.option(
+        name,
+        multiple=True,
+        callback=_parse_periods,
+        metavar="START/END",
+        help="Make one answer of all clear looks of a period, such as 2018-05-01/2018-09-30; may be given repeatedly.",
+        **more,
+    )
 
 
 def verbosity(command: Command) -> Command:

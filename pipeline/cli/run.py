@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.console import CHIPS, PRIOR, TileProgress, explain_errors, reading_options, verbosity
+from pipeline.cli.console import (
+    CHIPS,
+    MAX_FALSE,
+    PRIOR,
+    TileProgress,
+    explain_errors,
+    periods_option,
+    reading_options,
+    verbosity,
+)
 
 if TYPE_CHECKING:
     from pipeline.batch.executors import Executor
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.batch.task import ModelChoice
     from pipeline.models.card import ModelCard
     from pipeline.outlines import Outline
+    from pipeline.results.period import Period
     from pipeline.results.record import SceneRecord
     from pipeline.scenes.safety.address import Remote
     from pipeline.scenes.scene import ReadOptions, Refusal, Scene
@@ -30,7 +40,11 @@ REMOTE_TILES = Path("remote-tiles")
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("scenes", required=False)
-@click.option("--demo", is_flag=True, help=f"Simulate two dates of a made landscape in {DEMO_SCENES}/ and map them.")
+@click.option(
+    "--demo",
+    is_flag=True,
+    help=f"Simulate three dates of a made landscape in {DEMO_SCENES}/ and map them, the later two as one period.",
+)
 @click.option(
     "--model", default="eurosat-resnet50", show_default=True, help="Name of the trained model under saved_models/."
 )
@@ -72,7 +86,9 @@ REMOTE_TILES = Path("remote-tiles")
     help="Share of valid pixels that a tile needs.",
 )
 @PRIOR
+@MAX_FALSE
 @CHIPS
+@periods_option("--composite")
 @click.option(
     "--area",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -107,8 +123,10 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     from pipeline.models import store
     from pipeline.scenes.finding.find import find_scenes
 
+    periods = options["composite"]
     if demo:
-        _simulate(folder)
+        season = _simulate(folder)
+        periods = periods or (season,)
     card = store.card(options["model"])
 
     class Watcher(SilentWatcher):
@@ -144,9 +162,10 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
                 page=AtlasOptions(chips=options["chips"]),
                 keep_chips=options["keep_chips"],
                 smooth=options["smooth"],
-                change=ChangeOptions(prior=options["prior"]),
+                change=ChangeOptions(prior=options["prior"], max_false_share=options["max_false"]),
                 force=options["force"],
                 inputs=folder,
+                periods=periods,
             ),
             _executor(options["workers"], options["scheduler"]),
             watcher,
@@ -204,11 +223,14 @@ def _read_options(options: dict[str, Any], remote: "Mapping[Path, Remote]") -> "
     return store.card(options["model"]).input.reading(remote=remote, **told)
 
 
-def _simulate(folder: Path) -> None:
-    from pipeline.simulate import simulate
+def _simulate(folder: Path) -> "Period":
+    """Makes the demo's scenes; answers with the season of the later two."""
+    from pipeline.results.period import Period
+    from pipeline.simulate import DEMO_PERIOD, simulate
 
-    logging.getLogger("pipeline").info("simulating two dates in %s", folder)
+    logging.getLogger("pipeline").info("simulating three dates in %s", folder)
     simulate(folder)
+    return Period.parse(DEMO_PERIOD)
 
 
 def _reached(scenes: str, allow_remote: bool, model: str) -> "tuple[Path, Mapping[Path, Remote]]":
@@ -272,9 +294,13 @@ def _scene_line(record: "SceneRecord") -> str:
     if not record.mapped:
         return f"{record.id}: refused, {record.error}: {record.reason}"
     tiles = sum(record.counts.values())
+    if record.period:
+        tiles_of = f"{record.id}: {len(record.looks)} looks, {tiles:,} tiles"
+    else:
+        tiles_of = f"{record.id}: {tiles:,} tiles"
     how = "finished before" if record.status is SceneStatus.CACHED else f"{record.seconds:.1f} s"
     note = f"; {record.error}: {record.reason}" if record.error else ""
-    return f"{record.id}: {tiles:,} tiles, {record.classified:,} with a class, {how}{note}"
+    return f"{tiles_of}, {record.classified:,} with a class, {how}{note}"
 
 
 def _refusals(report: "RunReport") -> str:
@@ -293,11 +319,19 @@ def summary(report: "RunReport") -> str:
     from pipeline.legend import STATE_LABELS
 
     done = [record for record in report.records if record.mapped]
-    lines = [f"\n{len(done)} of {len(report.records)} scenes mapped in {report.seconds:.1f} s"]
+    scenes = [record for record in report.records if record.period is None]
+    composites = [record for record in done if record.period]
+    mapped = sum(record.mapped for record in scenes)
+    also = f", {len(composites)} composite{'s' * (len(composites) > 1)} made of them," if composites else ""
+    lines = [f"\n{mapped} of {len(scenes)} scenes mapped{also} in {report.seconds:.1f} s"]
     states = set(STATE_LABELS.values())
+    silent = {look for record in composites for look in record.looks}
     for record in done:
+        if record.id in silent:
+            continue
         total = sum(record.counts.values())
-        lines.append(f"\n{record.id}  {_day(record.acquired)}  {record.level}  {total:,} tiles")
+        when = f"{len(record.looks)} looks" if record.period else _day(record.acquired)
+        lines.append(f"\n{record.id}  {when}  {record.level}  {total:,} tiles")
         ordered = sorted(record.counts.items(), key=lambda entry: (entry[0] in states, -entry[1]))
         lines += [
             f"  {label:<22}{count * record.tile_hectares:>12,.0f} ha {count / total:>7.1%}" for label, count in ordered

@@ -17,10 +17,14 @@ from pipeline.simulate.truth import cover_truth
 def on_made_land(records: Iterable[SceneRecord], results: Path, made: Path) -> dict[str, CoverScore]:
     """By scene, how the cover in the folder `results` agrees with the masks in the folder `made`, where both are."""
     found = {}
+    records = list(records)
+    days = {record.id: record.acquired[:10] for record in records if record.acquired is not None}
     for record in records:
         if record.acquired is None:
             continue
-        answer, truth = results / record.id / RASTER, cover_truth(made, record.acquired[:10])
+        # Between a season's looks the made land stays as it is.
+        day = days[record.looks[-1] if record.looks else record.id]
+        answer, truth = results / record.id / RASTER, cover_truth(made, day)
         if answer.is_file() and truth.is_file():
             found[record.id] = _score(answer, truth)
     return found

@@ -45,6 +45,10 @@ class SceneRecord:
     """What a person should know of it."""
     radiometry: Mapping[str, Any] = field(default_factory=dict)
     """The radiometry passport."""
+    period: str | None = None
+    """First and last day of a composite, as ISO 8601 with a slash between; None of a scene."""
+    looks: tuple[str, ...] = ()
+    """Ids of the scenes that a composite is made of, in order of time."""
 
     @property
     def mapped(self) -> bool:
@@ -98,7 +102,8 @@ def read_records(model_folder: Path) -> tuple[SceneRecord, ...]:
         return tuple(
             SceneRecord(
                 **{name: value for name, value in entry.items() if name in names}
-                | {"status": SceneStatus(entry["status"]), "warnings": tuple(entry.get("warnings", ()))}
+                | {"status": SceneStatus(entry["status"])}
+                | {name: tuple(entry.get(name, ())) for name in ("warnings", "looks")}
             )
             for entry in entries
         )

@@ -50,6 +50,8 @@ class Ground:
     """The scene's noise fields (n,) by scale in pixels."""
     seed: int
     """From which all chance follows."""
+    ripe: float = 0.0
+    """Share of the fields that have another colour than at first in the season."""
 
     def warped(self, pixels: float, scale: int = 30) -> tuple[Floats, Floats]:
         """Coordinates pushed about by up to some `pixels`, so that straight patterns follow the land."""

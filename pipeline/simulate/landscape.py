@@ -209,12 +209,13 @@ class Landscape:
         found[(self.roads[date] < ROADSIDE) & dry] = CoverState.NO_DATA
         return found
 
-    def _ground_at(self, where: Bools, date: int) -> Ground:
+    def _ground_at(self, where: Bools, date: int, ripe: float = 0.0) -> Ground:
         return Ground(
             self.x[where],
             self.y[where],
             {scale: field[where] for scale, field in self.rough.items()},
             1000 * self.seed + 100 * date,
+            ripe,
         )
 
     def _ramps(self, date: int) -> Floats:
@@ -223,14 +224,17 @@ class Landscape:
         east, south = self.x - across * TILE - LEAD_X, self.y - down * TILE - LEAD_Y
         return np.asarray(np.abs(np.hypot(np.abs(east) - 12.5, (np.abs(south) if date else south) - 12.5) - 8.5))
 
-    def codes(self, date: int) -> Floats:
-        """What a perfect eye sees (y, x, 4): codes of R, G, B as in EuroSAT (not clipped), NIR reflectance."""
+    def codes(self, date: int, ripe: float = 0.0) -> Floats:
+        """What a perfect eye sees (y, x, 4): codes of R, G, B as in EuroSAT (not clipped), NIR reflectance.
+
+        `ripe` is the share of the fields that have another colour than at first in the season.
+        """
         ground = self.ground[date]
         seen = np.empty((HEIGHT, WIDTH, 4), dtype=np.float32)
         for label, surface in surfaces.SURFACES.items():
             where = ground == CODE[label]
             # Fields are sown anew each year; hedges, houses and halls stay.
-            seen[where] = surface(self._ground_at(where, date if label == "AnnualCrop" else 0))
+            seen[where] = surface(self._ground_at(where, date if label == "AnnualCrop" else 0, ripe))
         wet = ground == CODE["SeaLake"]
         # How much lake surrounds a pixel: 0.5 on the shore.
         inland = ndimage.gaussian_filter(wet.astype(np.float32), 5.0)
@@ -245,10 +249,10 @@ class Landscape:
         seen[where] = surfaces.highway(seen[where], roads[where], self._ground_at(where, 0))
         return seen
 
-    def reflectance(self, date: int) -> Floats:
-        """Surface reflectance (4, y, x) of B04, B03, B02, B08, blurred and noisy as from the sensor."""
-        seen = self.codes(date)
-        rng = np.random.default_rng((self.seed, date))
+    def reflectance(self, date: int, look: int, ripe: float = 0.0) -> Floats:
+        """Surface reflectance (4, y, x) of B04, B03, B02, B08, blurred and noisy as from the sensor at a `look`."""
+        seen = self.codes(date, ripe)
+        rng = np.random.default_rng((self.seed, look))
         relief = ndimage.sobel(self.wide + 0.3 * self.rough[30], axis=1) * 0.4
         bands = np.empty((4, HEIGHT, WIDTH), dtype=np.float32)
         for band in range(4):

@@ -103,7 +103,10 @@ def annual_crop(at: Ground) -> Floats:
     """Large fields with straight edges, one crop each, tramlines along them and pale tracks between."""
     x, y = at.warped(1.5)
     fields = parcels(x, y, at.seed, 105, (14, 42), (50, 130), lean=0.6)
-    colours = _choose(CROPS, fields.draw(at.seed + 11), (0.2, 0.13, 0.19, 0.16, 0.15, 0.07, 0.1))
+    crop = fields.draw(at.seed + 11)
+    # Ripening and harvest turn a field into one of another colour.
+    crop = np.where(fields.draw(at.seed + 16) < at.ripe, (crop + np.float32(0.31)) % 1, crop)
+    colours = _choose(CROPS, crop, (0.2, 0.13, 0.19, 0.16, 0.15, 0.07, 0.1))
     colours = _spread(
         colours, 22 * (fields.draw(at.seed + 12) - 0.5) + 4.5 * at.rough[12] + 2.5 * at.rough[3], BARE_AXIS
     )

@@ -16,7 +16,7 @@ from pipeline.models import confidence
 from pipeline.models.abstention import FILE, Abstention
 from pipeline.models.calibration import calibration_error, fit_temperature, log_loss, softmax
 from pipeline.models.card import ModelCard
-from pipeline.models.engines import available
+from pipeline.models.engines import Outputs, available
 from pipeline.models.gate import Gate, compare
 from pipeline.models.input import ModelInput
 from pipeline.models.networks import Network
@@ -202,16 +202,26 @@ def fast_twins(card: ModelCard, order: Shipment, progress: Callable[[str], None]
         twins["openvino-bf16"] = dict(EXACT["openvino-f32"])
     count = max(quantize.MARGIN * 64**2 // order.taken.size**2, quantize.MARGIN // 12)  # large patches take long
     patches = quantize.ordinary_patches(order.training, count, np.random.default_rng([order.seed, 1]))
-    exact = StoredClassifier(card, order.folder, "openvino-f32").predict(patches)
+    exact = StoredClassifier(card, order.folder, "openvino-f32").outputs(patches)
     for engine, told in twins.items():
         plain = replace(card, engines={engine: told})  # no margin yet, so no second opinion
-        found = StoredClassifier(plain, order.folder, engine).predict(patches)
-        told["margin"] = quantize.fit_margin(found, exact)
+        found = StoredClassifier(plain, order.folder, engine).outputs(patches)
+        told |= second_opinion(found, exact, Abstention.read(order.folder / FILE))
         progress(
-            f"{engine}: asked again in float32 below a lead of {told['margin']:.3f}, "
-            f"{(lead(found) < told['margin']).mean():.1%} of training patches"
+            f"{engine}: asked again below a lead of {told['margin']:.3f}, "
+            f"{(lead(found.probabilities) < told['margin']).mean():.1%} of training patches, and within "
+            f"{told['reach']:.1%} of the threshold of the unfamiliar"
         )
     return twins
+
+
+def second_opinion(found: Outputs, exact: Outputs, abstention: Abstention) -> dict[str, float]:
+    """When a fast twin's answers are asked again: what its entry in the card tells besides its file."""
+    distances = abstention.score(found.features), abstention.score(exact.features)
+    return {
+        "margin": quantize.fit_margin(found.probabilities, exact.probabilities),
+        "reach": quantize.fit_reach(*distances),
+    }
 
 
 def pass_gate(

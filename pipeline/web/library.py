@@ -13,8 +13,10 @@ from pipeline.errors import OutputError, TileTableError
 from pipeline.results.layout import (
     ASSESSMENT,
     COVER,
+    COVER_NAMES,
     ITEM,
     LANDCOVER,
+    LANDCOVER_NAMES,
     PAGE,
     QUICKLOOK,
     RUN_REPORT,
@@ -22,6 +24,7 @@ from pipeline.results.layout import (
     TRUE_COLOUR,
     model_folders,
     scene_folder,
+    scene_folders,
 )
 from pipeline.results.record import read_records
 from pipeline.results.table import read_table
@@ -33,7 +36,7 @@ RASTERS: Final = {
     "cover": COVER,
     "truecolour": TRUE_COLOUR,
 }
-FILES: Final = (TABLE, LANDCOVER, COVER, TRUE_COLOUR, QUICKLOOK, ITEM)
+FILES: Final = (TABLE, LANDCOVER, LANDCOVER_NAMES, COVER, COVER_NAMES, TRUE_COLOUR, QUICKLOOK, ITEM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +140,12 @@ class Library:
 
 
 def _scenes(place: Place) -> tuple[ShownScene, ...]:
-    """The scenes that the run's report calls mapped and whose files are there."""
+    """The scenes and periods that the run's report calls mapped, that speak, and whose files are there."""
     found = []
     try:
+        speaking = {folder.name for folder in scene_folders(place.folder)}
         for record in read_records(place.folder):
-            if record.mapped:
+            if record.mapped and record.id in speaking:
                 folder = scene_folder(place.folder, record.id)
                 if all((folder / part).is_file() for part in (TABLE, ITEM)):
                     found.append(ShownScene(record.id, place.id, folder))

@@ -10,7 +10,7 @@ from pipeline.legend import Legend
 
 
 def contribute(world: World) -> Contribution:
-    """`scenes`, `refusals`, `software`, `assessment`, `model`."""
+    """`scenes`, `refusals`, `software`, `assessment`, `cover_assessment`, `model`."""
     found = world.collected
     return Contribution(
         {
@@ -20,6 +20,7 @@ def contribute(world: World) -> Contribution:
                 (str(scene.metadata["software"]) for scene in found.scenes if "software" in scene.metadata), None
             ),
             "assessment": found.assessment or None,
+            "cover_assessment": found.cover_assessment or None,
             "model": found.model,
         }
     )
@@ -36,4 +37,6 @@ def _scene(scene: SceneTiles, legend: Legend) -> dict[str, Any]:
         "level": scene.metadata.get("level") or scene.properties.get("processing:level"),
         "cloud": scene.properties.get("atlas:cloud_cover"),
         "warnings": list(scene.metadata.get("warnings", [])),
+        "period": scene.metadata.get("period"),
+        "looks": list(scene.metadata.get("looks", [])),
     }

@@ -85,6 +85,7 @@
   };
   function day(iso) {
     if (!iso || iso === Atlas.UNDATED) return "date unknown";
+    if (Atlas.periods[iso]) return Atlas.periods[iso].short;
     const [year, month, date] = iso.split("-");
     return +date + " " + MONTHS[month - 1] + " " + year;
   }
@@ -127,6 +128,8 @@
   }
 
   Object.assign(Atlas, {
+    /** What days of composites stand for, by day; the page fills it. */
+    periods: {},
     el,
     svg,
     clear,
@@ -145,7 +148,7 @@
     day,
     degrees,
     download,
-    isoDay: (iso) => (iso === Atlas.UNDATED ? "date unknown" : iso),
+    isoDay: (iso) => (iso === Atlas.UNDATED ? "date unknown" : Atlas.periods[iso] ? Atlas.periods[iso].days : iso),
     csv,
     announce,
   });

@@ -5,6 +5,7 @@ No product itself: it lists what the products left, so it is written last, and a
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from shapely.geometry import mapping
@@ -12,19 +13,21 @@ from shapely.geometry import mapping
 from pipeline import __version__
 from pipeline.bands import SENSORS
 from pipeline.batch.fingerprint import CHECKSUM, SHA256
-from pipeline.batch.products.protocol import SceneFile, SceneJob
+from pipeline.batch.products.protocol import SceneFile
 from pipeline.files import digest
+from pipeline.grid import TileGrid
 from pipeline.results.layout import ITEM
-from pipeline.scenes.scene import Level
+from pipeline.scenes.scene import Level, Scene
 
 
-def write_item(job: SceneJob, files: Iterable[SceneFile], provenance: Mapping[str, Any]) -> None:
-    """Writes the Item. No time of writing, so that reruns agree."""
+def write_item(
+    scene: Scene, grid: TileGrid, folder: Path, files: Iterable[SceneFile], provenance: Mapping[str, Any]
+) -> None:
+    """Writes the Item of the results in `folder`. No time of writing, so that reruns agree."""
     import pystac
     from pystac.extensions.projection import ProjectionExtension
 
-    scene, path = job.scene, job.folder / ITEM
-    sensor = SENSORS[scene.sensor]
+    path, sensor = folder / ITEM, SENSORS[scene.sensor]
     item = pystac.Item(
         id=scene.id,
         geometry=mapping(scene.footprint),
@@ -32,8 +35,6 @@ def write_item(job: SceneJob, files: Iterable[SceneFile], provenance: Mapping[st
         datetime=scene.acquired,
         properties={
             "processing:software": {"landcover-atlas": __version__},
-            "processing:lineage": f"{sensor.title} ({scene.level}) tiled into {job.grid.edge:g} m tiles and "
-            f"classified by {job.card.name}",
             "atlas:sensor": sensor.name,
             "atlas:attribution": sensor.attribution,
             "atlas:radiometry": asdict(scene.radiometry),
@@ -51,12 +52,12 @@ def write_item(job: SceneJob, files: Iterable[SceneFile], provenance: Mapping[st
         "processing:level": {Level.L1C: "L1", Level.L2A: "L2"}.get(scene.level),
     }
     item.properties |= {name: value for name, value in known.items() if value}
-    ProjectionExtension.ext(item, add_if_missing=True).epsg = job.grid.epsg
+    ProjectionExtension.ext(item, add_if_missing=True).epsg = grid.epsg
     extensions = {"https://stac-extensions.github.io/file/v2.1.0/schema.json"}
     for file in files:
-        extra = {CHECKSUM: SHA256 + digest(job.folder / file.name), **file.fields}
+        extra = {CHECKSUM: SHA256 + digest(folder / file.name), **file.fields}
         item.add_asset(
-            file.name.partition(".")[0],
+            file.asset or file.name.partition(".")[0],
             pystac.Asset(f"./{file.name}", media_type=file.media_type, roles=list(file.roles), extra_fields=extra),
         )
         extensions.update(file.extensions)
