@@ -162,7 +162,6 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
     meta = payload.describe()
     places = describe_places(payload, [scene.id for scene in collected.scenes])
     dates = payload.dates
-    when = _day(dates[0]) if len(dates) == 1 else f"{len(dates)} dates from {_day(dates[0])} to {_day(dates[-1])}"
     grid = payload.planes[0].grid
     sensor = sensor_of(collected.model)
     tiles = f"{_places_seen(payload):_}".replace("_", "\u202f")
@@ -172,7 +171,7 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         "tileMark": grid.mark,
         "sensor": sensor.title,
         "title": options.title or _title(places),
-        "subtitle": f"{sensor.title}, {when} · {tiles} tiles of {grid.edge:g}\u00a0m",
+        "subtitle": f"{sensor.title}, {_span(dates)} · {tiles} tiles of {grid.edge:g}\u00a0m",
         "bounds": union_bounds([place["bounds"] for place in places]),
         "classes": [
             {
@@ -204,6 +203,14 @@ def _expected(prior: float | None) -> dict[str, float]:
 
 def _day(day: date) -> str:
     return "date unknown" if day == UNKNOWN_DATE.date() else f"{day.day} {day:%b %Y}"
+
+
+def _span(dates: Sequence[date]) -> str:
+    known = [day for day in dates if day != UNKNOWN_DATE.date()]
+    if len(dates) == 1 or not known:
+        return _day(dates[0])
+    told = _day(known[0]) if len(known) == 1 else f"{len(known)} dates from {_day(known[0])} to {_day(known[-1])}"
+    return told if len(known) == len(dates) else f"{told}, and scenes of unknown date"
 
 
 def _places_seen(payload: Payload) -> int:

@@ -72,7 +72,13 @@ def change(
         prior=prior, max_false_share=max_false, min_mapping_unit=min_mapping_unit, claim_cross_level=cross_level
     )
     first, second = results_of(before, tiles), results_of(after, tiles)
-    views = {folder: seen_product(folder, legend, product) for folder in {scene.parent for scene in (*first, *second)}}
+    sides = [*first, *second]
+    views = {
+        folder: seen_product(
+            folder, legend, product, [scene for scene in dict.fromkeys(sides) if scene.parent == folder]
+        )
+        for folder in {scene.parent for scene in sides}
+    }
     first, second = ([views[scene.parent] / scene.name for scene in side] for side in (first, second))
     if product == COVER:
         _tell_cover(first, second, out)

@@ -11,7 +11,7 @@ from pipeline.errors import ModelError
 from pipeline.models import engines, store
 from pipeline.models.card import COVER, ModelCard
 from pipeline.models.classifier import PixelClassifier
-from pipeline.models.foreign import HALO, ONNX, SAVED_MODEL, ForeignPixels
+from pipeline.models.foreign import ONNX, SAVED_MODEL, ForeignPixels, OfCard
 from pipeline.models.pixel_ensemble import PixelEnsemble, kept_temperature
 
 Floats = npt.NDArray[np.float32]
@@ -49,13 +49,14 @@ def _load(name: str, engine: str, threads: int | None, folder: Path) -> PixelCla
     return OpenVinoPixels(card, path, chosen.partition("-")[2], threads)
 
 
-class OpenVinoPixels:
+class OpenVinoPixels(OfCard):
     """A network on the CPU; each size of window is compiled when it is first seen."""
 
     def __init__(self, card: ModelCard, path: Path, precision: str, threads: int | None = None) -> None:
         import openvino
 
-        self._card, self._path = card, path
+        super().__init__(card)
+        self._path = path
         self.engine = f"openvino-{precision}"
         self._options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
         if threads is not None:
@@ -64,16 +65,6 @@ class OpenVinoPixels:
         self._core = openvino.Core()
         self._requests: dict[tuple[bool, tuple[int, ...]], Any] = {}
         self._turn = Lock()
-
-    @property
-    def card(self) -> ModelCard:
-        """What the model is and what input it takes."""
-        return self._card
-
-    @property
-    def halo(self) -> int:
-        """How many pixels beside a pixel its answer depends on."""
-        return int(self._card.metrics[HALO])
 
     def predict(self, pixels: Floats) -> Floats:
         """Calibrated probabilities (y, x, classes) of reflectances (y, x, bands).
@@ -131,7 +122,7 @@ def _naming(graph: Any) -> Any:  # noqa: ANN401 - OpenVINO has no types
     return openvino.Model([opset13.result(opset13.convert(each, "u8")) for each in answers], graph.get_parameters())
 
 
-class KerasPixels:
+class KerasPixels(OfCard):
     """The stored Keras model in float32: the reference, and the way to a GPU."""
 
     engine = "keras"
@@ -139,17 +130,8 @@ class KerasPixels:
     def __init__(self, card: ModelCard, path: Path) -> None:
         from pipeline.models.engines.keras import load_model
 
-        self._card, self._model, self._turn = card, load_model(path), Lock()
-
-    @property
-    def card(self) -> ModelCard:
-        """What the model is and what input it takes."""
-        return self._card
-
-    @property
-    def halo(self) -> int:
-        """How many pixels beside a pixel its answer depends on."""
-        return int(self._card.metrics[HALO])
+        super().__init__(card)
+        self._model, self._turn = load_model(path), Lock()
 
     def predict(self, pixels: Floats) -> Floats:
         """Calibrated probabilities (y, x, classes) of reflectances (y, x, bands).

@@ -205,6 +205,28 @@ def test_narrow_windows_open_on_what_was_asked_for(map_of, width, asked):
         assert opened.js("atlas.places.every((p) => atlas.map.getBounds().intersects(p.bounds))")
 
 
+def test_places_all_over_the_world_fit_into_a_phone(open_page, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("far")
+    made = worlds.softmax(worlds.logits((6, 8)))
+    for name, zone, corner in (("west", 32611, (1031, 6250)), ("east", 32650, (781, 3843))):
+        worlds.write_scene(folder, name, worlds.days(1)[0], zone, *corner, made)
+    opened = open_page(render_atlas(collect(folder), EUROSAT, folder / "atlas.html"), width=390, height=760)
+    assert opened.js("atlas.places.every((p) => atlas.map.getBounds().contains(p.bounds))")
+    assert opened.count(".pin") == 2
+
+
+def test_the_list_of_places_makes_room_for_the_figures(map_of):
+    opened = map_of()
+    assert opened.js("document.querySelector('.place-list').checkVisibility()")
+    visit(opened, "bolzano")
+    assert not opened.js("document.querySelector('.place-list').checkVisibility()")
+    opened.click(".places .link", "list all places")
+    assert "bolzano" in opened.text(".place-list [aria-current=true]")
+    opened.click(".place-list button", "Nantes")
+    opened.wait("atlas.places[atlas.state.place].name.includes('Nantes')")
+    assert not opened.js("document.querySelector('.place-list').checkVisibility()")
+
+
 def test_everything_shown_is_findable(map_of):
     opened = map_of()
     visit(opened, "bolzano")

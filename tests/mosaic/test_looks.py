@@ -5,9 +5,11 @@ from datetime import date
 import numpy as np
 import pytest
 
-from pipeline.errors import TileTableError
-from pipeline.mosaic.looks import Period, chosen_looks, shares_of_dates
+from pipeline.errors import BadPeriod, TileTableError
+from pipeline.mosaic.looks import chosen_looks, period_between, shares_of_dates
 from pipeline.results.layout import COVER, TABLE
+from pipeline.results.period import Period
+from pipeline.results.table import read_metadata, read_table, write_table
 from tests.made_results import results, scene, stripes
 
 SHAPE = (3, 5)
@@ -51,7 +53,7 @@ def test_within_a_period_the_clearest_look_counts(folder):
 
 
 def test_of_one_day_clouds_count_where_there_is_nothing_else(folder):
-    found = chosen_looks(folder, TABLE, Period.between(["2024-07-01", "2024-07-01"]))
+    found = chosen_looks(folder, TABLE, period_between(["2024-07-01", "2024-07-01"]))
     assert set(found["scene"]) == {"later"} and len(found) == 12
     assert (found["code"] == -2).sum() == 3
 
@@ -82,7 +84,7 @@ def test_ground_of_two_zones_belongs_to_the_proper_one(tmp_path):
     ],
 )
 def test_periods(told, first, last):
-    assert Period.between(told) == Period(first, last)
+    assert period_between(told) == Period(first, last)
 
 
 @pytest.mark.parametrize(
@@ -95,12 +97,22 @@ def test_periods(told, first, last):
     ],
 )
 def test_what_is_no_period_is_told(told, words):
-    with pytest.raises(TileTableError, match=words):
-        Period.between(told)
+    with pytest.raises(BadPeriod, match=words):
+        period_between(told)
 
 
 def test_a_period_without_looks_names_the_dates(folder):
     with pytest.raises(TileTableError, match="its dates are 2024-06-01, 2024-07-01"):
-        chosen_looks(folder, TABLE, Period.between(["2019", "2020"]))
+        chosen_looks(folder, TABLE, period_between(["2019", "2020"]))
     with pytest.raises(TileTableError, match=r"no scene has a cover\.tif"):
         chosen_looks(folder, COVER)
+
+
+def test_a_composite_speaks_in_place_of_its_looks(folder):
+    place = scene(folder, "2024-05-01_2024-09-30", np.full(SHAPE, 4), days=15)
+    path = place / "tiles.parquet"
+    write_table(read_table(path), path, read_metadata(path) | {"period": "2024-05-01/2024-09-30"})
+    (place / "period.json").write_text('{"looks": ["first", "later"]}')
+    results(folder, place.name)
+    found = chosen_looks(folder, TABLE)
+    assert set(found["scene"]) == {place.name} and shares_of_dates(found) == {"2024-05-01/2024-09-30": 1.0}

@@ -23,7 +23,7 @@ from pipeline.cli import main
 from pipeline.errors import GeoreferenceError, OutputError, TileTableError
 from pipeline.mosaic import making
 from pipeline.mosaic.ground import told_crs
-from pipeline.mosaic.looks import Period
+from pipeline.mosaic.looks import period_between
 from pipeline.mosaic.making import MosaicRequest, make_mosaic
 from pipeline.outlines import Outline
 from tests.made_results import SOUTH, WEST, results, scene, stripes
@@ -363,6 +363,6 @@ def test_the_clearest_look_of_a_period_is_taken_place_by_place(tmp_path):
     cloud = np.array([[0.3, 0.0, 0.1]])
     scene(place, "a", np.array([[1, 1, 1]]), cloud=cloud)
     scene(place, "b", np.array([[2, 2, 2]]), cloud=cloud[:, ::-1], days=5)
-    period = Period.between(["2024", "2024"])
+    period = period_between(["2024", "2024"])
     values, _, _ = read(make_mosaic(place, tmp_path / "map.tif", MosaicRequest(period=period)).path)
     assert values.tolist() == [[2, 2, 1]]

@@ -119,9 +119,18 @@ def _request(asked: JobQuestion, house: House, folder: str | None = None) -> Job
     model = _stored(asked.model or house.settings.model, TILE, house)
     cover = asked.cover if asked.cover == store.NO_COVER else _stored(asked.cover, COVER, house)
     bands = tuple(band.strip().upper() for band in asked.bands.split(",") if band.strip())
-    told = asked.offset, asked.tci_max, asked.assume_crs
-    rest: dict[str, Any] = {"min_valid": asked.min_valid, "smooth": asked.smooth, "prior": asked.prior}
-    return JobRequest(model, cover, folder, bands, *told, **rest)
+    return JobRequest(
+        model=model,
+        cover=cover,
+        folder=folder,
+        bands=bands,
+        offset=asked.offset,
+        tci_max=asked.tci_max,
+        assume_crs=asked.assume_crs,
+        min_valid=asked.min_valid,
+        smooth=asked.smooth,
+        prior=asked.prior,
+    )
 
 
 def _stored(name: str, kind: str, house: House) -> str:
