@@ -160,7 +160,9 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
     meta = payload.describe()
     places = describe_places(payload, [scene.id for scene in collected.scenes])
     dates = payload.dates
-    when = _day(dates[0]) if len(dates) == 1 else f"{len(dates)} dates from {_day(dates[0])} to {_day(dates[-1])}"
+    periods = spans(collected.scenes)
+    first, last = (periods[day].short if day in periods else _day(day) for day in (dates[0], dates[-1]))
+    when = first if len(dates) == 1 else f"{len(dates)} dates from {first} to {last}"
     grid = payload.planes[0].grid
     sensor = sensor_of(collected.model)
     tiles = f"{_places_seen(payload):_}".replace("_", "\u202f")
@@ -189,7 +191,7 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         "classesAfter": classes_after(legend),
         "basemaps": list(BASEMAPS) if options.online_basemaps else [],
         "places": places,
-        "periods": {day.isoformat(): span._asdict() for day, span in spans(collected.scenes).items()},
+        "periods": {day.isoformat(): span._asdict() for day, span in periods.items()},
     }
 
 
