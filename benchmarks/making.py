@@ -10,9 +10,11 @@ import rasterio
 from affine import Affine
 from scipy.ndimage import gaussian_filter
 
-from pipeline.atlas.imagery import quicklook
+from pipeline.atlas.collect import CoverTiles
+from pipeline.atlas.imagery import Quicklook, quicklook
 from pipeline.grid import TileGrid
 from pipeline.legend import EUROSAT
+from pipeline.models import store
 from pipeline.results import layout
 from pipeline.results.table import LEGEND, TileAnswers, tile_table, write_table
 
@@ -67,15 +69,38 @@ def write_scene(place: Path, acquired: datetime, corner: tuple[int, int], shares
     write_table(tile_table(answers, GRID, EUROSAT, place.name, acquired), place / layout.TABLE, told)
     assets = {}
     if pictures:
-        colours = np.array([tuple(bytes.fromhex(one.colour[1:])) for one in EUROSAT.classes], np.uint8)
-        pixels = colours[codes].repeat(8, 0).repeat(8, 1)
-        pixels -= np.random.default_rng(3).integers(0, 20, pixels.shape, dtype=np.uint8).clip(max=pixels)
-        west, north = corner[0] * GRID.edge, (corner[1] + 1) * GRID.edge
-        known = np.ones(pixels.shape[:2], bool)
-        look = quicklook(np.moveaxis(pixels, -1, 0), known, Affine(80, 0, west, 0, -80, north), GRID.epsg)
+        look = picture(codes, corner)
         (place / layout.QUICKLOOK).write_bytes(look.webp)
         assets["quicklook"] = {"href": f"./{layout.QUICKLOOK}", "proj:epsg": 3857, "atlas:bounds": look.bounds}
     (place / layout.ITEM).write_text(json.dumps({"properties": {"processing:level": "L2"}, "assets": assets}))
+
+
+def picture(codes: np.ndarray, corner: tuple[int, int]) -> Quicklook:
+    """A quicklook of 80 m a pixel in the classes' colours, a little noisy."""
+    colours = np.array([tuple(bytes.fromhex(one.colour[1:])) for one in EUROSAT.classes], np.uint8)
+    pixels = colours[codes].repeat(8, 0).repeat(8, 1)
+    pixels -= np.random.default_rng(3).integers(0, 20, pixels.shape, dtype=np.uint8).clip(max=pixels)
+    return quicklook(np.moveaxis(pixels, -1, 0), np.ones(pixels.shape[:2], bool), _at_80_m(corner), GRID.epsg)
+
+
+def ground(folder: Path, number: int, corner: tuple[int, int], codes: np.ndarray) -> tuple[Quicklook, CoverTiles]:
+    """A granule's picture and its cover: a raster of 80 m a pixel in patches of some tiles, and the tiles' shares."""
+    legend = store.card(store.DEFAULT_COVER).legend.classes
+    classes = [
+        {"value": at, "name": one.label, "title": one.title, "colour": one.colour} for at, one in enumerate(legend)
+    ]
+    evidence = softmax(logits(codes.shape, number)[..., : len(legend)])  # few of them lie in one tile
+    values = evidence.argmax(-1).astype(np.uint8).repeat(8, 0).repeat(8, 1)
+    path, (height, width) = folder / f"cover-{number}.tif", values.shape
+    place = {"crs": GRID.crs, "transform": _at_80_m(corner), "height": height, "width": width}
+    with rasterio.open(path, "w", driver="GTiff", count=1, dtype="uint8", compress="deflate", **place) as target:
+        target.write(values, 1)
+    shares = np.moveaxis(np.rint(100 * evidence).astype(np.uint8), -1, 0)
+    return picture(codes, corner), CoverTiles(path, tuple(classes), shares)
+
+
+def _at_80_m(corner: tuple[int, int]) -> Affine:
+    return Affine(80, 0, corner[0] * GRID.edge, 0, -80, (corner[1] + 1) * GRID.edge)
 
 
 def write_world(

@@ -3,9 +3,9 @@
 Usage: page.py [--quick] [--keep FOLDER]     (needs Debian's chromium; figures on a busy machine are too high)
 
 Worlds are made (making.py): one granule at one date, one granule at six dates with pictures, sixteen
-granules at twelve dates (5.6 million rows of tile tables), and with --large sixty-four granules at twelve dates with a
-table of changes (22 million tiles, made in memory). CPU is the renderer's main thread, from the browser's own
-metrics; wall is what a reader waits. Each figure is a median.
+granules at twelve dates (5.6 million rows of tile tables), and with --large sixty-four granules at twelve dates with
+pictures, cover and a table of changes (22 million tiles, made in memory). CPU is the renderer's main thread, from the
+browser's own metrics; wall is what a reader waits. Each figure is a median.
 """
 
 import argparse
@@ -77,22 +77,25 @@ class Meter:
         return statistics.median(spent)
 
 
-def large_world(granules: int = 64, dates: int = 12, edge: int = 171) -> AtlasInput:
-    """Granules side by side, each date a little different, with changes between the first and the last."""
+def large_world(folder: Path, granules: int = 64, dates: int = 12, edge: int = 171) -> AtlasInput:
+    """Granules side by side with pictures and cover, each date a little different; the first and last are compared."""
     side, generator = round(granules**0.5), np.random.default_rng(1)
     base = making.softmax(making.logits((edge, edge)))
     codes, confidence = base.argmax(-1).astype(np.int8), np.rint(100 * base.max(-1)).astype(np.uint8)
     full = np.full((edge, edge), 100, np.uint8)
+    grounds = []
+    for k in range(granules):
+        corner = 100 + (k % side) * edge, 8000 - (k // side) * edge
+        grounds.append((corner, *making.ground(folder, k, corner, np.roll(codes, 7 * k, axis=1))))
     scenes = []
     for at, moment in enumerate(making.days(dates)):
-        for k in range(granules):
+        for k, (corner, look, cover) in enumerate(grounds):
             seen = np.where(generator.random(codes.shape) < 0.03, (codes + 1) % 10, codes).astype(np.int8)
-            corner = 100 + (k % side) * edge, 8000 - (k // side) * edge
             scenes.append(
                 SceneTiles(
                     f"S2A_{at:02}_T32T{k:03}",
                     moment,
-                    32632,
+                    making.GRID,
                     *corner,
                     codes=np.roll(seen, 7 * k, axis=1),
                     confidence=np.roll(confidence, 7 * k, axis=1),
@@ -100,6 +103,8 @@ def large_world(granules: int = 64, dates: int = 12, edge: int = 171) -> AtlasIn
                     runner_up_confidence=(100 - confidence) // 2,
                     valid=full,
                     cloud=np.zeros_like(full),
+                    quicklook=look,
+                    cover=cover,
                 )
             )
     first, last = scenes[0].day, scenes[-1].day
@@ -223,7 +228,7 @@ def main() -> None:
             place = folder / name.replace(" ", "")
             if not options.large and not (place / "run.json").is_file():
                 making.write_world(place, size=(171, 171), **case)
-            made = large_world() if options.large else None
+            made = large_world(folder) if options.large else None
             began = time.perf_counter()
             page = render_atlas(made or collect(place), EUROSAT, folder / f"{place.name}.html", AtlasOptions())
             spent = time.perf_counter() - began

@@ -74,8 +74,8 @@ def places(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
     )
     rows = rows[rows["code"] != TileState.NO_DATA]
     rows = clearest(rows.assign(date=days(rows["acquired"])), ["tile_id", "date"])
-    rows["longitude"], rows["latitude"] = _centres(rows["tile_id"])
-    rows = rows[~_counted_next_door(rows)]
+    rows["longitude"], rows["latitude"] = centres(rows["tile_id"])
+    rows = rows[~counted_next_door(rows)]
     return rows[["tile_id", "date", "scene", "label", "code", "longitude", "latitude"]].reset_index(drop=True)
 
 
@@ -151,7 +151,7 @@ class PlacedRegion(NamedTuple):
 def placed_regions(tile_ids: pd.Series, regions: gpd.GeoDataFrame) -> Iterator[PlacedRegion]:
     """Every region on every grid where it touches tiles."""
     ids = tile_ids.to_numpy()
-    longitudes, latitudes = _centres(tile_ids)
+    longitudes, latitudes = centres(tile_ids)
     for grid, at, index in tiles_by_grid(ids):
         longitude, latitude = longitudes[at], latitudes[at]
         longitude = longitude - 360.0 * np.round((longitude - (grid.epsg % 100 * 6 - 183)) / 360.0)
@@ -165,7 +165,7 @@ def placed_regions(tile_ids: pd.Series, regions: gpd.GeoDataFrame) -> Iterator[P
             yield PlacedRegion(str(name), placed, at[part > 0], part[part > 0])
 
 
-def _centres(tile_ids: pd.Series) -> tuple[Array, Array]:
+def centres(tile_ids: pd.Series) -> tuple[Array, Array]:
     """Longitudes and latitudes (n,) of tiles' centres."""
     longitude, latitude = np.empty(len(tile_ids)), np.empty(len(tile_ids))
     for grid, at, index in tiles_by_grid(tile_ids.to_numpy()):
@@ -174,7 +174,7 @@ def _centres(tile_ids: pd.Series) -> tuple[Array, Array]:
     return longitude, latitude
 
 
-def _counted_next_door(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
+def counted_next_door(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Which tiles lie beyond their zone where the proper zone's grid has a tile of the same date on the same ground."""
     longitude, latitude, date = (rows[name].to_numpy() for name in ("longitude", "latitude", "date"))
     known = set(zip(rows["tile_id"], date, strict=True))
@@ -324,7 +324,7 @@ def sample(table: pd.DataFrame, size: int, seed: int = 0, stratum: str = "label"
 
 def to_label(tile_ids: npt.NDArray[Any], dates: npt.NDArray[Any] | None, mark: str) -> pd.DataFrame:
     """What a person fills in for drawn units: the table that `sample` describes, of the map called `mark`."""
-    longitude, latitude = _centres(pd.Series(tile_ids))
+    longitude, latitude = centres(pd.Series(tile_ids))
     return pd.DataFrame(
         {
             "tile_id": tile_ids,

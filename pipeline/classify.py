@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
@@ -118,11 +118,24 @@ def classified_blocks(
 ) -> Iterator[ClassifiedBlock]:
     """The scene's blocks as network input with their answers, and the stored numbers of `wanted` bands.
 
-    They come from north to south. The next block is cut and encoded while the classifier works on one.
+    They come from north to south. While the classifier works on two blocks, so that its cores need not wait for the
+    last patches of one, the next is cut and encoded.
     """
-    with closing(ahead(_prepared_blocks(scene, classifier.card, grid, wanted))) as waiting:
+    under_way: deque[tuple[_Prepared, Future[TileAnswers]]] = deque()
+    with (
+        ThreadPoolExecutor(2, thread_name_prefix="classify") as threads,
+        closing(ahead(_prepared_blocks(scene, classifier.card, grid, wanted))) as waiting,
+    ):
         for prepared in waiting:
-            yield ClassifiedBlock(prepared.block, _answer(prepared, classifier, options), prepared.stored)
+            under_way.append((prepared, threads.submit(_answer, prepared, classifier, options)))
+            if len(under_way) == 2:
+                yield _classified(*under_way.popleft())
+        while under_way:
+            yield _classified(*under_way.popleft())
+
+
+def _classified(prepared: _Prepared, answers: Future[TileAnswers]) -> ClassifiedBlock:
+    return ClassifiedBlock(prepared.block, answers.result(), prepared.stored)
 
 
 def ahead(items: Generator[Item, None, None], count: int = 1) -> Generator[Item, None, None]:

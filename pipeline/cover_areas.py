@@ -22,6 +22,7 @@ from pipeline.errors import TileTableError
 from pipeline.files import digest
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.legend import COVER_STATE_LABELS, CoverState, TileState
+from pipeline.results.class_raster import read_class_names
 from pipeline.results.layout import COVER, TABLE, scene_folders
 from pipeline.results.table import read_table, tiles_by_grid
 
@@ -32,7 +33,7 @@ _CODES = 256
 # Rows of tiles that are read at once: the raster's own blocks are as high.
 _ROWS = 8
 # A tile lies inside a region when no more than this part of it, which rounding explains, is missing.
-_WHOLE = 1 - 1e-9
+WHOLE = 1 - 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +214,13 @@ def _by_region(cover: CoverMap, counts: Counts, regions: pd.DataFrame) -> dict[s
     rest: dict[int, npt.NDArray[np.bool_]] = {}
     for region in placed_regions(ids, regions):
         held = found.setdefault(region.name, np.zeros_like(counts))
-        whole = region.rows[region.part >= _WHOLE]
+        whole = region.rows[region.part >= WHOLE]
         held[whole] += counts[whole]
         inside_one[whole] = True
         shapely.prepare(region.shape)
-        for row in region.rows[region.part < _WHOLE].tolist():
+        for row in region.rows[region.part < WHOLE].tolist():
             grid, index = TileGrid.parse_id(ids[row])
-            mask = _inside(region.shape, grid, index)
+            mask = inside_tile(region.shape, grid, index)
             held[row] += _counted(_tile(cover, row)[mask][None])[0]
             rest[row] = rest.get(row, np.ones_like(mask)) & ~mask
     beyond = np.where(inside_one[:, None], 0, counts)
@@ -229,7 +230,7 @@ def _by_region(cover: CoverMap, counts: Counts, regions: pd.DataFrame) -> dict[s
     return found
 
 
-def _inside(shape: shapely.Geometry, grid: TileGrid, index: TileIndex) -> npt.NDArray[np.bool_]:
+def inside_tile(shape: shapely.Geometry, grid: TileGrid, index: TileIndex) -> npt.NDArray[np.bool_]:
     """Which pixels (y, x) of a tile have their centre in a shape on the zone's plane."""
     left, _, _, top = grid.bounds(index)
     steps = (np.arange(grid.tile_size) + 0.5) * grid.gsd
@@ -346,13 +347,7 @@ def _read(path: Path, grid: TileGrid, index: npt.NDArray[np.int64]) -> Codes:
 
 def _names(path: Path) -> dict[int, str]:
     """The label of every code, as the raster tells it."""
-    try:
-        with rasterio.open(path) as raster:
-            tags = raster.tags(1)
-    except RasterioError as error:
-        raise _damaged(path, error) from error
-    told = {int(key.removeprefix("CLASS_")): label for key, label in tags.items() if key.startswith("CLASS_")}
-    return told | {int(state): label for state, label in COVER_STATE_LABELS.items()}
+    return read_class_names(path) | {int(state): label for state, label in COVER_STATE_LABELS.items()}
 
 
 def _damaged(path: Path, error: Exception) -> TileTableError:

@@ -57,5 +57,13 @@ class TileTableError(PipelineError):
     """A tile table cannot be read or does not follow the contract."""
 
 
+class CrosswalkError(PipelineError):
+    """A table that translates classes into another legend is missing, has holes or contradicts itself."""
+
+
+class ReferenceMapError(PipelineError):
+    """A reference raster cannot be read, lies elsewhere, or holds codes that nothing explains."""
+
+
 class OutputError(PipelineError):
     """An output cannot be written, is locked, or does not read back as written."""

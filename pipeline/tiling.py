@@ -221,13 +221,20 @@ def fill_by_reflection(patch: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) ->
     Where the mirrored place is itself invalid or outside, the nearest valid pixel stands in: zeros never reach the
     network.
     """
-    y, x = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
-    here_y, here_x = np.indices(valid.shape)
-    mirror_y, mirror_x = 2 * y - here_y, 2 * x - here_x
-    inside = (mirror_y >= 0) & (mirror_y < valid.shape[0]) & (mirror_x >= 0) & (mirror_x < valid.shape[1])
-    usable = inside.copy()
-    usable[inside] = valid[mirror_y[inside], mirror_x[inside]]
-    return np.asarray(patch[np.where(usable, mirror_y, y), np.where(usable, mirror_x, x)])
+    if valid.all():
+        return patch.copy()
+    y, x = np.nonzero(~valid)
+    # Between a pixel and the nearest valid one all are invalid: what lies beyond their box and its rim plays no part.
+    top, left = (max(int(at.min()) - 1, 0) for at in (y, x))
+    box = slice(top, int(y.max()) + 2), slice(left, int(x.max()) + 2)
+    near = ndimage.distance_transform_edt(~valid[box], return_distances=False, return_indices=True)
+    near_y, near_x = (near[axis, y - top, x - left] + start for axis, start in enumerate((top, left)))
+    mirror_y, mirror_x = 2 * near_y - y, 2 * near_x - x
+    usable = (mirror_y >= 0) & (mirror_y < valid.shape[0]) & (mirror_x >= 0) & (mirror_x < valid.shape[1])
+    usable[usable] = valid[mirror_y[usable], mirror_x[usable]]
+    filled = patch.copy()
+    filled[y, x] = patch[np.where(usable, mirror_y, near_y), np.where(usable, mirror_x, near_x)]
+    return filled
 
 
 def patches(block: Block, size: int) -> Patches:

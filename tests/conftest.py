@@ -46,6 +46,15 @@ def scenes(tmp_path):
     ]
 
 
+@pytest.fixture(scope="module")
+def cluster():
+    """A Dask cluster on this machine: two workers in processes of their own."""
+    distributed = pytest.importorskip("distributed")
+    # Closing workers leave sockets to the garbage collector.
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as found:
+        yield found
+
+
 @pytest.fixture
 def catalogue(monkeypatch):
     """A STAC API and file server on the loopback device; nothing waits before it asks again."""

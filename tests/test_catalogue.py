@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from pipeline.catalogue import Query, clearest, download, download_item, fetch, file_name, search, seasons, wanted
+from pipeline.catalogue import Query, Wish, clearest, download, download_item, fetch, file_name, search, seasons, wanted
 from pipeline.cli import main
 from pipeline.errors import CorruptScene, NotAScene, OutputError, UnsafeInput
 from pipeline.scenes.finding.find import find_scenes
@@ -255,7 +255,7 @@ def test_missing_bands_and_files_are_told(stocked, tmp_path):
         wanted(item, (*BANDS, "B08"))
     del stocked.files["/0/B03.tif"]
     with pytest.raises(NotAScene, match="404"):
-        download_item(item, tmp_path, BANDS)
+        download_item(item, tmp_path, Wish(BANDS))
     assert list(tmp_path.rglob("item.json")) == []
     with pytest.raises(NotAScene, match="no usable answer"):
         list(search(stocked.url + "/nowhere\n", QUERY))

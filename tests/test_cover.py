@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from pipeline import cover
-from pipeline.cover import CoverStream, best, shares
+from pipeline.cover import CoverStream, best, light_codes, shares
 from pipeline.legend import CoverState
 
 
@@ -24,13 +24,18 @@ class Blur:
         return (np.abs(score) + 0.01) / (np.abs(score) + 0.01).sum(axis=-1, keepdims=True)
 
 
+def fed(stream, pixels, states):
+    """What a stream gives for reflectance (y, x, band)."""
+    return list(stream.add(light_codes(np.moveaxis(pixels, -1, 0)), states))
+
+
 def run(pixels, valid, cuts, columns, rows, tile):
     """Classes and confidence of a whole scene that is fed in strips of these many tile rows."""
     states = np.where(valid, 0, CoverState.NO_DATA).astype(np.uint8)
     stream = CoverStream(Blur(), columns, rows, tile)
     strips, at = [], 0
     for count in cuts:
-        strips += stream.add(pixels[at : at + count * tile], states[at : at + count * tile])
+        strips += fed(stream, pixels[at : at + count * tile], states[at : at + count * tile])
         at += count * tile
     strips += stream.finish()
     tops = [strip.top for strip in strips]
@@ -85,7 +90,7 @@ def test_a_band_that_lacks_everywhere_reaches_the_network_as_such():
     pixels = np.full((16, 24, 2), 0.25, np.float32)
     pixels[..., 1] = -1.0
     stream = CoverStream(Listens(), range(3), range(2), 8)
-    list(stream.add(pixels, np.zeros((16, 24), np.uint8)))
+    fed(stream, pixels, np.zeros((16, 24), np.uint8))
     classes = np.concatenate([strip.classes for strip in stream.finish()])
     assert (classes != CoverState.NO_DATA).all()
     halo = Blur.halo
@@ -102,7 +107,7 @@ def test_states_stay_and_clouds_are_seen_by_their_neighbours():
     answers = []
     for pixels in (clear, cloudy):
         stream = CoverStream(Blur(), range(3), range(2), 8)
-        strips = [*stream.add(pixels, states), *stream.finish()]
+        strips = [*fed(stream, pixels, states), *stream.finish()]
         answers.append([np.concatenate(planes) for planes in zip(*(strip[1:] for strip in strips), strict=True)])
     (classes, sure), (_, sure_beside_cloud) = answers
     assert (classes[4, 4], sure[4, 4]) == (CoverState.CLOUD, 255)
@@ -124,10 +129,34 @@ def test_the_network_never_sees_where_the_data_ends():
     pixels, states = np.full((16, 24, 1), 0.2, np.float32), np.zeros((16, 24), np.uint8)
     pixels[:, :6], states[:, :6] = 0.0, CoverState.NO_DATA
     stream = CoverStream(Listens(), range(3), range(2), 8)
-    strips = [*stream.add(pixels, states), *stream.finish()]
+    strips = [*fed(stream, pixels, states), *stream.finish()]
     for window in seen:
         np.testing.assert_allclose(window, 0.2, atol=1e-4)
     assert (np.concatenate([strip.classes for strip in strips])[:, :6] == CoverState.NO_DATA).all()
+
+
+@pytest.mark.usefixtures("small_windows")
+def test_a_network_that_names_pixels_itself_is_asked_for_names_alone():
+    class Names(Blur):
+        def best(self, pixels):
+            return best(super().predict(pixels))
+
+        def predict(self, pixels):
+            raise AssertionError("all probabilities were handed over")
+
+    pixels = np.random.default_rng(2).random((32, 48, 2)).astype(np.float32)
+    states = np.zeros((32, 48), np.uint8)
+    answers = []
+    for network in (Blur(), Names()):
+        stream = CoverStream(network, range(3, 9), range(2, 6), 8)
+        strips = [*fed(stream, pixels, states), *stream.finish()]
+        answers.append([np.concatenate(planes) for planes in zip(*(strip[1:] for strip in strips), strict=True)])
+    np.testing.assert_array_equal(answers[0], answers[1])
+
+
+def test_light_codes_keep_a_ten_thousandth_and_what_was_not_measured():
+    pixels = np.array([0.0, 0.00004, 0.00006, 0.1234, 7.0, -1.0, -0.2], np.float32)
+    assert light_codes(pixels).tolist() == [1, 1, 2, 1235, 65_535, 0, 0]
 
 
 def test_best_takes_the_likeliest_and_the_first_of_equals():

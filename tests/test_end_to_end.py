@@ -69,6 +69,20 @@ def test_the_model_recognises_the_landscape(demo, tables):
     assert np.mean(right) >= 0.85
 
 
+def test_what_is_claimed_has_changed(demo):
+    """Claims between any two dates, of tiles that one class fills at both."""
+    (path,) = demo.glob("tiles/*/changes.parquet")
+    claimed = gpd.read_parquet(path).query("state == 'changed'")
+    truth = {(tile.date, tile.tile_id): tile for tile in read_truth(demo / "demo-scenes" / "truth.csv")}
+    pairs = [
+        [truth[f"{day:%Y-%m-%d}", row.tile_id] for day in (row.before_acquired, row.after_acquired)]
+        for row in claimed.itertuples()
+    ]
+    pure = [(one.label, two.label) for one, two in pairs if one.clear and two.clear]
+    assert len(pure) >= 10
+    assert not [labels for labels in pure if labels[0] == labels[1]]
+
+
 def test_the_offsets_of_the_products_were_read(demo):
     records = json.loads(next(demo.glob("tiles/*/run.json")).read_text())["scenes"]
     offsets = [set(record["radiometry"]["offsets"].values()) for record in records if not record["period"]]

@@ -2,9 +2,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 from pipeline.errors import IncompleteScene, ResolutionError, UnfitScene
 from pipeline.grid import TileGrid, TileIndex
@@ -52,6 +53,24 @@ def test_filled_pixels_come_from_valid_ones(valid, seed):
     filled = fill_by_reflection(patch, valid)
     assert (filled > 0).all()
     assert np.array_equal(filled[valid], patch[valid])
+
+
+@given(st.integers(0, 9), st.integers(0, 12), st.integers(0, 3))
+def test_what_is_filled_is_the_mirror_of_the_nearest_valid_pixel(top, left, seed):
+    """Only the box around the gaps is searched: a gap at a corner, and specks apart from it."""
+    rng = np.random.default_rng(seed)
+    valid = np.ones((10, 13), bool)
+    valid[:top], valid[:, :left] = False, False
+    valid[rng.random(valid.shape) < 0.1] = False
+    assume(valid.any())
+    patch = np.arange(valid.size).reshape(*valid.shape, 1)
+    y, x = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
+    filled = fill_by_reflection(patch, valid)[..., 0]
+    for row, column in np.argwhere(~valid):
+        near = y[row, column], x[row, column]
+        mirror = 2 * near[0] - row, 2 * near[1] - column
+        there = all(0 <= at < side for at, side in zip(mirror, valid.shape, strict=True)) and valid[mirror]
+        assert filled[row, column] == patch[mirror if there else near][0]
 
 
 def test_a_straight_edge_is_mirrored():

@@ -3,8 +3,11 @@
 import base64
 import io
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,14 +68,29 @@ def chip_sheets(payload: Payload, scenes: Sequence[SceneTiles], choice: str, bud
     spent = 0
     with ExitStack() as stack:
         sources = _Sources(stack, scenes, payload)
-        for chunk in _chunks(wanted, sources):
-            sheet = _sheet([sources.chip(int(key), edge) for key in chunk], edge)
+        for chunk, sheet in stack.enter_context(closing(_sheets(wanted, sources, edge))):
             spent += len(sheet) * 4 // 3
             if choice == "auto" and spent > budget:
                 break
             sheets.append(sheet)
             keys.append(chunk)
     return ChipSheets(tuple(sheets), np.concatenate(keys) if keys else np.zeros(0, np.uint32), edge)
+
+
+def _sheets(
+    wanted: npt.NDArray[np.uint32], sources: "_Sources", edge: int
+) -> Generator[tuple[npt.NDArray[np.uint32], bytes], None, None]:
+    """Sheets in order with their keys; while some are encoded, the chips of the next are read."""
+    under_way: deque[tuple[npt.NDArray[np.uint32], Future[bytes]]] = deque()
+    with ThreadPoolExecutor(2, thread_name_prefix="sheets") as encoders:
+        for chunk in _chunks(wanted, sources):
+            chips = [sources.chip(key, edge) for key in chunk.tolist()]
+            under_way.append((chunk, encoders.submit(_sheet, chips, edge)))
+            if len(under_way) > 2:
+                keys, sheet = under_way.popleft()
+                yield keys, sheet.result()
+        for keys, sheet in under_way:
+            yield keys, sheet.result()
 
 
 def _wanted(payload: Payload, choice: str) -> npt.NDArray[np.uint32]:
@@ -117,14 +135,16 @@ class _Sources:
     def __init__(self, stack: ExitStack, scenes: Sequence[SceneTiles], payload: Payload) -> None:
         self._stack, self._scenes, self._payload = stack, scenes, payload
         self._open: dict[int, tuple[Any, int, int]] = {}
+        self._offsets, self._size = payload.offsets, payload.size
+        self._shown = [shown_by(sensor_of(scene.metadata.get("model", {}))) for scene in scenes]
         self._layers: dict[tuple[int, int], Layer] = {(layer.date, layer.plane): layer for layer in payload.layers}
 
     def locate(self, key: int) -> tuple[int, int, int]:
         """Scene position, column and row of the grid."""
-        date, tile = divmod(key, self._payload.size)
-        number = int(np.searchsorted(self._payload.offsets, tile, side="right")) - 1
+        date, tile = divmod(key, self._size)
+        number = bisect_right(self._offsets, tile) - 1
         plane, layer = self._payload.planes[number], self._layers[date, number]
-        row, col = divmod(tile - self._payload.offsets[number], plane.cols)
+        row, col = divmod(tile - self._offsets[number], plane.cols)
         return layer.scenes[int(layer.scene[row, col])], plane.first_col + col, plane.top_row - row
 
     def has(self, key: int) -> bool:
@@ -149,8 +169,7 @@ class _Sources:
             raise TileTableError(
                 f"{path}: cannot be read ({error}); run the pipeline on its scene again or choose --chips none"
             ) from error
-        shown = shown_by(sensor_of(self._scenes[number].metadata.get("model", {})))
-        return np.moveaxis(shown(pixels), 0, -1)
+        return self._shown[number](pixels).transpose(1, 2, 0)
 
 
 def _chunks(wanted: npt.NDArray[np.uint32], sources: _Sources) -> Iterator[npt.NDArray[np.uint32]]:

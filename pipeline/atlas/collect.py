@@ -17,7 +17,19 @@ import pyarrow.parquet as pq
 from pipeline.atlas.imagery import Quicklook
 from pipeline.errors import OutputError, PipelineError, TileTableError
 from pipeline.grid import TileGrid
-from pipeline.results.layout import ASSESSMENT, CHANGES, ITEM, QUICKLOOK, TABLE, TRUE_COLOUR, ChangeState, scene_folders
+from pipeline.results.layout import (
+    ASSESSMENT,
+    CHANGES,
+    COVER_ASSESSMENT,
+    HEAT,
+    ITEM,
+    OVERVIEW,
+    QUICKLOOK,
+    TABLE,
+    TRUE_COLOUR,
+    ChangeState,
+    scene_folders,
+)
 from pipeline.results.record import SceneRecord, read_records
 from pipeline.results.table import class_labels, probability_columns, read_metadata, tiles_by_grid
 from pipeline.scenes.scene import Refusal
@@ -76,6 +88,8 @@ class SceneTiles:
     """What the scene's Item says."""
     quicklook: Quicklook | None = None
     """Its picture, where there is one."""
+    overview: Quicklook | None = None
+    """A sharper picture, where there is one."""
     truecolour: Path | None = None
     """Its `truecolour.tif`, where there is one."""
     shares: Plane | None = None
@@ -132,6 +146,12 @@ class AtlasInput:
     """The model's summary."""
     assessment: Mapping[str, Any] | None = None
     """What `assess` found on a labelled sample (`ASSESSMENT` of the model's folder), where there is one."""
+    heat: Path | None = None
+    """The file (`HEAT`) that says where in the tiles the changes are, where there is one."""
+    prior: float | None = None
+    """Share of tiles that the table of changes expected to change their class in a year, where it says so."""
+    cover_assessment: Mapping[str, Any] | None = None
+    """What `assess` found on a labelled sample of the cover's pixels, where there is one."""
 
 
 def collect(model_folder: Path, tolerant: bool = False) -> AtlasInput:
@@ -171,9 +191,17 @@ def collect(model_folder: Path, tolerant: bool = False) -> AtlasInput:
         {"name": model_folder.name},
     )
     days = {scene.id: scene.day for scene in scenes}
-    changes = read_changes(model_folder / CHANGES, days)
+    table, heat = model_folder / CHANGES, model_folder / HEAT
     return AtlasInput(
-        labels, tuple(scenes), tuple(refusals), changes, model, _read_assessment(model_folder / ASSESSMENT)
+        labels,
+        tuple(scenes),
+        tuple(refusals),
+        read_changes(table, days),
+        model,
+        _read_assessment(model_folder / ASSESSMENT),
+        heat if heat.is_file() else None,
+        read_prior(table),
+        _read_assessment(model_folder / COVER_ASSESSMENT),
     )
 
 
@@ -257,7 +285,8 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
         cloud=plane(percent(column["cloud_fraction"].to_numpy())),
         metadata=read_metadata(path),
         properties=item.get("properties", {}),
-        quicklook=_read_quicklook(path.with_name(QUICKLOOK), item),
+        quicklook=_read_picture(path.with_name(QUICKLOOK), item),
+        overview=_read_picture(path.with_name(OVERVIEW), item),
         truecolour=truecolour if truecolour.is_file() else None,
         shares=shares,
         cover=_read_cover(path, item, at, shape),
@@ -305,14 +334,22 @@ def _read_item(path: Path) -> dict[str, Any]:
         raise TileTableError(f"{path}: not a STAC Item ({error}); run the pipeline on its scene again") from error
 
 
-def _read_quicklook(path: Path, item: Mapping[str, Any]) -> Quicklook | None:
-    """The scene's picture; its place is the field `atlas:bounds` of the Item's asset or properties."""
-    asset = item.get("assets", {}).get("quicklook", {})
+def _read_picture(path: Path, item: Mapping[str, Any]) -> Quicklook | None:
+    """A picture of the scene; its place is the field `atlas:bounds` of the Item's asset or properties."""
+    asset = item.get("assets", {}).get(path.stem, {})
     bounds = asset.get("atlas:bounds") or item.get("properties", {}).get("atlas:bounds") or item.get("atlas:bounds")
     if not path.is_file() or bounds is None:
         return None
     (south, west), (north, east) = bounds
     return Quicklook(path.read_bytes(), ((float(south), float(west)), (float(north), float(east))))
+
+
+def read_prior(path: Path) -> float | None:
+    """The share of tiles that a table of changes expected to change their class in a year; None where nobody says."""
+    if not path.is_file():
+        return None
+    told = read_metadata(path).get("prior_per_year")
+    return float(told) if isinstance(told, int | float) else None
 
 
 def read_changes(path: Path, days: Mapping[str, date]) -> tuple[TileChanges, ...]:

@@ -4,21 +4,17 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import atan, degrees, sinh
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import rasterio
 from affine import Affine
 from PIL import Image
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
 from rasterio.transform import array_bounds
 from rasterio.warp import Resampling, calculate_default_transform, reproject
-from scipy.ndimage import binary_opening, distance_transform_edt
+from scipy.ndimage import distance_transform_edt
 
 from pipeline.bands import AERIAL, Sensor
-from pipeline.errors import TileTableError
 
 EARTH_RADIUS = 6378137
 WEBP_QUALITY = 60
@@ -27,7 +23,6 @@ WEBP_QUALITY = 60
 DISPLAY_BLACK = (12, 28, 44)
 DISPLAY_WHITE = (190, 175, 170)
 DISPLAY_GAMMA = 0.72
-DARKEST_SEEN = 12
 # What WebP of this quality takes, measured on Sentinel-2 pictures of towns and mountains: 0.12 to 0.19.
 BYTES_A_PIXEL = 0.2
 
@@ -125,42 +120,23 @@ def _warped(
         source, target, width, height, *array_bounds(height, width, transform)
     )
     warped = np.zeros((4, rows, columns), np.uint8)
-    for band in range(4):
+    for some, how in ((slice(0, 3), resampling), (slice(3, 4), Resampling.nearest)):
         reproject(
-            bands[band],
-            warped[band],
+            bands[some],
+            warped[some],
             src_transform=transform,
             src_crs=source,
             dst_transform=place,
             dst_crs=target,
             src_nodata=None if resampling is Resampling.nearest else 0,
             dst_nodata=0,
-            resampling=Resampling.nearest if band == 3 else resampling,
+            resampling=how,
+            num_threads=2,
         )
     west, south, east, north = array_bounds(rows, columns, place)
     longitudes = [round(meridian + degrees(x / EARTH_RADIUS), 7) for x in (west, east)]
     latitudes = [round(degrees(atan(sinh(y / EARTH_RADIUS))), 7) for y in (south, north)]
     return np.moveaxis(warped, 0, -1), ((latitudes[0], longitudes[0]), (latitudes[1], longitudes[1]))
-
-
-def sharper(truecolour: Path, gsd: float, shown: Shown = brightened) -> Quicklook:
-    """A scene's picture with pixels of about `gsd` metres, from its true-colour raster.
-
-    Raises:
-        TileTableError: the raster is damaged.
-    """
-    try:
-        with rasterio.open(truecolour, driver="GTiff") as source:
-            factor = gsd / source.transform.a
-            shape = (max(1, round(source.height / factor)), max(1, round(source.width / factor)))
-            rgb = source.read(out_shape=(3, *shape), resampling=Resampling.average)
-            transform = source.transform * Affine.scale(source.width / shape[1], source.height / shape[0])
-            epsg = source.crs.to_epsg()
-    except (RasterioError, OSError) as error:
-        raise TileTableError(f"{truecolour}: cannot be read ({error}); run the pipeline on its scene again") from error
-    # JPEG leaves ripples where nothing was seen: darker than land and water in all bands, or specks.
-    seen = binary_opening(rgb.max(axis=0) >= DARKEST_SEEN, np.ones((5, 5), bool))
-    return quicklook(rgb, seen, transform, epsg, shown)
 
 
 def affordable_gsd(metres: Sequence[float], budget: int, finest: float = 10.0) -> float | None:

@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Payload, buil
 from pipeline.atlas.places import describe_places, union_bounds
 from pipeline.atlas.readable import ink_on
 from pipeline.atlas.rights import classes_after, sensor_of
-from pipeline.atlas.spans import spans
+from pipeline.atlas.spans import Span, spans
+from pipeline.change import ChangeOptions
 from pipeline.errors import OutputError
 from pipeline.files import whole_file
 from pipeline.legend import Legend
@@ -161,8 +163,6 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
     places = describe_places(payload, [scene.id for scene in collected.scenes])
     dates = payload.dates
     periods = spans(collected.scenes)
-    first, last = (periods[day].short if day in periods else _day(day) for day in (dates[0], dates[-1]))
-    when = first if len(dates) == 1 else f"{len(dates)} dates from {first} to {last}"
     grid = payload.planes[0].grid
     sensor = sensor_of(collected.model)
     tiles = f"{_places_seen(payload):_}".replace("_", "\u202f")
@@ -172,7 +172,7 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         "tileMark": grid.mark,
         "sensor": sensor.title,
         "title": options.title or _title(places),
-        "subtitle": f"{sensor.title}, {when} · {tiles} tiles of {grid.edge:g}\u00a0m",
+        "subtitle": f"{sensor.title}, {_span(dates, periods)} · {tiles} tiles of {grid.edge:g}\u00a0m",
         "bounds": union_bounds([place["bounds"] for place in places]),
         "classes": [
             {
@@ -186,17 +186,33 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
             for c in legend.classes
         ],
         "mode": options.mode if len(dates) > 1 else "map",
-        "changePrior": options.change_prior,
+        "expected": _expected(collected.prior),
         "attribution": sensor.attribution or sensor.title,
-        "classesAfter": classes_after(legend),
+        "classesAfter": classes_after(legend, collected.scenes),
         "basemaps": list(BASEMAPS) if options.online_basemaps else [],
         "places": places,
         "periods": {day.isoformat(): span._asdict() for day, span in periods.items()},
     }
 
 
+def _expected(prior: float | None) -> dict[str, float]:
+    """What is expected to change in a year, for dates that no table compares: the shares of land and of classes."""
+    usual = ChangeOptions()
+    options = usual if prior is None else replace(usual, prior=prior)
+    return {"land": options.land_prior, "classShare": options.class_share}
+
+
 def _day(day: date) -> str:
     return "date unknown" if day == UNKNOWN_DATE.date() else f"{day.day} {day:%b %Y}"
+
+
+def _span(dates: Sequence[date], periods: Mapping[date, Span]) -> str:
+    named = [periods[day].short if day in periods else _day(day) for day in dates]
+    known = [name for name, day in zip(named, dates, strict=True) if day != UNKNOWN_DATE.date()]
+    if len(dates) == 1 or not known:
+        return named[0]
+    told = known[0] if len(known) == 1 else f"{len(known)} dates from {known[0]} to {known[-1]}"
+    return told if len(known) == len(dates) else f"{told}, and scenes of unknown date"
 
 
 def _places_seen(payload: Payload) -> int:

@@ -36,8 +36,8 @@ class AtlasOptions:
     """Of all classes' probabilities."""
     cover_budget: int = 3_000_000
     """Of the cover."""
-    change_prior: float = 0.02
-    """Share of tiles whose class is taken to change, as the page states it."""
+    heat_budget: int = 500_000
+    """Of what the pixels of changes say."""
     online_basemaps: bool = True
     """Whether maps from the network are offered."""
     mode: str = "map"

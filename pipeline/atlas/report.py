@@ -27,7 +27,7 @@ from pipeline.atlas.figures import (
 from pipeline.atlas.part import AtlasOptions, World
 from pipeline.atlas.payload import Payload, build_payload
 from pipeline.atlas.places import describe_places
-from pipeline.atlas.rights import classes_after, sensor_of
+from pipeline.atlas.rights import class_notes, classes_after, sensor_of
 from pipeline.atlas.spans import spans
 from pipeline.errors import OutputError, TileTableError
 from pipeline.files import whole_file
@@ -202,7 +202,7 @@ def _texts(world: World, figures: AreaFigures) -> list[tuple[str, str]]:
     grid = world.payload.planes[0].grid
     sensor = sensor_of(model)
     pictures = f"{sensor.attribution}; their use is free with this note" if sensor.attribution else ""
-    rights = "".join(f"{told}. " for told in (pictures, classes_after(world.legend)) if told)
+    rights = "".join(f"{told}. " for told in (pictures, classes_after(world.legend, world.collected.scenes)) if told)
     tiles = figures.hectares / grid.hectares
     size = f"The area holds about {tiles:,.0f} tiles. ".replace(",", "\u202f")
     if tiles < FEW_TILES:
@@ -224,6 +224,8 @@ def _texts(world: World, figures: AreaFigures) -> list[tuple[str, str]]:
         ),
         ("Accuracy", accuracy or "The model's card tells no accuracy."),
     ]
+    if notes := class_notes(world.collected.scenes):
+        texts.append(("What these classes cannot tell apart", " ".join(notes)))
     if found:
         texts.append(
             (

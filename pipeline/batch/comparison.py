@@ -6,16 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline import __version__
-from pipeline.atlas.collect import AtlasInput, collect, read_changes
+from pipeline.atlas.collect import AtlasInput, collect, read_changes, read_prior
 from pipeline.atlas.page import AtlasOptions, render_atlas
-from pipeline.batch.date_changes import compare_dates, kept_evidence, level_of
 from pipeline.change import ChangeOptions, from_to, totals
+from pipeline.change.dates import compare_dates, kept_evidence, level_of, write_comparison
 from pipeline.errors import OutputError, TileTableError
 from pipeline.files import write_text
 from pipeline.legend import Legend
-from pipeline.results.layout import CHANGES, MATRIX, PAGE, RUN_REPORT, TABLE, scene_folders
-from pipeline.results.table import read_table, write_table
+from pipeline.results.layout import CHANGES, HEAT, MATRIX, PAGE, RUN_REPORT, TABLE, scene_folders
+from pipeline.results.table import read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def results_of(name: str, tiles: Path) -> list[Path]:
 def compare(
     before: Sequence[Path], after: Sequence[Path], out: Path, legend: Legend, options: ChangeOptions = ChangeOptions()
 ) -> Comparison:
-    """Writes `changes.parquet`, `from-to.csv` and a page that opens on Change into `out`.
+    """Writes `changes.parquet` with its heat, `from-to.csv` and a page that opens on Change into `out`.
 
     What the pixels say is taken from the run that saw both scenes; without such a run the classes alone decide.
 
@@ -73,10 +72,11 @@ def compare(
     folders = [*before, *(folder for folder in after if folder not in before)]
     tables = [read_table(folder / TABLE) for folder in folders]
     levels = {folder.name: level_of(folder) for folder in folders}
-    kept = kept_evidence(dict.fromkeys(folder.parent for folder in folders))
-    found = compare_dates(tables, levels, kept, legend, options)
-    if found is None:
+    measured = kept_evidence(dict.fromkeys(folder.parent for folder in folders))
+    compared = compare_dates(tables, levels, measured, legend, options)
+    if compared is None:
         raise _nothing_shared(before, after)
+    found = compared.table
     one, other = ({folder.name for folder in side} for side in (before, after))
     first, second = found["before"].astype(str), found["after"].astype(str)
     found = found[(first.isin(one) & second.isin(other)) | (first.isin(other) & second.isin(one))]
@@ -86,13 +86,9 @@ def compare(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out}: cannot be made ({error.strerror}); choose another --out folder") from error
-    write_table(
-        found.reset_index(drop=True),
-        out / CHANGES,
-        {"software": f"landcover-atlas {__version__}", "scenes": sorted(levels), "prior_per_year": options.prior},
-    )
+    write_comparison(compared._replace(table=found.reset_index(drop=True)), out, levels, options)
     write_text(out / MATRIX, from_to(found).to_csv())
-    page = render_atlas(_seen(folders, out / CHANGES), legend, out / PAGE, AtlasOptions(mode="change"))
+    page = render_atlas(_seen(folders, out), legend, out / PAGE, AtlasOptions(mode="change"))
     return Comparison(out / CHANGES, out / MATRIX, page, totals(found))
 
 
@@ -102,12 +98,12 @@ def _nothing_shared(before: Sequence[Path], after: Sequence[Path]) -> TileTableE
     )
 
 
-def _seen(folders: Sequence[Path], table: Path) -> AtlasInput:
-    """What the page shows of these scenes, whichever runs they come from."""
+def _seen(folders: Sequence[Path], out: Path) -> AtlasInput:
+    """What the page shows of these scenes and their comparison in `out`, whichever runs they come from."""
     runs = [collect(parent) for parent in dict.fromkeys(folder.parent for folder in folders)]
     names = {folder.name for folder in folders}
     scenes = {scene.id: scene for run in runs for scene in run.scenes if scene.id in names}
     ordered = tuple(sorted(scenes.values(), key=lambda scene: (scene.day, scene.id)))
-    return replace(
-        runs[0], scenes=ordered, refusals=(), changes=read_changes(table, {scene.id: scene.day for scene in ordered})
-    )
+    changed = read_changes(out / CHANGES, {scene.id: scene.day for scene in ordered})
+    prior = read_prior(out / CHANGES)
+    return replace(runs[0], scenes=ordered, refusals=(), changes=changed, heat=out / HEAT, prior=prior)

@@ -14,13 +14,14 @@ import rasterio
 from rasterio.windows import Window
 
 from pipeline.batch.composite_looks import Gathered, Look
-from pipeline.batch.products.pixel_cover import in_steps, whole_raster, write_cog
+from pipeline.batch.products.pixel_cover import in_steps, whole_raster
 from pipeline.batch.products.protocol import SceneFile
 from pipeline.batch.products.truecolour import Pictures
 from pipeline.composite.pixel_pool import PixelPool, PooledPixels
 from pipeline.composite.tile_pool import Bools, Ground
 from pipeline.cover import shares
 from pipeline.legend import COVER_STATE_LABELS, CoverState
+from pipeline.results.class_raster import write_cog
 from pipeline.results.layout import CHIPS, COVER, COVER_LOOKS, ITEM, TRUE_COLOUR
 
 Codes = npt.NDArray[np.uint8]

@@ -14,10 +14,10 @@ import shapely
 from shapely.geometry import shape
 
 from pipeline import __version__
-from pipeline.batch.composite_rasters import CompositeCover, clearest_pictures
 from pipeline.batch.composite_looks import Gathered, gather, looks_in
+from pipeline.batch.composite_rasters import CompositeCover, clearest_pictures
 from pipeline.batch.fingerprint import FINGERPRINT, finished
-from pipeline.batch.products.landcover import raster_fields, tile_window, write_landcover, write_tile_raster
+from pipeline.batch.products.landcover import tile_window, write_landcover, write_tile_raster
 from pipeline.batch.products.protocol import SceneFile
 from pipeline.batch.products.scene_item import write_item
 from pipeline.batch.work import counted, explained, record_of
@@ -26,6 +26,7 @@ from pipeline.composite.tile_pool import Answer, TilePool
 from pipeline.errors import BadPeriod, OutputError
 from pipeline.files import write_text
 from pipeline.legend import Legend
+from pipeline.results.class_raster import raster_fields
 from pipeline.results.folder import ResultsFolder
 from pipeline.results.layout import ITEM, LANDCOVER, LOOKS, PERIOD, TABLE, SceneStatus
 from pipeline.results.period import Period

@@ -22,7 +22,7 @@ from pipeline.classify import ClassifiedBlock, ClassifyOptions
 from pipeline.errors import EmptyScene, OutputError, SupersededScene
 from pipeline.models.card import ModelCard
 from pipeline.results.folder import ResultsFolder
-from pipeline.results.layout import CHANGES, DIGESTS, EVIDENCE, PAGE, RUN_REPORT, SceneStatus
+from pipeline.results.layout import CHANGES, DIGESTS, EVIDENCE, HEAT, PAGE, RUN_REPORT, SceneStatus
 from pipeline.results.period import Period, apart
 from pipeline.results.record import SceneRecord, write_run
 from pipeline.results.staging import only_run, sweep
@@ -183,6 +183,7 @@ def run(
             if atlas.scenes:
                 page = render_atlas(atlas, card.legend, options.maps / PAGE, options.page)
         results.publish(CHANGES)
+        results.publish(HEAT)
         results.publish(RUN_REPORT)
     return RunReport(
         tuple(records), page, results.path, round(time.monotonic() - started, 2), str(results) if results.url else None
@@ -272,6 +273,7 @@ def _write_report(results: ResultsFolder, records: Sequence[SceneRecord], option
             "keep_chips": options.keep_chips,
             "smooth": options.smooth,
             "prior_per_year": options.change.prior,
+            "max_false_share": options.change.max_false_share,
         },
     }
     write_run(results.path, facts, records)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import geopandas as gpd
+from threadpoolctl import threadpool_limits
 
 from pipeline.bands import SENSORS
 from pipeline.batch.fingerprint import FINGERPRINT, fingerprint, finished, sources
@@ -53,7 +54,8 @@ def process(task: SceneTask, watch: Watch | None = None) -> SceneRecord:
     started = time.monotonic()
     model = classifier(task.model)
     try:
-        with task.results.working(task.scene.id, fresh=task.force) as here:
+        # BLAS threads that wait for more of the abstention score's products would hold the cores from the engine.
+        with threadpool_limits(1, user_api="blas"), task.results.working(task.scene.id, fresh=task.force) as here:
             record = _processed(replace(task, results=here), model, watch)
             if record.status is SceneStatus.DONE:
                 task.results.deliver(here, task.scene.id)
@@ -135,7 +137,10 @@ def _write(job: SceneJob, model: TileClassifier, products: Products, mark: Futur
         for product in products.values():
             table = with_columns(table, product.columns())
         outcome = Outcome(table, {name: facts for name, product in products.items() if (facts := product.facts())})
-        files = [file for product in products.values() for file in product.finish(outcome)]
+        # Encoders and compressors work side by side.
+        writers = stack.enter_context(ThreadPoolExecutor(2, thread_name_prefix="write"))
+        written = [writers.submit(product.finish, outcome) for product in products.values()]
+        files = [file for product in written for file in product.result()]
     scene, sensor = job.scene, SENSORS[job.scene.sensor]
     provenance = {
         "processing:lineage": f"{sensor.title} ({scene.level}) tiled into {job.grid.edge:g} m tiles and classified by "

@@ -43,10 +43,10 @@ def clearest(items: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [best[granule][2] for granule in sorted(best)]
 
 
-def size_of(item: Mapping[str, Any], bands: Sequence[str]) -> int | None:
+def size_of(item: Mapping[str, Any], bands: Sequence[str], welcome: Sequence[str] = ()) -> int | None:
     """Bytes of the files that the bands need; None where the catalogue does not tell them all."""
     try:
-        keys = wanted(item, bands)
+        keys = wanted(item, bands, welcome)
     except PipelineError:
         return None
     sizes = [item["assets"][key].get("file:size") for key in keys]

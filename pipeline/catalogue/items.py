@@ -1,13 +1,16 @@
 """STAC Items: which of their files are wanted, bringing them home, reaching them where they lie."""
 
+import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from pipeline.catalogue.download import MAX_ANSWER, Progress, fetch, file_name, json_at, links_of, shown, unwritable
+from pipeline.catalogue.window import BBox, cut
 from pipeline.errors import NotAScene, OutputError, PipelineError
 from pipeline.scenes.finding.assets import bands_of_asset
 from pipeline.scenes.finding.names import safe_id
@@ -21,8 +24,10 @@ ITEM = "item.json"
 _log = logging.getLogger(__name__)
 
 
-def wanted(item: Mapping[str, Any], bands: Sequence[str]) -> dict[str, str]:
+def wanted(item: Mapping[str, Any], bands: Sequence[str], welcome: Sequence[str] = ()) -> dict[str, str]:
     """Asset keys and addresses of the files that hold the bands and the cloud mask, the finest, then GeoTIFF.
+
+    Bands that are `welcome` are taken where the Item names them.
 
     Raises:
         NotAScene: a band is missing.
@@ -33,7 +38,7 @@ def wanted(item: Mapping[str, Any], bands: Sequence[str]) -> dict[str, str]:
     for key, asset in _assets(item).items():
         for band, copy in bands_of_asset(key, asset, name).items():
             rank = copy.gsd, not copy.tiff
-            if band in (*bands, "SCL") and (band not in found or rank < found[band][0]):
+            if band in (*bands, *welcome, "SCL") and (band not in found or rank < found[band][0]):
                 found[band] = rank, key, asset["href"]
     if missing := [band for band in bands if band not in found]:
         raise NotAScene(f"{name}: its Item names no file for {', '.join(missing)}; choose another --collection")
@@ -59,21 +64,63 @@ def _suffix(href: str) -> str:
     return PurePosixPath(urlsplit(href).path).suffix.lower()
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted of Items."""
+
+    bands: Sequence[str]
+    """Bands without which a scene is of no use."""
+    welcome: Sequence[str] = ()
+    """Bands that are taken where there are any."""
+    area: BBox | None = None
+    """West, south, east, north in degrees of what is needed; None for whole files."""
+
+
 def download_item(
-    item: Mapping[str, Any], folder: Path, bands: Sequence[str], base: str = "", progress: Progress = lambda _: None
+    item: Mapping[str, Any], folder: Path, wish: Wish, base: str = "", progress: Progress = lambda _: None
 ) -> Path:
     """The folder `folder`/<id> with an Item and its files of the bands and the cloud mask; finished files are kept.
 
-    Relative addresses count from `base`.
+    With an area only its part is fetched where the server gives parts of all the files; the folder's name then tells
+    which. Relative addresses count from `base`.
 
     Raises:
-        NotAScene, UnsafeInput, CorruptScene, OutputError: see `wanted` and `fetch`.
+        NotAScene, UnsafeInput, CorruptScene, OutputError: see `wanted`, `fetch` and `cut`.
     """
     absolute, place = _absolute(item, base), folder / safe_id(str(item.get("id")))
-    for key, href in wanted(absolute, bands).items():
+    files = wanted(absolute, wish.bands, wish.welcome)
+    if wish.area is not None and all(by_range(href) is not None for href in files.values()):
+        return _download_part(absolute, place, files, wish.area, progress)
+    if wish.area is not None:
+        _log.warning("%s: its server does not give parts of its files, so they are downloaded whole", place.name)
+    for key, href in files.items():
         fetch(href, place / file_name(href), _checksum(absolute["assets"][key]), progress)
     _write_item(absolute, place)  # last: a folder with an Item is complete
     return place
+
+
+def _download_part(
+    item: Mapping[str, Any], whole: Path, files: Mapping[str, str], area: BBox, progress: Progress
+) -> Path:
+    """A scene that holds an area only; its Item says so, without what was true of the whole files alone."""
+    place = whole.with_name(f"{whole.name}_{hashlib.sha256(repr(area).encode()).hexdigest()[:8]}")
+    boxes = [cut(href, place / file_name(href), area, progress) for href in files.values()]
+    west, south, east, north = boxes[0]
+    corners = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    parts = {key: _without(item["assets"][key], ("file:", "proj:")) for key in files}
+    cropped = {
+        **item,
+        "bbox": list(boxes[0]),
+        "geometry": {"type": "Polygon", "coordinates": [corners]},
+        "properties": _without(item.get("properties") or {}, ("proj:shape", "proj:transform", "proj:bbox")),
+        "assets": parts,
+    }
+    _write_item(cropped, place)
+    return place
+
+
+def _without(told: Mapping[str, Any], prefixes: tuple[str, ...]) -> dict[str, Any]:
+    return {name: value for name, value in told.items() if not name.startswith(prefixes)}
 
 
 def item_address(item: Mapping[str, Any], api: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-Array = npt.NDArray[np.float64]
+Array = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class FusionWeights:
     changed tiles of the simulated landscape (median 2.4).
     """
 
-    intercept: float = -3.82
+    intercept: float = -4.2
     """Of a change of a part."""
-    slope: float = 2.57
+    slope: float = 2.78
     """Of a change of a part, on each logarithm."""
     limit: float = 5.0
     """The most that this evidence may say."""
@@ -44,6 +44,22 @@ class FusionWeights:
 
 WEIGHTS = FusionWeights()
 _LEAST = 0.05
+# No changed tile of the cities surprised more: beyond what the weights were fitted on, more says no more.
+_MOST_SURPRISING = 4.5
+
+
+def part_evidence(magnitude: Array, surprise: Array, weights: FusionWeights = WEIGHTS) -> Array:
+    """Log likelihood ratios (any shape) of a change of a part of a tile, from damped magnitude and surprise."""
+    told = weights.intercept + weights.slope * (
+        np.log(magnitude + _LEAST) + np.log(np.minimum(surprise, _MOST_SURPRISING) + _LEAST)
+    )
+    return np.asarray(np.clip(told, -weights.limit, weights.limit))
+
+
+def whole_evidence(difference: Array, weights: FusionWeights = WEIGHTS) -> Array:
+    """Log likelihood ratios (any shape) of a change of the tile's class, from the plain difference."""
+    told = weights.class_slope * np.log((difference + _LEAST) / weights.class_difference)
+    return np.asarray(np.clip(told, -weights.class_limit, weights.class_limit))
 
 
 class PixelEvidence(NamedTuple):
@@ -65,11 +81,9 @@ def pixel_evidence(measured: pd.DataFrame, seasonal: Array, weights: FusionWeigh
     magnitude, surprise, difference, compared = (
         measured[name].to_numpy(np.float64) for name in ("magnitude", "surprise", "difference", "compared")
     )
-    told = np.log(magnitude + _LEAST) + np.log(surprise + _LEAST)
-    part = np.clip(weights.intercept + weights.slope * told, -weights.limit, weights.limit)
+    part = part_evidence(magnitude, surprise, weights)
     part = np.where(part > 0, part * (1.0 - (1.0 - weights.seasonal) * seasonal), part)
-    whole = weights.class_slope * np.log((difference + _LEAST) / weights.class_difference)
-    return PixelEvidence(part * compared, np.clip(whole, -weights.class_limit, weights.class_limit) * compared)
+    return PixelEvidence(part * compared, whole_evidence(difference, weights) * compared)
 
 
 def vector_probability(pixels: PixelEvidence, prior: Array, land_prior: Array) -> Array:

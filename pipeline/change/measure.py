@@ -12,6 +12,8 @@ import pandas as pd
 
 from pipeline.bands import SENTINEL_2
 from pipeline.change import score
+from pipeline.change.clouds import clouds
+from pipeline.change.heat import MEASURED, heat, heat_of_tiles
 from pipeline.change.surprise import Expectation, expect, surprise, surroundings
 from pipeline.grid import Bounds, TileGrid, TileIndex
 from pipeline.scenes.radiometry import reflectance
@@ -22,7 +24,7 @@ from pipeline.tiling import Block, blocks, cut, tile_fraction, tile_indices
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
-COLUMNS = ("magnitude", "surprise", "difference", "compared")
+COLUMNS = ("magnitude", "surprise", "difference", "compared", *MEASURED)
 _IS_CLOUD = np.isin(np.arange(256), SENTINEL_2.cloud)
 # A tile counts as changed from 5 % of its ground on, so the 95th percentile decides; its class changes with most of it.
 _PART, _MOST = 95.0, 50.0
@@ -63,8 +65,9 @@ def evidence(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str] |
     `magnitude` is the 95th percentile of the damped score of `score.differences` over the tile's pixels (about 1 where
     nothing changed, 0 upward), `surprise` the 98th of `surprise.surprise`, NaN where too little was measured to know
     what to expect, `difference` the median of the plain difference; `compared` is the share of the tile (0..1)
-    measured and free of cloud at both dates. `bands` default to `shared_bands`; without any, or without common
-    ground, the table is empty.
+    measured and free of cloud at both dates; `heat_part` and `heat_whole` say where in the tile
+    (`heat.heat_of_tiles`). `bands` default to `shared_bands`; without any, or without common ground, the table is
+    empty.
 
     Raises:
         PipelineError: a file is damaged.
@@ -73,7 +76,8 @@ def evidence(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str] |
     common = common_bounds(before, after, grid)
     if common is None or not bands or before.epsg != after.epsg:
         return pd.DataFrame(
-            {name: np.empty(0, np.float32) for name in COLUMNS}, index=pd.Index([], name="tile_id", dtype=object)
+            {name: np.empty(0, object if name in MEASURED else np.float32) for name in COLUMNS},
+            index=pd.Index([], name="tile_id", dtype=object),
         )
     left, right = replace(before, bounds=common), replace(after, bounds=common)
     with _cache(bands, left, right):
@@ -147,6 +151,8 @@ class Comparison(NamedTuple):
     """Of their colours, over dry land."""
     expected: Expectation | None
     """What each lets expect of the other; None where that could not be learnt."""
+    unmasked: tuple[int, ...] = ()
+    """Numbers of the dates whose clouds no mask tells of."""
 
 
 def match_scenes(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[str]) -> Comparison:
@@ -160,7 +166,8 @@ def match_scenes(before: Scene, after: Scene, grid: TileGrid, bands: Sequence[st
             later.append(strip.after[:, strip.valid])
             dry.append(score.dry_land(strip.before, strip.after, strip.valid, bands)[strip.valid])
     first, second, land = np.concatenate(earlier, axis=1), np.concatenate(later, axis=1), np.concatenate(dry)
-    return Comparison(score.match(first[:, land], second[:, land], bands), expect(first, second, bands))
+    unmasked = tuple(at for at, scene in enumerate((before, after)) if scene.quality is None)
+    return Comparison(score.match(first[:, land], second[:, land], bands), expect(first, second, bands), unmasked)
 
 
 def _windows(bounds: Bounds, grid: TileGrid) -> list[Bounds]:
@@ -201,27 +208,30 @@ def _edge(strip: Strip | None, rows: slice) -> Strip | None:
     )
 
 
-def _measure(around: tuple[Strip, int, int], bands: Sequence[str], matched: Comparison, grid: TileGrid) -> pd.DataFrame:
-    """The evidence of a strip's tiles."""
-    strip, above, below = around
+class Scored(NamedTuple):
+    """What the pixels (y, x) of a strip say; NaN where they were not compared."""
+
+    found: score.Differences
+    """The damped and the plain difference."""
+    surprise: Floats
+    """How surprising they are, NaN also where nothing is known to expect."""
+    compared: Mask
+    """Which were measured and free of cloud at both dates."""
+
+
+def scored(strip: Strip, bands: Sequence[str], matched: Comparison) -> Scored:
+    """Scores a strip's pixels."""
     found = score.differences(strip.before, strip.after, strip.valid, bands, matched.match)
-    unexpected = surprises(strip, bands, matched.expected)
-    inner = slice(above, len(strip.valid) - below)
-    size = grid.tile_size // 2
-    index = tile_indices(strip.origin, strip.valid[inner].shape, size)
-    compared = tile_fraction(strip.valid[inner], size)
-    columns = {
-        "magnitude": _percentile(found.score[inner], size, compared, _PART),
-        "surprise": _percentile(unexpected[inner], size, compared, _SURPRISING),
-        "difference": _percentile(found.plain[inner], size, compared, _MOST),
-    }
-    table = pd.DataFrame(
-        columns | {"compared": compared}, index=pd.Index(grid.tile_ids(index.tolist()), name="tile_id")
-    )
-    return table[compared > 0]
+    surprise = _surprises(strip, bands, matched.expected)
+    dates, clear = (strip.before, strip.after), strip.valid.copy()
+    for cloudy in matched.unmasked:
+        clear &= ~clouds(dates, cloudy, strip.valid, bands, matched.match)
+    for plane in (*found, surprise):
+        plane[~clear] = np.nan
+    return Scored(found, surprise, clear)
 
 
-def surprises(strip: Strip, bands: Sequence[str], expected: Expectation | None) -> Floats:
+def _surprises(strip: Strip, bands: Sequence[str], expected: Expectation | None) -> Floats:
     """How surprising a strip's pixels (y, x) are; NaN where they were not measured or nothing is known to expect."""
     found = np.full(strip.valid.shape, np.nan, np.float32)
     if expected is not None:
@@ -229,6 +239,28 @@ def surprises(strip: Strip, bands: Sequence[str], expected: Expectation | None) 
         found[strip.valid] = surprise(strip.before[:, strip.valid], strip.after[:, strip.valid], bands, expected)
         found = np.where(strip.valid, surroundings(found), np.float32(np.nan))
     return found
+
+
+def _measure(around: tuple[Strip, int, int], bands: Sequence[str], matched: Comparison, grid: TileGrid) -> pd.DataFrame:
+    """The evidence of a strip's tiles."""
+    strip, above, below = around
+    told = scored(strip, bands, matched)
+    inner = slice(above, len(strip.valid) - below)
+    size = grid.tile_size // 2
+    index = tile_indices(strip.origin, strip.valid[inner].shape, size)
+    compared = tile_fraction(told.compared[inner], size)
+    columns = {
+        "magnitude": _percentile(told.found.score[inner], size, compared, _PART),
+        "surprise": _percentile(told.surprise[inner], size, compared, _SURPRISING),
+        "difference": _percentile(told.found.plain[inner], size, compared, _MOST),
+        "compared": compared,
+    }
+    heats = zip(MEASURED, heat(told.found, told.surprise), strict=True)
+    table = pd.DataFrame(
+        columns | {name: heat_of_tiles(steps[inner], size) for name, steps in heats},
+        index=pd.Index(grid.tile_ids(index.tolist()), name="tile_id"),
+    )
+    return table[compared > 0]
 
 
 def _percentile(plane: Floats, size: int, compared: Floats, percent: float) -> Floats:

@@ -52,6 +52,8 @@ class ChangeOptions:
     """Rate of transitions from water, relative to an ordinary one."""
     min_probability: float = 0.5
     """A claimed tile's p_change reaches this."""
+    alone: float = 4.0
+    """How many times `max_false_share` a claim may be false by itself: sure claims pay for no doubtful ones."""
     max_false_share: float = 0.05
     """The tiles claimed between the same two dates hold at most this share of false ones by expectation."""
     max_stable: float = 0.1
@@ -79,6 +81,11 @@ class ChangeOptions:
     def land_prior(self) -> float:
         """Share of tiles that are expected to change in a year, with or without their class."""
         return self.prior / self.class_share
+
+    @property
+    def least_probability(self) -> float:
+        """What p_change of a claimed tile reaches, whatever the others'."""
+        return max(self.min_probability, 1.0 - self.alone * self.max_false_share)
 
     def between(self, years: Array) -> Expected:
         """The shares of tiles that change over so many `years` (n,)."""

@@ -22,7 +22,7 @@ VISIBLE = ("B02", "B03", "B04")
 COMPARED = (*VISIBLE, "B11", "B12")
 NIR = "B08"
 # Pixels of 20 m: the surroundings that a difference is held against (220 m).
-_SURROUNDINGS = 11
+SURROUNDINGS = 11
 # Pixels that a score depends on in each direction.
 REACH = 6
 _LIMIT = 8.0
@@ -99,7 +99,7 @@ class Differences(NamedTuple):
 def differences(before: Floats, after: Floats, valid: Mask, bands: Sequence[str], matched: Match) -> Differences:
     """The differences of two dates' reflectance (band, y, x) on a 20 m grid, in the order of `bands`."""
     land = dry_land(before, after, valid, bands)
-    share = np.maximum(uniform_filter(land.astype(np.float32), _SURROUNDINGS), 0.05)
+    share = np.maximum(uniform_filter(land.astype(np.float32), SURROUNDINGS), 0.05)
     plain, local = np.zeros(land.shape, np.float32), np.zeros(land.shape, np.float32)
     for at, band in enumerate(matched.bands):
         row = list(bands).index(band)
@@ -109,7 +109,7 @@ def differences(before: Floats, after: Floats, valid: Mask, bands: Sequence[str]
         )
         change = np.where(land, np.clip(later - earlier, -_LIMIT, _LIMIT), 0.0)
         plain += np.abs(change)
-        local += np.abs(change - uniform_filter(change, _SURROUNDINGS) / share)
+        local += np.abs(change - uniform_filter(change, SURROUNDINGS) / share)
     count = len(matched.bands)
     seen = [row for row, band in enumerate(bands) if band in VISIBLE] or list(range(len(bands)))
     bright = np.maximum(before[seen].mean(axis=0), after[seen].mean(axis=0)) / _BRIGHT

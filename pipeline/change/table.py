@@ -264,7 +264,7 @@ def states(
     for rows in _groups(pair):
         rows = rows[claimable[rows]]
         if options.min_mapping_unit > 1:  # before the bound is taken, and again for those that the bound lets stand
-            rows = rows[p[rows] >= options.min_probability]
+            rows = rows[p[rows] >= options.least_probability]
             rows = rows[_group_sizes(table["tile_id"].to_numpy()[rows]) >= options.min_mapping_unit]
         claimed[_bounded(table["tile_id"].to_numpy(), p, rows, options)] = True
     stable = classified & (p <= options.max_stable)
@@ -294,7 +294,7 @@ def within_bound(p: npt.NDArray[np.float64], options: ChangeOptions = DEFAULTS) 
     order = np.argsort(-p, kind="stable")
     share = np.cumsum(1.0 - p[order]) / np.arange(1, len(p) + 1)
     claimed = np.zeros(len(p), np.bool_)
-    claimed[order] = (share <= options.max_false_share) & (p[order] >= options.min_probability)
+    claimed[order] = (share <= options.max_false_share) & (p[order] >= options.least_probability)
     return claimed
 
 

@@ -18,6 +18,7 @@ _VERBS: Final = {
     "sample": "areas",
     "assess": "areas",
     "change": "change",
+    "compare-raster": "compare_raster",
     "simulate": "scenes",
     "train": "train",
     "train-cover": "cover",
@@ -30,6 +31,7 @@ _VERBS: Final = {
     "bench": "bench",
     "search": "search",
     "report": "report",
+    "mosaic": "mosaic",
     "serve": "serve",
 }
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pipeline.cli.console import explain_errors, verbosity
-from pipeline.cli.tables import COVER, MODEL, PRODUCT, legend_of, model_folder
+from pipeline.cli.tables import COVER, MODEL, OTHER_LEGEND, PRODUCT, legend_of, model_folder, seen_product
 from pipeline.errors import TileTableError
 
 if TYPE_CHECKING:
@@ -21,32 +21,32 @@ _FEW = 20
 DATE = click.option("--date", metavar="YYYY-MM-DD", help="The date to use; the latest where none is given.")
 
 
-def _tables(tiles: Path, model: str | None) -> list[Any]:
+def _tables(folder: Path) -> list[Any]:
     from pipeline.results.layout import TABLE, scene_folders
     from pipeline.results.table import read_table
 
-    return [read_table(folder / TABLE) for folder in scene_folders(model_folder(tiles, model))]
+    return [read_table(scene / TABLE) for scene in scene_folders(folder)]
 
 
-def _at(tiles: Path, model: str | None, date: str | None) -> "pd.DataFrame":
+def tiles_at(folder: Path, date: str | None) -> "pd.DataFrame":
     """Every tile of one date, once."""
     from pipeline.areas import places
 
-    found = places(_tables(tiles, model))
+    found = places(_tables(folder))
     days = sorted({str(day) for day in found["date"]})
     if not days:
-        raise TileTableError(f"{tiles}: no tile of any scene holds data; run the pipeline on other scenes")
+        raise TileTableError(f"{folder}: no tile of any scene holds data; run the pipeline on other scenes")
     chosen = date or days[-1]
     if chosen not in days:
-        raise TileTableError(f"{tiles}: has no date {chosen}; choose one of {', '.join(days)}")
+        raise TileTableError(f"{folder}: has no date {chosen}; choose one of {', '.join(days)}")
     return found[found["date"].astype(str) == chosen]
 
 
-def _cover_at(tiles: Path, model: str | None, date: str | None) -> "CoverMap":
+def cover_at(folder: Path, date: str | None) -> "CoverMap":
     """The cover of one date."""
     from pipeline.cover_areas import CoverMap
 
-    found = CoverMap.of(model_folder(tiles, model))
+    found = CoverMap.of(folder)
     return found.at(date or found.days()[-1])
 
 
@@ -68,10 +68,17 @@ def _write(frame: "pd.DataFrame", out: Path) -> None:
 @click.option("--csv", "out", type=click.Path(dir_okay=False, path_type=Path), help="Also write the table as CSV.")
 @PRODUCT
 @MODEL
+@OTHER_LEGEND
 @verbosity
 @explain_errors
 def areas(
-    tiles: Path, regions: Path | None, name_field: str | None, out: Path | None, product: str, model: str | None
+    tiles: Path,
+    regions: Path | None,
+    name_field: str | None,
+    out: Path | None,
+    product: str,
+    model: str | None,
+    legend: str | None,
 ) -> None:
     """Tell the hectares of every class by date and region, each place counted once.
 
@@ -83,12 +90,13 @@ def areas(
     from pipeline.areas import COUNTRIES, ELSEWHERE, mapped_areas, read_regions
 
     shapes = read_regions(regions or COUNTRIES, name_field)
+    folder = seen_product(model_folder(tiles, model), legend, product)
     if product == COVER:
         from pipeline.cover_areas import CoverMap, mapped_cover
 
-        found = mapped_cover(CoverMap.of(model_folder(tiles, model)), shapes)
+        found = mapped_cover(CoverMap.of(folder), shapes)
     else:
-        found = mapped_areas(_tables(tiles, model), shapes)
+        found = mapped_areas(_tables(folder), shapes)
     for (date, region), rows in found.groupby(["date", "region"], sort=True):
         click.echo(f"{date}  {region}")
         for row in rows.sort_values("hectares", ascending=False).itertuples():
@@ -116,6 +124,7 @@ def areas(
 @DATE
 @PRODUCT
 @MODEL
+@OTHER_LEGEND
 @verbosity
 @explain_errors
 def sample(
@@ -127,21 +136,24 @@ def sample(
     date: str | None,
     product: str,
     model: str | None,
+    legend: str | None,
 ) -> None:
     """Draw a stratified random sample of tiles or pixels into OUT (CSV) for a person to fill in the column `label`."""
+    folder = seen_product(model_folder(tiles, model), legend, product)
     if product == COVER:
         from pipeline.cover_areas import sample_cover
 
         drawn, units, asked = (
-            sample_cover(_cover_at(tiles, model, date), size, seed, least),
+            sample_cover(cover_at(folder, date), size, seed, least),
             "pixels",
             " --product cover",
         )
     else:
         from pipeline.areas import sample as draw
 
-        drawn, units, asked = draw(_at(tiles, model, date), size, seed, least=least), "tiles", ""
+        drawn, units, asked = draw(tiles_at(folder, date), size, seed, least=least), "tiles", ""
     _write(drawn, out)
+    asked += f" --legend {legend}" if legend else ""
     click.echo(
         f"{len(drawn)} {units} in {out}; fill in the column label, then: python -m pipeline assess {tiles} {out}{asked}"
     )
@@ -159,16 +171,26 @@ def sample(
 @DATE
 @PRODUCT
 @MODEL
+@OTHER_LEGEND
 @verbosity
 @explain_errors
-def assess(tiles: Path, labels: Path, out: Path | None, date: str | None, product: str, model: str | None) -> None:
+def assess(
+    tiles: Path,
+    labels: Path,
+    out: Path | None,
+    date: str | None,
+    product: str,
+    model: str | None,
+    legend: str | None,
+) -> None:
     """Tell accuracy and error-adjusted areas, with 95 % intervals, from the LABELS (CSV) of a stratified sample."""
     from pipeline.areas import assess as judge
     from pipeline.areas import read_labels
     from pipeline.files import write_text
-    from pipeline.results.layout import ASSESSMENT, COVER_ASSESSMENT
+    from pipeline.results.layout import ASSESSMENT, COVER_ASSESSMENT, in_legend
 
-    folder = model_folder(tiles, model)
+    results = model_folder(tiles, model)
+    folder = seen_product(results, legend, product)
     given = read_labels(labels)
     drawn = sorted(set(given["date"].dropna())) if "date" in given else []
     if len(drawn) > 1 or (date and drawn and drawn != [date]):
@@ -179,16 +201,19 @@ def assess(tiles: Path, labels: Path, out: Path | None, date: str | None, produc
     if product == COVER:
         from pipeline.cover_areas import assess_cover
 
-        cover = _cover_at(tiles, model, when)
+        cover = cover_at(folder, when)
         known = cover.classes()
         found, units = assess_cover(read_labels(labels, known), cover), "pixels"
     else:
         known = legend_of(folder).labels
-        found, units = judge(read_labels(labels, known), _at(tiles, model, when)), "tiles"
+        found, units = judge(read_labels(labels, known), tiles_at(folder, when)), "tiles"
     _tell(found, units, known)
-    write_text(out or folder / (COVER_ASSESSMENT if product == COVER else ASSESSMENT), found.to_json() + "\n")
+    usual = results / (COVER_ASSESSMENT if product == COVER else ASSESSMENT)
+    write_text(out or (in_legend(usual, Path(legend).stem) if legend else usual), found.to_json() + "\n")
     if out is None and product != COVER:
-        click.echo(f"\nthe page shows it after: python -m pipeline atlas {tiles}")
+        click.echo(
+            f"\nthe page shows it after: python -m pipeline atlas {tiles}{f' --legend {legend}' if legend else ''}"
+        )
 
 
 def _tell(found: "Assessment", units: str, known: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.console import explain_errors, verbosity
-from pipeline.cli.tables import MODEL, legend_of, model_folder
+from pipeline.cli.tables import MODEL, OTHER_LEGEND, legend_of, model_folder, seen_in
 
 
 @click.command()
@@ -28,6 +28,7 @@ from pipeline.cli.tables import MODEL, legend_of, model_folder
     help="The report, .html or .pdf.",
 )
 @MODEL
+@OTHER_LEGEND
 @verbosity
 @explain_errors
 def report(
@@ -39,13 +40,14 @@ def report(
     between: str | None,
     out: Path,
     model: str | None,
+    legend: str | None,
 ) -> None:
     """Write a report of an area in TILES: maps, hectares with intervals, change, chart, method, accuracy, licence."""
     from pipeline.atlas.collect import collect
     from pipeline.atlas.report import ReportRequest, make_report
     from pipeline.outlines import one_outline, read_outlines
 
-    folder = model_folder(tiles, model)
+    folder = seen_in(model_folder(tiles, model), legend, changes=True)
     outline = None if area is None else one_outline(read_outlines(area, name_field), area.stem, area_name)
     request = ReportRequest(outline, place, tuple(between.split(",")) if between else ())
     click.echo(make_report(collect(folder), legend_of(folder), request, out).resolve())

@@ -11,7 +11,7 @@ import click
 from pipeline.cli.console import ERRORS, explain_errors, verbosity
 
 if TYPE_CHECKING:
-    from pipeline.catalogue import Progress
+    from pipeline.catalogue import Progress, Wish
 
 _log = logging.getLogger("pipeline")
 
@@ -99,7 +99,7 @@ def counted(name: str) -> "Iterator[Progress]":
     "--download",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="Also download them, for `run`; a second call goes on.",
+    help="Also download them, for `run` (with --area only its part, where the server gives parts); again goes on.",
 )
 @click.option("--model", default="eurosat-resnet50", show_default=True, help="Whose bands to download.")
 @verbosity
@@ -119,20 +119,24 @@ def search(
     model: str,
 ) -> None:
     """List the scenes of a place and time in a STAC catalogue, and download them on request."""
-    from pipeline.catalogue import Query, cloud_cover, size_of
+    from pipeline.catalogue import Query, Wish, cloud_cover, size_of
     from pipeline.catalogue import clearest as clearest_of
     from pipeline.catalogue import search as ask
     from pipeline.models import store
     from pipeline.scenes.safety.guard import printable
 
-    place, bands = _place(bbox, area), store.card(model).input.bands
+    place = _place(bbox, area)
+    # The cover's bands come along where there are any: `run` makes one where it can.
+    wish = Wish(
+        store.card(model).input.bands, store.card(store.DEFAULT_COVER).input.bands, None if area is None else place
+    )
     items: list[Any] = []
     for when in _ranges(dates, years, season):
         found = list(ask(api, Query(place, when, collection, max_cloud, limit)))
         items += clearest_of(found) if clearest else found
     total, unknown = 0, 0
     for item in items:
-        name, cloud, size = printable(str(item.get("id"))), cloud_cover(item), size_of(item, bands)
+        name, cloud, size = printable(str(item.get("id"))), cloud_cover(item), size_of(item, wish.bands, wish.welcome)
         moment = printable(
             str(properties.get("datetime") if isinstance(properties := item.get("properties"), dict) else None)
         )[:16]
@@ -141,11 +145,14 @@ def search(
         total, unknown = total + (size or 0), unknown + (size is None)
     if items and (clearest or years):
         sizes = f"{total / 1e6:,.0f} MB" + (f" and {unknown} of unknown size" if unknown else "")
-        click.echo(f"to bring home: {sizes}; to map: about {len(items) * _SECONDS:,} s on two cores, less with --area")
+        less = "" if area is None else " at most (the area's part only, where the server gives parts)"
+        click.echo(
+            f"to bring home: {sizes}{less}; to map: about {len(items) * _SECONDS:,} s on two cores, less with --area"
+        )
     if download is None:
         click.echo(f"{len(items)} scenes")
         return
-    lost = _download(items, download, api, bands)
+    lost = _download(items, download, api, wish)
     click.echo(f"{len(items)} scenes, {len(items) - lost} in {download}")
     if lost:
         raise SystemExit(3 if lost < len(items) else 1)
@@ -173,7 +180,7 @@ def _ranges(dates: str | None, years: tuple[int, ...], season: str) -> list[str]
         raise click.UsageError(f"--season: {error}") from error
 
 
-def _download(items: list[Any], folder: Path, api: str, bands: tuple[str, ...]) -> int:
+def _download(items: list[Any], folder: Path, api: str, wish: "Wish") -> int:
     """Downloads Items one after another; how many could not be had."""
     from pipeline.catalogue import download_item, item_address
     from pipeline.errors import PipelineError
@@ -183,7 +190,7 @@ def _download(items: list[Any], folder: Path, api: str, bands: tuple[str, ...]) 
     for item in items:
         try:
             with counted(printable(str(item.get("id")))) as progress:
-                download_item(item, folder, bands, base=item_address(item, api), progress=progress)
+                download_item(item, folder, wish, base=item_address(item, api), progress=progress)
         except PipelineError as error:
             lost += 1
             _log.warning("%s", error)

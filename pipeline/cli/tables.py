@@ -1,5 +1,6 @@
 """Verbs about finished tables: rebuild the page, export."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,11 @@ PRODUCT = click.option(
     help="Tiles by their class, or the cover's pixels of 10 m.",
 )
 MODEL = click.option("--model", help="Name of the model whose results to use, where TILES holds several.")
+OTHER_LEGEND = click.option(
+    "--legend",
+    metavar="NAME|FILE.csv",
+    help="Other classes: corine1, ipcc, lccs, worldcover, or a table of your own (docs/legends.md).",
+)
 
 
 def model_folder(tiles: Path, model: str | None) -> Path:
@@ -38,6 +44,27 @@ def model_folder(tiles: Path, model: str | None) -> Path:
             f"{tiles} holds results of {', '.join(path.name for path in chosen)}; choose one with --model"
         )
     return chosen[0]
+
+
+def seen_in(folder: Path, legend: str | None, scenes: Sequence[Path] | None = None, **wanted: bool) -> Path:
+    """A model's results (or some of its `scenes`) in another legend while the command lasts, the folder without one.
+
+    `wanted` are fields of `pipeline.crosswalk.view.Wanted`.
+    """
+    if legend is None:
+        return folder
+    from pipeline.crosswalk.correspondence import find_crosswalk
+    from pipeline.crosswalk.view import Wanted, in_other_legend
+
+    return click.get_current_context().with_resource(
+        in_other_legend(folder, find_crosswalk(legend), Wanted(**wanted), scenes)
+    )
+
+
+def seen_product(folder: Path, legend: str | None, product: str, scenes: Sequence[Path] | None = None) -> Path:
+    """The same, of the tiles or of the cover alone."""
+    cover = product == COVER
+    return seen_in(folder, legend, scenes, tiles=not cover, cover=cover, rasters=cover)
 
 
 def legend_of(folder: Path) -> "Legend":
@@ -58,15 +85,16 @@ def legend_of(folder: Path) -> "Legend":
     "--maps", type=click.Path(path_type=Path), default=Path("maps"), show_default=True, help="Folder for atlas.html."
 )
 @CHIPS
+@OTHER_LEGEND
 @verbosity
 @explain_errors
-def atlas(tiles: Path, model: str | None, maps: Path, chips: str) -> None:
+def atlas(tiles: Path, model: str | None, maps: Path, chips: str, legend: str | None) -> None:
     """Build the page anew from TILES, without the scenes and without the model."""
     from pipeline.atlas.collect import collect
     from pipeline.atlas.page import AtlasOptions, render_atlas
     from pipeline.results.layout import PAGE
 
-    folder = model_folder(tiles, model)
+    folder = seen_in(model_folder(tiles, model), legend, rasters=True, changes=True)
     maps.mkdir(parents=True, exist_ok=True)
     click.echo(render_atlas(collect(folder), legend_of(folder), maps / PAGE, AtlasOptions(chips=chips)).resolve())
 
@@ -76,13 +104,15 @@ def atlas(tiles: Path, model: str | None, maps: Path, chips: str) -> None:
 @click.argument("out", type=click.Path(dir_okay=False, path_type=Path))
 @MODEL
 @click.option("--scene", help="Only this scene.")
+@OTHER_LEGEND
 @verbosity
 @explain_errors
-def export(tiles: Path, out: Path, model: str | None, scene: str | None) -> None:
+def export(tiles: Path, out: Path, model: str | None, scene: str | None, legend: str | None) -> None:
     """Write the tiles of all scenes in TILES into one file OUT: .gpkg, .geojson or .csv, in longitude and latitude."""
     kind = out.suffix.lower().removeprefix(".")
     if kind not in _FORMATS:
         raise click.UsageError(f"{out}: the format is told by the ending: .gpkg, .geojson or .csv")
     from pipeline.batch.table_export import export_tables
 
-    click.echo(f"{export_tables(model_folder(tiles, model), out, _FORMATS[kind], scene):,} tiles in {out}")
+    folder = seen_in(model_folder(tiles, model), legend)
+    click.echo(f"{export_tables(folder, out, _FORMATS[kind], scene):,} tiles in {out}")

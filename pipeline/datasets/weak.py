@@ -27,6 +27,8 @@ class ClassCovers:
     fit: Floats
     """How well each cover fits any pixel of such a picture (picture class, cover): 1 for what the class is named for,
     less for what may lie in it, 0 for what does not."""
+    mixed: npt.NDArray[np.bool_]
+    """Which classes are named for what runs through them, such as a road, and so for any cover (picture class,)."""
 
     @classmethod
     def of(cls, pictures: Sequence[str], covers: Sequence[str]) -> Self:
@@ -37,15 +39,17 @@ class ClassCovers:
         """
         shares = np.zeros((len(pictures), len(covers)), np.float32)
         fit = np.zeros_like(shares)
+        mixed = np.zeros(len(pictures), np.bool_)
         for name, cover, share, main in _table():
             if name in pictures and cover in covers:
                 at = pictures.index(name), covers.index(cover)
                 shares[at] = share
                 fit[at] = 1.0 if main in ("yes", "any") else OTHERS
+                mixed[at[0]] |= main == "any"
         if lost := [name for name, row in zip(pictures, shares, strict=True) if not row.any()]:
             known = ", ".join(dict.fromkeys(name for name, *_ in _table()))
             raise ModelError(f"{', '.join(lost)}: nothing is known of the pixels of such pictures; known are {known}")
-        return cls(shares / shares.sum(axis=1, keepdims=True), fit)
+        return cls(shares / shares.sum(axis=1, keepdims=True), fit, mixed)
 
     def main(self) -> npt.NDArray[np.bool_]:
         """Which covers each class is named for (picture class, cover)."""

@@ -115,11 +115,11 @@ class ForeignNetwork:
         return np.asarray(grown / grown.sum(axis=-1, keepdims=True), np.float32)
 
 
-class ForeignPixels:
-    """A foreign network that answers for every pixel."""
+class OfCard:
+    """What every network for pixels tells of itself."""
 
-    def __init__(self, card: ModelCard, engine: str, function: Function) -> None:
-        self._card, self._network, self.engine = card, ForeignNetwork(card, engine, function), engine
+    def __init__(self, card: ModelCard) -> None:
+        self._card = card
 
     @property
     def card(self) -> ModelCard:
@@ -130,6 +130,14 @@ class ForeignPixels:
     def halo(self) -> int:
         """How many pixels beside a pixel its answer depends on, as its card says."""
         return int(self._card.metrics[HALO])
+
+
+class ForeignPixels(OfCard):
+    """A foreign network that answers for every pixel."""
+
+    def __init__(self, card: ModelCard, engine: str, function: Function) -> None:
+        super().__init__(card)
+        self._network, self.engine = ForeignNetwork(card, engine, function), engine
 
     def predict(self, pixels: Floats) -> Floats:
         """Probabilities (y, x, classes) of reflectances (y, x, bands).

@@ -1,7 +1,5 @@
-"""Stored networks that answer for every pixel: load them, ask them, average several."""
+"""Stored networks that answer for every pixel: load them, ask them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -13,9 +11,11 @@ from pipeline.errors import ModelError
 from pipeline.models import engines, store
 from pipeline.models.card import COVER, ModelCard
 from pipeline.models.classifier import PixelClassifier
-from pipeline.models.foreign import HALO, ONNX, SAVED_MODEL, ForeignPixels
+from pipeline.models.foreign import ONNX, SAVED_MODEL, ForeignPixels, OfCard
+from pipeline.models.pixel_ensemble import PixelEnsemble, kept_temperature
 
 Floats = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.uint8]
 
 
 def load_pixels(
@@ -27,7 +27,10 @@ def load_pixels(
         ModelError: no such model, a file that differs from its digest, a model of tiles, or members that do not match.
     """
     loaded = [_load(part.strip(), engine, threads, folder) for part in name.split(",")]
-    return loaded[0] if len(loaded) == 1 else PixelEnsemble.of(loaded)
+    if len(loaded) == 1:
+        return loaded[0]
+    joined = PixelEnsemble.of(loaded)
+    return PixelEnsemble.of(loaded, kept_temperature(joined.card, folder))
 
 
 def _load(name: str, engine: str, threads: int | None, folder: Path) -> PixelClassifier:
@@ -46,31 +49,22 @@ def _load(name: str, engine: str, threads: int | None, folder: Path) -> PixelCla
     return OpenVinoPixels(card, path, chosen.partition("-")[2], threads)
 
 
-class OpenVinoPixels:
+class OpenVinoPixels(OfCard):
     """A network on the CPU; each size of window is compiled when it is first seen."""
 
     def __init__(self, card: ModelCard, path: Path, precision: str, threads: int | None = None) -> None:
         import openvino
 
-        self._card, self._path = card, path
+        super().__init__(card)
+        self._path = path
         self.engine = f"openvino-{precision}"
         self._options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
         if threads is not None:
             # Pinned threads of several processes would all sit on the first cores.
             self._options |= {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
         self._core = openvino.Core()
-        self._requests: dict[tuple[int, ...], Any] = {}
+        self._requests: dict[tuple[bool, tuple[int, ...]], Any] = {}
         self._turn = Lock()
-
-    @property
-    def card(self) -> ModelCard:
-        """What the model is and what input it takes."""
-        return self._card
-
-    @property
-    def halo(self) -> int:
-        """How many pixels beside a pixel its answer depends on."""
-        return int(self._card.metrics[HALO])
 
     def predict(self, pixels: Floats) -> Floats:
         """Calibrated probabilities (y, x, classes) of reflectances (y, x, bands).
@@ -78,25 +72,57 @@ class OpenVinoPixels:
         Raises:
             ModelError: the pixels are not the card's input.
         """
+        (found,) = self._asked(pixels, naming=False)
+        return found
+
+    def best(self, pixels: Floats) -> tuple[Codes, Codes]:
+        """The likeliest class (y, x) of reflectances (y, x, bands), and how likely it is in percent.
+
+        The graph itself chooses: eight numbers a pixel need not be copied and compared here.
+
+        Raises:
+            ModelError: the pixels are not the card's input.
+        """
+        classes, percent = self._asked(pixels, naming=True)
+        return classes, percent
+
+    def _asked(self, pixels: Floats, *, naming: bool) -> list[npt.NDArray[Any]]:
+        """Copies of the graph's outputs."""
         _check(self._card, pixels)
         with self._turn:
-            request = self._requests.get(pixels.shape)
+            request = self._requests.get((naming, pixels.shape))
             if request is None:
-                request = self._requests[pixels.shape] = self._compiled(pixels.shape)
-            request.infer({0: np.ascontiguousarray(pixels[None])})
-            return np.array(request.get_output_tensor().data[0])
+                request = self._requests[naming, pixels.shape] = self._compiled(pixels.shape, naming)
+            request.infer({0: np.ascontiguousarray(pixels[None])}, share_inputs=True)
+            return [np.array(request.get_output_tensor(at).data[0]) for at in range(2 if naming else 1)]
 
-    def _compiled(self, shape: tuple[int, ...]) -> Any:  # noqa: ANN401 - OpenVINO has no types
+    def _compiled(self, shape: tuple[int, ...], naming: bool) -> Any:  # noqa: ANN401 - OpenVINO has no types
         try:
             graph = self._core.read_model(self._path)
             graph.reshape([1, *shape])
+            graph = _naming(graph) if naming else graph
             return self._core.compile_model(graph, "CPU", self._options).create_infer_request()
         except (RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise ModelError(f"{self._path}: OpenVINO cannot run it ({reason}); copy the model folder again") from error
 
 
-class KerasPixels:
+def _naming(graph: Any) -> Any:  # noqa: ANN401 - OpenVINO has no types
+    """A graph that ends with the likeliest class, the first of equals, and its probability in whole percent."""
+    import openvino
+    from openvino import opset13
+
+    axis = np.array([-1], np.int64)
+    most = opset13.topk(
+        graph.get_results()[0].input_value(0), np.int64(1), -1, "max", "value", index_element_type="i32"
+    )
+    hundred = opset13.constant(np.float32(100))
+    percent = opset13.round(opset13.multiply(opset13.squeeze(most.output(0), axis), hundred), "half_to_even")
+    answers = opset13.squeeze(most.output(1), axis), percent
+    return openvino.Model([opset13.result(opset13.convert(each, "u8")) for each in answers], graph.get_parameters())
+
+
+class KerasPixels(OfCard):
     """The stored Keras model in float32: the reference, and the way to a GPU."""
 
     engine = "keras"
@@ -104,17 +130,8 @@ class KerasPixels:
     def __init__(self, card: ModelCard, path: Path) -> None:
         from pipeline.models.engines.keras import load_model
 
-        self._card, self._model, self._turn = card, load_model(path), Lock()
-
-    @property
-    def card(self) -> ModelCard:
-        """What the model is and what input it takes."""
-        return self._card
-
-    @property
-    def halo(self) -> int:
-        """How many pixels beside a pixel its answer depends on."""
-        return int(self._card.metrics[HALO])
+        super().__init__(card)
+        self._model, self._turn = load_model(path), Lock()
 
     def predict(self, pixels: Floats) -> Floats:
         """Calibrated probabilities (y, x, classes) of reflectances (y, x, bands).
@@ -125,44 +142,6 @@ class KerasPixels:
         _check(self._card, pixels)
         with self._turn:
             return np.asarray(self._model.predict_on_batch(pixels[None])[0], np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class PixelEnsemble:
-    """The mean of several networks' probabilities."""
-
-    members: tuple[PixelClassifier, ...]
-    """Networks with the same classes and bands."""
-    card: ModelCard
-    """The first member's, with all their names."""
-
-    @classmethod
-    def of(cls, members: Sequence[PixelClassifier]) -> "PixelEnsemble":
-        """The ensemble of networks that answer the same question.
-
-        Raises:
-            ModelError: their classes or their input differ.
-        """
-        from dataclasses import replace
-
-        first = members[0].card
-        for member in members[1:]:
-            if member.card.legend != first.legend or member.card.input != first.input:
-                raise ModelError(f"{first.name} and {member.card.name}: differ in classes or input, no ensemble")
-        digests = {f"{one.card.name}/{name}": mark for one in members for name, mark in one.card.sha256.items()}
-        return cls(tuple(members), replace(first, name="+".join(one.card.name for one in members), sha256=digests))
-
-    @property
-    def halo(self) -> int:
-        """The widest margin of all members."""
-        return max(member.halo for member in self.members)
-
-    def predict(self, pixels: Floats) -> Floats:
-        """Mean probabilities (y, x, classes) of reflectances (y, x, bands)."""
-        total = self.members[0].predict(pixels).copy()
-        for member in self.members[1:]:
-            total += member.predict(pixels)
-        return total / np.float32(len(self.members))
 
 
 def _check(card: ModelCard, pixels: npt.NDArray[Any]) -> None:

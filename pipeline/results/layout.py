@@ -3,7 +3,9 @@
 tiles/<model>/            the results of one model
 run.json              what became of every scene
 changes.parquet       one row a tile and pair of dates
-assessment.json       what a labelled sample says of the map; cover-assessment.json of the cover
+heat.parquet          where in the claimed and undecided tiles of these the land looks changed
+assessment.json       what a labelled sample says of the map; cover-assessment.json of the cover; with -<legend> in
+                      other people's classes
 <scene>/              a mapped scene: table, rasters, pictures, its STAC Item
 <period>/             a composite of the scenes of a period, in the form of a scene; period.json lists its looks
 maps/atlas.html           the page
@@ -22,8 +24,12 @@ from pipeline.files import PART
 TABLE = "tiles.parquet"
 LANDCOVER = "landcover.tif"
 COVER = "cover.tif"
+# The names of a raster's values, where GDAL and QGIS look for them: GeoTIFF itself has no place for such.
+LANDCOVER_NAMES = "landcover.tif.aux.xml"
+COVER_NAMES = "cover.tif.aux.xml"
 ITEM = "scene.json"
 QUICKLOOK = "quicklook.webp"
+OVERVIEW = "overview.webp"
 TRUE_COLOUR = "truecolour.tif"
 CHIPS = "chips"
 # In a period's folder besides: which scenes it stands for, and how many looks each tile and each pixel has.
@@ -34,6 +40,7 @@ COVER_LOOKS = "cover-looks.tif"
 # In a model's folder.
 RUN_REPORT = "run.json"
 CHANGES = "changes.parquet"
+HEAT = "heat.parquet"
 ASSESSMENT = "assessment.json"
 COVER_ASSESSMENT = "cover-assessment.json"
 # Hidden folders: digests that need not be computed again while a file's size and time stay, and what was measured
@@ -48,6 +55,13 @@ LOCK = ".lock"
 PAGE = "atlas.html"
 MATRIX = "from-to.csv"
 COVER_MATRIX = "cover-from-to.csv"
+
+# In the folder of a comparison with a reference raster.
+AGREEMENT = "agreement.json"
+AGREEMENT_MATRIX = "agreement-matrix.csv"
+AGREEMENT_REGIONS = "agreement-regions.csv"
+AGREEMENT_TILES = "agreement.gpkg"
+AGREEMENT_MAP = "agreement.tif"
 
 # No scene's id holds it, so that the names of pairs come apart again.
 _PAIR = "+"
@@ -127,6 +141,11 @@ def model_folders(tiles: Path) -> list[Path]:
 def digests_file(model_folder: Path, scene: str) -> Path:
     """Where the digests of a scene's input files are remembered."""
     return model_folder / DIGESTS / f"{scene}.json"
+
+
+def in_legend(path: Path, legend: str) -> Path:
+    """Where the same lies of results seen in another legend: `assessment-ipcc.json` beside `assessment.json`."""
+    return path.with_name(f"{path.stem}-{legend}{path.suffix}")
 
 
 def evidence_file(model_folder: Path, before: str, after: str, key: str) -> Path:

@@ -41,8 +41,13 @@ Ids = Sequence[str] | npt.NDArray[np.object_]
 METADATA_KEY = b"landcover_atlas"
 # Where the metadata hold the classes.
 LEGEND = "legend"
+# Where they tell that these are not the model's own, and by which table they were translated.
+CROSSWALK = "crosswalk"
 # What the columns of probabilities begin with; the rest is the class's label.
 _PROBABILITY = "p_"
+# The same of the parts of a tile that the cover's classes fill; and the largest of them.
+_SHARE = "cover_"
+PURITY = "purity"
 # A batch of one differs from a full batch by 7e-7, so finer digits would not be the model's answer.
 DECIMALS = 4
 
@@ -101,6 +106,11 @@ def certainty(probabilities: npt.NDArray[np.float32]) -> Certainty:
 def probability_columns(labels: Iterable[str]) -> list[str]:
     """The columns that hold the probabilities of classes."""
     return [_PROBABILITY + label for label in labels]
+
+
+def cover_columns(labels: Iterable[str]) -> list[str]:
+    """The columns that hold the shares of the cover's classes."""
+    return [_SHARE + label for label in labels]
 
 
 def class_labels(columns: Iterable[str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from scipy import ndimage
 from pipeline.datasets.masks import IGNORED, Truth
 from pipeline.datasets.weak import ClassCovers
 from pipeline.scenes.radiometry import Harmonisation
+from pipeline.training.cover_infrared import Infrared
 
 Floats = npt.NDArray[np.float32]
 UNMEASURED = -1.0
@@ -41,6 +42,8 @@ class WeakPatches:
     """Picture classes (n,)."""
     covers: ClassCovers
     """What those say of the pixels."""
+    infrared: Infrared | None = None
+    """Draws the last band where it was not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,10 @@ class Variation:
     """Part of the crops moved towards surface reflectance."""
     lacking: float = 0.15
     """Part of the crops that lose their last band."""
+    lacking_weak: float = 0.4
+    """Part of the pictures' crops that lose it, whose last band may be a guess."""
+    infrared: float = 0.15
+    """Spread of a factor for the last band, which tells more of a place's season than of its cover."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +74,9 @@ class Mixture:
     """Pixels along a crop's side."""
     scenes: int = 6
     """Crops of scenes in a batch."""
-    soft: int = 5
+    soft: int = 4
     """Crops of soft patches."""
-    weak: int = 5
+    weak: int = 6
     """Crops of pictures of one class."""
     sharpen: float = 1.5
     """Exponent on the probabilities of scenes, whose labels hedge."""
@@ -113,6 +120,15 @@ class CropMaker:
         self._odds = area / area.sum() if area.size else area
         self.weights = self._cover_weights()
 
+    @property
+    def mark(self) -> list[list[str | int]]:
+        """What the crops are drawn from, in short: a run goes on with the same only."""
+        parts = [("soft patches", self.soft), ("weak patches", self.weak)]
+        return [
+            *([truth.scene, truth.known] for truth in self.scenes),
+            *([name, len(part.labels)] for name, part in parts if part is not None),
+        ]
+
     def draw(self, seed: Sequence[int]) -> tuple[Floats, Floats, Floats]:
         """Pixels (n, y, x, bands), what is known (n, y, x, 2 covers + 1), and shares (n, 1, 1, covers).
 
@@ -124,8 +140,8 @@ class CropMaker:
         crops += [self._of_patches(rng, weak=False) for _ in range(plan.soft if self.soft is not None else 0)]
         crops += [self._of_patches(rng, weak=True) for _ in range(plan.weak if self.weak is not None else 0)]
         pixels, target, fit, weak, shares = (np.stack(parts) for parts in zip(*crops, strict=True))
-        for crop in pixels:
-            if rng.random() < plan.variation.lacking:
+        for crop, weakly in zip(pixels, weak, strict=True):
+            if rng.random() < (plan.variation.lacking_weak if weakly.any() else plan.variation.lacking):
                 crop[..., -1] = UNMEASURED
         return pixels, np.concatenate([target * self.weights, fit, weak], axis=-1), shares
 
@@ -167,9 +183,11 @@ class CropMaker:
             raise AssertionError("no patches to draw from")
         kind = rng.choice(np.unique(source.labels))
         at = int(rng.choice(np.flatnonzero(source.labels == kind)))
-        pixels = np.asarray(source.pixels[at], np.float32)
+        pixels = np.array(source.pixels[at], np.float32)
         count, plane = len(self.covers), pixels.shape[:2]
         if isinstance(source, WeakPatches):
+            if source.infrared is not None and pixels[0, 0, -1] < 0:
+                pixels[..., -1] = source.infrared.drawn(pixels[..., :-1], int(kind), rng)
             fit = np.broadcast_to(source.covers.fit[kind], (*plane, count))
             pixels, fit = _turned(rng, pixels, fit)
             return pixels, np.zeros((*plane, count), np.float32), fit, source.covers.shares[kind]
@@ -185,6 +203,7 @@ class CropMaker:
             share = rng.uniform(0.6, 1.2)
             light = (light - share * np.array(self.surface.offset)) / np.array(self.surface.scale)
         light *= np.exp(rng.normal(0, plan.gain)) * np.exp(rng.normal(0, plan.band_gain, bands))
+        light[..., -1] *= np.exp(rng.normal(0, plan.infrared))
         light += rng.normal(0, plan.haze) * blue + rng.normal(0, plan.haze * 0.2, bands)
         if rng.random() < 0.5:
             uneven = ndimage.zoom(rng.normal(0, 1, (3, 3)), pixels.shape[0] / 3, order=1)

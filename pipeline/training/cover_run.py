@@ -7,9 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.datasets.labelled import read_labelled
 from pipeline.datasets.masks import COVERS, IGNORED, Truth, read_truth, split_places
-from pipeline.datasets.weak import ClassCovers, as_reflectance
 from pipeline.errors import ModelError
 from pipeline.evaluation.cover import CoverScore
 from pipeline.legend import COVER, Legend
@@ -17,8 +15,9 @@ from pipeline.models.card import ModelCard
 from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.scene import Level, ReadOptions, Scene
 from pipeline.training.cover import CoverOptions, fit
-from pipeline.training.cover_batches import CropMaker, Mixture, WeakPatches
-from pipeline.training.cover_scores import recoded
+from pipeline.training.cover_batches import CropMaker, Mixture
+from pipeline.training.cover_pictures import PictureSources, read_pictures
+from pipeline.training.cover_scores import Watched, recoded
 from pipeline.training.cover_ship import BANDS, CoverShipment, ship_cover, surface_line
 from pipeline.training.run import legend_of
 
@@ -41,8 +40,8 @@ class CoverRequest:
     """The model's name."""
     class_field: str = "class"
     """The polygons' field that names their class; "osm" reads OpenStreetMap's tags."""
-    pictures: Path | None = None
-    """Pictures of one class each, such as EuroSAT's zip, as weak truth."""
+    pictures: PictureSources = PictureSources()
+    """Pictures of one class each, as weak truth."""
     held_out: tuple[str, ...] = ()
     """Places that measure the network; without names a fifth of them."""
     leave_out: tuple[str, ...] = ()
@@ -73,35 +72,46 @@ def run_cover(request: CoverRequest, progress: Callable[[str], None] = log.info)
     lines = {Level.L2A.value: surface_line()}
     truths = read_truth(scenes_of(request.scenes), request.truth, BANDS, request.class_field, lines=lines)
     learnt, held_out = split_places(truths, request.held_out)
-    pictures = read_labelled(request.pictures) if request.pictures else None
     seen = {truth.classes[code] for truth in learnt for code in np.unique(truth.codes) if code != IGNORED}
     every = truths[0].classes
     covers = tuple(name for name in every if name in seen and name not in request.leave_out)
     if len(covers) < 2:
         raise ModelError(f"only {', '.join(covers) or 'nothing'} is left to learn; give truth of two classes at least")
-    weak = None
-    if pictures is not None:
-        said = ClassCovers.of(pictures.classes, covers)
-        weak = WeakPatches(as_reflectance(pictures).astype(np.float16), pictures.labels, said)
-    mixture = request.mixture if weak is not None else replace(request.mixture, scenes=16)
-    crops = CropMaker(covers, mixture, [with_covers(one, covers) for one in learnt], None, weak, surface_line())
+    pictures = read_pictures(request.pictures, covers)
+    mixture = request.mixture
+    if pictures.soft is None and pictures.weak is None:
+        mixture = replace(mixture, scenes=mixture.scenes + mixture.soft + mixture.weak)
+    own = [with_covers(one, covers) for one in learnt]
+    crops = CropMaker(covers, mixture, own, pictures.soft, pictures.weak, surface_line())
     places = sorted({truth.place for truth in held_out})
     progress(f"{len(learnt)} scenes to learn from, {', '.join(places)} held out; {', '.join(covers)}")
-    network = fit(request.options, crops, len(BANDS), progress)
+    known = [with_covers(one, covers) for one in held_out]
+    fitted = fit(request.options, crops, len(BANDS), progress, Watched(covers, known, pictures.left_out))
     trained_on = {
         "scenes": sorted(truth.scene for truth in learnt),
         "truth": request.truth.name,
-        "pictures": request.pictures.name if request.pictures else None,
+        "pictures": _named(request.pictures),
         "held_out": places,
         "steps": request.options.steps,
+        "batch": mixture.scenes
+        + (pictures.soft is not None) * mixture.soft
+        + (pictures.weak is not None) * mixture.weak,
+        "size": mixture.size,
         "seed": request.options.seed,
+        "start": request.options.start,
     }
-    known = [with_covers(one, covers) for one in held_out]
     place = request.folder / request.name
     card, scores = ship_cover(
-        network, CoverShipment(request.name, place, cover_legend(covers), known, lines, trained_on)
+        fitted.network, CoverShipment(request.name, place, cover_legend(covers), known, lines, trained_on)
     )
     return FittedCover(place, card, scores)
+
+
+def _named(sources: PictureSources) -> dict[str, object]:
+    """What was read of pictures, for the card."""
+    paths = {"pictures": sources.pictures, "patches": sources.patches, "teacher": sources.teacher}
+    told: dict[str, object] = {name: path.name for name, path in paths.items() if path is not None}
+    return told | ({"split": [path.name for path in sources.split]} if sources.split else {})
 
 
 def scenes_of(folders: Sequence[Path], bands: Sequence[str] = BANDS) -> list[Scene]:

@@ -4,6 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pipeline import __version__
+from pipeline.change import ChangeOptions
+from pipeline.models import store
+
 _FOREST = {"Forest": 0.9731, "HerbaceousVegetation": 0.0122, "SeaLake": 0.0081}
 
 
@@ -110,12 +114,18 @@ class JobQuestion(BaseModel):
     )
     title: Annotated[str, Field(max_length=120)] = Field(default="", examples=["Tyrol, two summers"])
     model: str | None = Field(default=None, examples=["eurosat-resnet50"])
+    cover: str = Field(
+        default=store.DEFAULT_COVER, max_length=200, description="As --cover.", examples=[store.DEFAULT_COVER]
+    )
     bands: str = Field(default="", max_length=200, description="As --bands.", examples=["B04,B03,B02"])
     offset: float | None = Field(default=None, ge=-10_000, le=10_000, description="As --offset.", examples=[None])
     tci_max: float | None = Field(default=None, gt=0, le=65_535, description="As --tci-max.", examples=[None])
     assume_crs: int | None = Field(default=None, ge=1024, le=999_999, description="As --assume-crs.", examples=[None])
     min_valid: float = Field(default=0.5, ge=0, le=1, description="As --min-valid.", examples=[0.5])
     smooth: bool = Field(default=False, description="As --smooth.", examples=[False])
+    prior: float = Field(
+        default=ChangeOptions().prior, ge=0.0001, le=0.1, description="As --prior.", examples=[ChangeOptions().prior]
+    )
 
 
 class JobAnswer(BaseModel):
@@ -140,7 +150,7 @@ class Health(BaseModel):
     """Whether the server answers."""
 
     status: Literal["ready", "starting", "failing"] = Field(examples=["ready"])
-    version: str = Field(examples=["0.1.0"])
+    version: str = Field(examples=[__version__])
     model: str = Field(examples=["eurosat-resnet50"])
     engine: str | None = Field(examples=["openvino-int8"])
     reason: str | None = Field(default=None, examples=[None])

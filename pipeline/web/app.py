@@ -13,6 +13,7 @@ from pipeline import __version__
 from pipeline.errors import PipelineError
 from pipeline.web import problems
 from pipeline.web.bodies import BodyLimit
+from pipeline.web.connections import HeadAsGet
 from pipeline.web.gatekeeping import Gate
 from pipeline.web.house import House
 from pipeline.web.meters import Measured
@@ -59,6 +60,7 @@ def build(settings: Settings) -> FastAPI:
         app.include_router(module.router)
     app.add_middleware(Measured, meters=house.meters)
     app.add_middleware(BodyLimit, limits=settings.limits, larger={"/jobs": settings.limits.scene_bytes})
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Gate, settings=settings, sessions=house.sessions)
     if settings.origins:
         app.add_middleware(

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
+from pipeline.change import ChangeOptions
 from pipeline.errors import OutputError
+from pipeline.models import store
 
 _SCHEMA: Final = """
 create table if not exists jobs (
@@ -41,6 +43,8 @@ class JobRequest:
 
     model: str
     """Name of the stored model."""
+    cover: str = store.DEFAULT_COVER
+    """Names of the stored networks of the cover, or `none`."""
     folder: str | None = None
     """A folder or file of scenes below an allowed root; None where they were uploaded."""
     bands: tuple[str, ...] = ()
@@ -55,6 +59,8 @@ class JobRequest:
     """Share of valid pixels that a tile needs."""
     smooth: bool = False
     """Whether each tile leans on its neighbours."""
+    prior: float = ChangeOptions().prior
+    """Share of tiles that is expected to change their class in a year."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pipeline.batch.executors import cores
 from pipeline.files import write_text
-from pipeline.results.layout import PAGE
+from pipeline.results.layout import PAGE, model_folders
 from pipeline.web import job_work
 from pipeline.web.job_list import OPEN, Job, JobList, JobRequest, JobState
 from pipeline.web.library import Place
@@ -127,7 +127,7 @@ class JobRunner:
             Place(f"job-{job.id}", job.title, folder, page if page.is_file() else None, job.id)
             for job in self.list.all()
             if job.state == JobState.DONE
-            for folder in [self.folder(job.id) / job_work.TILES / job.request.model]
+            for folder in model_folders(self.folder(job.id) / job_work.TILES)
             for page in [self.folder(job.id) / job_work.MAPS / PAGE]
         ]
 

@@ -12,11 +12,13 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.batch.main_job import RunOptions, Watcher, run, tiles_in
 from pipeline.batch.task import ModelChoice
+from pipeline.change import ChangeOptions
 from pipeline.classify import ClassifyOptions
 from pipeline.errors import PipelineError
 from pipeline.files import write_text
@@ -104,6 +106,7 @@ def work(folder: Path) -> dict[str, Any]:
 def _work(asked: dict[str, Any], folder: Path, events: EventFile) -> dict[str, Any]:
     source = Path(asked["source"])
     model = ModelChoice(asked["model"], Path(asked["models"]), asked["engine"], asked["threads"])
+    cover = None if asked["cover"] == store.NO_COVER else replace(model, name=asked["cover"], engine=store.AUTO)
     card = store.card(model.name, model.folder)
     told = {name: asked[name] for name in ("offset", "tci_max", "assume_crs")}
     reading = card.input.reading(bands=tuple(asked["bands"]), **told)
@@ -111,8 +114,10 @@ def _work(asked: dict[str, Any], folder: Path, events: EventFile) -> dict[str, A
         tiles=folder / TILES,
         maps=folder / MAPS,
         model=model,
+        cover=cover,
         classify=ClassifyOptions(min_valid=asked["min_valid"]),
         smooth=asked["smooth"],
+        change=ChangeOptions(prior=asked["prior"]),
         inputs=source,
     )
     try:

@@ -20,6 +20,11 @@ STATUS: Final[Mapping[type[PipelineError], int]] = {
     TileTableError: 422,
     PipelineError: 422,
 }
+# Where nobody who refused said more than the status.
+_UNSAID: Final = {
+    404: "nothing is at this address; GET /docs lists the calls",
+    405: "this address takes other methods, which Allow names; GET /docs lists the calls",
+}
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +60,9 @@ def install(app: FastAPI) -> None:
     async def refused(request: Request, error: Exception) -> ProblemResponse:  # noqa: ARG001 - FastAPI's signature
         assert isinstance(error, HTTPException)
         extra = error.extra if isinstance(error, Problem) else {}
-        return problem(error.status_code, str(error.detail), error.headers, **extra)
+        said = error.detail != HTTPStatus(error.status_code).phrase
+        detail = str(error.detail) if said else _UNSAID.get(error.status_code, str(error.detail))
+        return problem(error.status_code, detail, error.headers, **extra)
 
     async def wrong(request: Request, error: Exception) -> ProblemResponse:  # noqa: ARG001 - FastAPI's signature
         assert isinstance(error, RequestValidationError)

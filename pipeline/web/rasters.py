@@ -48,6 +48,21 @@ def confidence_colours() -> Colours:
     }
 
 
+def legend(scene: ShownScene, layer: str) -> list[dict[str, Any]]:
+    """What a layer's colours mean, with code, title and colour; nothing for true colour."""
+    if layer == "confidence":
+        colours, low = confidence_colours(), _PERCENT[0]
+        return [
+            {"code": code, "title": f"{code} %{' or less' if code == low else ''}", "colour": _hex(colours[code])}
+            for code in range(low, 101, 20)
+        ]
+    return [] if layer == "truecolour" else classes(item(scene), layer)
+
+
+def _hex(colour: tuple[int, int, int, int]) -> str:
+    return "#" + bytes(colour[:3]).hex()
+
+
 def raster_of(scene: ShownScene, layer: str) -> Path:
     """The file of a layer.
 

@@ -13,6 +13,7 @@ from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
 
 from pipeline.areas import read_regions
+from pipeline.errors import TileTableError
 from pipeline.scenes.safety.guard import READ_ERRORS, one_line
 from pipeline.web.problems import Problem
 from pipeline.web.uploads import Upload, read_json
@@ -75,6 +76,8 @@ def _regions(found: Iterator[tuple[str, BaseGeometry]]) -> gpd.GeoDataFrame:
         raise Problem(413, f"more than {MOST_POINTS:,} points; send simpler shapes")
     if odd := sum(geometry.geom_type not in ("Polygon", "MultiPolygon") for _, geometry in listed):
         raise Problem(422, f"{odd} of {len(listed)} shapes are no polygons; send areas")
+    if empty := sum(geometry.is_empty for _, geometry in listed):
+        raise Problem(422, f"{empty} of {len(listed)} shapes hold no point; send areas")
     collection = {
         "type": "FeatureCollection",
         "features": [
@@ -85,7 +88,10 @@ def _regions(found: Iterator[tuple[str, BaseGeometry]]) -> gpd.GeoDataFrame:
     with tempfile.TemporaryDirectory(prefix="shapes-") as folder:
         path = Path(folder) / "shapes.geojson"
         path.write_text(json.dumps(collection), encoding="utf-8")
-        return read_regions(path)
+        try:
+            return read_regions(path)
+        except TileTableError as error:
+            raise Problem(422, str(error).removeprefix(f"{path}: ")) from error
 
 
 def _points(geometry: BaseGeometry) -> int:

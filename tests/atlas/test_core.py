@@ -146,7 +146,7 @@ def tiles(engine) -> dict:
     owner, valid, cloud = np.zeros(91, np.uint8), np.full((2, size), 100, np.uint8), np.zeros((2, size), np.uint8)
     meta = {
         "dates": ["2020-01-01", "2021-01-01"],
-        "changePrior": 0.02,
+        "expected": {"land": 0.05, "classShare": 0.2},
         "layers": [
             {"date": d, "plane": p, "scenes": [p, 2] if (d, p) == (0, 0) else [p]} for d in (0, 1) for p in (0, 1)
         ],
@@ -220,6 +220,38 @@ def test_changes_come_from_the_table_where_it_speaks(engine, tiles):
     assert change["estimated"]
     assert (np.array(change["state"])[~classed] == 255).all()
     assert (np.array(change["state"])[classed] < 3).all()
+
+
+LINKED = """(function (percent, state, classes, dates) {
+    const grid = new Atlas.Grid([{epsg: 32632, ulx: 0, uly: 640, rows: 1, cols: 6}], 640),
+        made = new Atlas.TileData({dates, expected: {land: 0.05, classShare: 0.2},
+            pairs: [[1, 2], [0, 1], [0, 2]].map(([before, after]) => ({before, after, plane: 0})),
+            layers: [0, 1, 2].map((date) => ({date, plane: 0, scenes: [date]}))},
+            grid, 10, new Uint8Array([...classes.flat(), ...Array(18).fill(90)]));
+    made.addDetails(new Uint8Array([...Array(72).fill(0), ...percent.flatMap((p, k) => [...p, ...state[k]])]));
+    const found = made.change(0, 2);
+    return {percent: [...found.percent], state: [...found.state], measured: found.measured,
+        estimated: found.estimated, expected: made.expectedChange(0, 2)};
+})"""
+
+
+def test_pairs_of_dates_between_are_joined(engine):
+    """Tiles: claimed before, claimed later, quiet, doubtful twice, compared past a cloudy date, never compared."""
+    no = 255
+    later, before, past = [4, 97, 3, 30, no, no], [96, 2, 4, 40, no, no], [no, no, no, no, 70, no]
+    states = [[0, 2, 0, 1, no, no], [2, 0, 0, 1, no, no], [no, no, no, no, 1, no]]
+    classes = [[1, 1, 1, 1, 1, 1], [7, 1, 1, 1, 253, 1], [7, 7, 1, 1, 1, 1]]
+    dates = ["2020-01-01", "2021-01-01", "2022-01-01"]
+    found = engine(f"{LINKED}({[later, before, past]}, {states}, {classes}, {json.dumps(dates)})")
+    assert found["percent"][:5] == [96, 97, 7, 58, 70]
+    assert found["state"][:5] == [2, 2, 0, 1, 1]
+    assert found["measured"] and found["estimated"]
+    assert found["expected"] == pytest.approx(0.2 * (1 - 0.95 ** (731 / 365.25)))
+    undated = engine(
+        f"{LINKED}({[later, before, past]}, {states}, {classes}, {json.dumps(['1970-01-01', *dates[1:]])})"
+    )
+    assert set(undated["state"]) == set(undated["percent"]) == {no}
+    assert not undated["measured"] and not undated["estimated"]
 
 
 def test_transitions_sum_what_the_states_say(engine, tiles):
@@ -343,8 +375,9 @@ def test_patches_are_joined_tiles_the_surest_first(engine):
     engine.run(
         """var plot = new Atlas.Grid([{epsg: 32632, ulx: 0, uly: 6400, rows: 3, cols: 5}], 640);
         var was = [1,1,1,1,1, 1,1,1,1,1, 1,1,1,1,1], became = [7,1,1,1,0, 1,7,1,1,0, 1,1,1,1,1];
-        var plotted = new Atlas.TileData({dates: ['2020-01-01', '2021-01-01'], changePrior: 0.02, pairs: [{before: 0,
-            after: 1, plane: 0}], layers: [{date: 0, plane: 0, scenes: [0]}, {date: 1, plane: 0, scenes: [1]}]},
+        var plotted = new Atlas.TileData({dates: ['2020-01-01', '2021-01-01'], expected: {land: 0.05, classShare: 0.2},
+            pairs: [{before: 0, after: 1, plane: 0}],
+            layers: [{date: 0, plane: 0, scenes: [0]}, {date: 1, plane: 0, scenes: [1]}]},
             plot, 10, new Uint8Array([...was, ...became, ...Array(30).fill(99)]));
         var states = became.map((c) => (c === 1 ? 0 : 2)), chances = became.map((c) => (c === 7 ? 60 : 99));
         plotted.addDetails(new Uint8Array([...Array(120).fill(0), ...chances, ...states]));"""

@@ -1,13 +1,11 @@
 import io
 
 import numpy as np
-import pytest
 from affine import Affine
 from PIL import Image
 from pyproj import Transformer
 
-from pipeline.atlas.imagery import affordable_gsd, brightened, quicklook, sharper, within_budget
-from pipeline.errors import TileTableError
+from pipeline.atlas.imagery import affordable_gsd, brightened, quicklook, within_budget
 
 
 def picture(webp: bytes) -> np.ndarray:
@@ -82,27 +80,11 @@ def test_the_rim_is_not_darkened_by_what_lies_beyond():
     assert pixels[edge][:, :3].min() > 100
 
 
-def test_a_sharper_picture_comes_from_the_true_colour_raster(collected):
-    scene = collected.scenes[0]
-    looks = {gsd: sharper(scene.truecolour, gsd) for gsd in (20.0, 40.0)}
-    coarse, fine = picture(looks[40.0].webp), picture(looks[20.0].webp)
-    assert abs(fine.shape[0] - 2 * coarse.shape[0]) <= 2
-    assert np.allclose(looks[20.0].bounds, scene.quicklook.bounds, atol=2e-3)
-    assert (fine[..., 3] == 255).mean() > 0.9
-
-
 def test_the_finest_affordable_pixel_is_chosen():
     granule = 109_800.0**2
     assert affordable_gsd([granule / 400], 3_000_000) == 10.0
     assert affordable_gsd([granule], 3_000_000) == 40.0
     assert affordable_gsd([granule] * 6, 3_000_000) is None
-
-
-def test_a_damaged_true_colour_raster_is_refused(tmp_path):
-    bad = tmp_path / "truecolour.tif"
-    bad.write_bytes(b"II*\x00broken")
-    with pytest.raises(TileTableError, match="run the pipeline on its scene again"):
-        sharper(bad, 20.0)
 
 
 def test_a_scene_across_longitude_180_is_one_picture_of_its_own_size():

@@ -205,6 +205,28 @@ def test_narrow_windows_open_on_what_was_asked_for(map_of, width, asked):
         assert opened.js("atlas.places.every((p) => atlas.map.getBounds().intersects(p.bounds))")
 
 
+def test_places_all_over_the_world_fit_into_a_phone(open_page, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("far")
+    made = worlds.softmax(worlds.logits((6, 8)))
+    for name, zone, corner in (("west", 32611, (1031, 6250)), ("east", 32650, (781, 3843))):
+        worlds.write_scene(folder, name, worlds.days(1)[0], zone, *corner, made)
+    opened = open_page(render_atlas(collect(folder), EUROSAT, folder / "atlas.html"), width=390, height=760)
+    assert opened.js("atlas.places.every((p) => atlas.map.getBounds().contains(p.bounds))")
+    assert opened.count(".pin") == 2
+
+
+def test_the_list_of_places_makes_room_for_the_figures(map_of):
+    opened = map_of()
+    assert opened.js("document.querySelector('.place-list').checkVisibility()")
+    visit(opened, "bolzano")
+    assert not opened.js("document.querySelector('.place-list').checkVisibility()")
+    opened.click(".places .link", "list all places")
+    assert "bolzano" in opened.text(".place-list [aria-current=true]")
+    opened.click(".place-list button", "Nantes")
+    opened.wait("atlas.places[atlas.state.place].name.includes('Nantes')")
+    assert not opened.js("document.querySelector('.place-list').checkVisibility()")
+
+
 def test_everything_shown_is_findable(map_of):
     opened = map_of()
     visit(opened, "bolzano")
@@ -377,12 +399,23 @@ def test_kml_is_read_too(map_of, tmp_path):
     assert opened.js("[...atlas.area.shares].reduce((a, b) => a + b)") == pytest.approx(0.5, abs=0.03)
 
 
-def test_a_file_that_is_no_outline_says_so(map_of, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.geojson", b'{"type": "FeatureCollection", "features": []}', "holds no polygon"),
+        ("a.gpkg", b"SQLite format 3\0" + bytes(range(256)), "it is a GeoPackage"),
+        ("a.zip", b"PK\3\4" + bytes(range(256)), "it is a zip, perhaps of a shapefile"),
+        ("a.txt", b"nothing of the kind", "neither GeoJSON nor KML"),
+    ],
+)
+def test_a_file_that_is_no_outline_says_what_it_is_and_where_it_goes(map_of, tmp_path, name, content, words):
     opened = map_of()
-    path = tmp_path / "a.geojson"
-    path.write_text('{"type": "FeatureCollection", "features": []}')
+    path = tmp_path / name
+    path.write_bytes(content)
     opened.window.files('[aria-label="File with an outline"]', path)
-    opened.wait("document.querySelector('.notice')?.innerText.includes('holds no polygon')")
+    opened.wait("document.querySelector('.notice')?.classList.contains('on')")
+    told = opened.text(".notice")
+    assert told.startswith(name) and words in told and "areas tiles --regions" in told
 
 
 def test_patches_are_listed_and_reached(map_of):

@@ -1,4 +1,4 @@
-"""A Dask cluster on this machine, dates of one place, a small disk."""
+"""Dates of one place, a small disk."""
 
 import subprocess
 from dataclasses import replace
@@ -7,17 +7,11 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from pipeline.batch.products import pixel_cover
+from pipeline.batch.task import ModelChoice
 from tests.builders import scene_on_disk
+from tests.fakes import BrightPixels
 from tests.runs import LEFT, TOP
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """Two workers in processes of their own."""
-    distributed = pytest.importorskip("distributed")
-    # Closing workers leave sockets to the garbage collector.
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as found:
-        yield found
 
 
 @pytest.fixture
@@ -49,3 +43,11 @@ def small_disk(tmp_path):
         pytest.skip(f"a small disk cannot be mounted here: {made.stderr.strip()}")
     yield place
     subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.fixture
+def cover(monkeypatch):
+    """A network that names pixels by their brightness, in place of the stored one."""
+    monkeypatch.setattr(pixel_cover, "verified_card", lambda choice: BrightPixels.card)
+    monkeypatch.setattr(pixel_cover, "pixel_classifier", lambda choice: BrightPixels())
+    return ModelChoice("bright")

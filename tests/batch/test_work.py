@@ -86,7 +86,7 @@ def test_a_comparison_that_fails_leaves_report_and_page(options, scenes, monkeyp
     def fails(*_, **__):
         raise ZeroDivisionError("nothing to compare")
 
-    monkeypatch.setattr(date_changes, "changes", fails)
+    monkeypatch.setattr(date_changes, "compare_dates", fails)
     assert run(dates, options).exit_code == 0
     assert outcome(options) == ({"date-0": DONE, "date-1": DONE}, True)
     assert "could not be compared: ZeroDivisionError" in caplog.text

@@ -67,3 +67,7 @@ def test_measurements_of_an_earlier_release_say_nothing():
 def test_season_explains_difference_but_not_sameness():
     assert fused(seen(4.0, seasonal=1.0), 0.0) < fused(seen(4.0), 0.0)
     assert fused(seen(0.2, seasonal=1.0), 0.0) == pytest.approx(fused(seen(0.2), 0.0))
+
+
+def test_more_surprise_than_any_real_change_gave_says_no_more():
+    assert seen(2.0, surprise=3.0).part[0] < seen(2.0, surprise=4.5).part[0] == seen(2.0, surprise=8.0).part[0]

@@ -373,3 +373,14 @@ def test_a_small_group_pays_for_no_other_tile():
     )
     assert (one == "changed").all()
     assert not (two == "changed").any()
+
+
+def test_sure_claims_pay_for_no_doubtful_one():
+    """Twenty sure tiles would carry one of 0.7 below the bound; a looser bound lets it through."""
+    from pipeline.change.table import within_bound
+
+    p = np.r_[np.full(20, 0.999), 0.81, 0.79, 0.7]
+    assert (1 - p).mean() < 0.05
+    assert within_bound(p).tolist() == [True] * 21 + [False] * 2
+    assert within_bound(p, ChangeOptions(max_false_share=0.25)).all()
+    assert not within_bound(np.r_[p, 0.45], ChangeOptions(max_false_share=0.25))[-1]

@@ -53,6 +53,30 @@ def test_two_scenes_by_name(options, scenes, tmp_path):
     assert "scene-later" in page and "scene-2" not in page
 
 
+def test_the_bound_on_false_claims_is_an_option(two_runs, tmp_path):
+    first, second = two_runs
+    answer = invoke(first / "fake", second / "fake", "--out", tmp_path / "out", "--max-false", 0.25)
+    assert answer.exit_code == 0, answer.output
+    assert read_metadata(tmp_path / "out" / "changes.parquet")["max_false_share"] == 0.25
+    assert invoke(first / "fake", second / "fake", "--max-false", 0.9).exit_code == 2
+
+
+def test_ids_that_hold_two_hyphens_keep_what_was_measured(options, scenes, tmp_path):
+    """Names of pairs come apart again: the pixels of `a--1` and `a--1--b` were compared, and count."""
+    pair = [
+        replace(scenes[0], id=name, acquired=scenes[0].acquired + timedelta(days=days))
+        for name, days in (("a--1", 0), ("a--1--b", 365))
+    ]
+    run(pair, options)
+    answer = invoke("a--1", "a--1--b", "--tiles", options.tiles, "--out", tmp_path / "out")
+    assert answer.exit_code == 0, answer.output
+    assert "by class alone" not in answer.output
+    mine, runs = (gpd.read_parquet(path / "changes.parquet") for path in (tmp_path / "out", options.tiles / "fake"))
+    assert mine["change_vector"].notna().any()
+    pd.testing.assert_frame_equal(pd.DataFrame(mine), pd.DataFrame(runs))
+    assert (tmp_path / "out" / "heat.parquet").read_bytes() == (options.tiles / "fake" / "heat.parquet").read_bytes()
+
+
 def test_what_cannot_be_compared_is_told(two_runs, tmp_path):
     first, _ = two_runs
     answer = invoke("scene-0", "unheard-of", "--tiles", first, "--out", tmp_path / "out")

@@ -35,6 +35,15 @@ def test_the_margin_spares_no_more_than_the_residue() -> None:
     assert quantize.fit_margin(exact, exact) == 0
 
 
+def test_the_reach_holds_nineteen_of_twenty_distances() -> None:
+    exact = np.random.default_rng(3).uniform(5, 60, 5000).astype(np.float32)
+    found = exact * np.random.default_rng(4).uniform(0.96, 1.04, 5000).astype(np.float32)
+    reach = quantize.fit_reach(found, exact)
+    assert reach == pytest.approx(0.038, abs=0.001)
+    assert (np.abs(found / exact - 1) <= reach).mean() == pytest.approx(0.95, abs=0.001)
+    assert quantize.fit_reach(exact, exact) == 0
+
+
 def test_ordinary_patches_are_as_many_as_asked_for_whatever_the_data() -> None:
     patches = quantize.ordinary_patches(_data(), 100, np.random.default_rng(2))
     assert patches.shape == (100, 64, 64, 3)

@@ -65,13 +65,17 @@ class Server:
         self.process.wait(10)
 
 
-def write_scene(folder: Path, day: str = "2021-07-01", seed: int = 7, shape: tuple[int, int] = (256, 448)) -> Path:
+def write_scene(
+    folder: Path,
+    day: str = "2021-07-01",
+    seed: int = 7,
+    shape: tuple[int, int] = (256, 448),
+    bands: tuple[str, ...] = builders.RGB,
+) -> Path:
     """A GeoTIFF of 4 x 7 whole tiles and some that are cut, named by its day."""
-    made = builders.surface(*shape, seed)
-    pixels = np.stack([builders.stored(made[band]) for band in builders.RGB])
-    return builders.write_tif(
-        folder / f"S2A_MSIL2A_{day.replace('-', '')}T101559_field.tif", pixels, names=builders.RGB
-    )
+    made = builders.surface(*shape, seed, bands)
+    pixels = np.stack([builders.stored(made[band]) for band in bands])
+    return builders.write_tif(folder / f"S2A_MSIL2A_{day.replace('-', '')}T101559_field.tif", pixels, names=bands)
 
 
 def picture(size: tuple[int, int] = (64, 64), seed: int = 0, kind: str = "PNG") -> bytes:

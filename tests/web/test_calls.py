@@ -139,6 +139,30 @@ def test_files_come_whole_and_in_ranges(server, results):
     assert server.client.get(f"/scenes/{NAMES[0]}/files/run.json").status_code == 404
 
 
+def test_head_answers_as_get_without_a_body(server):
+    for path in ("/", "/health", f"/scenes/{NAMES[0]}", f"/scenes/{NAMES[0]}/files/landcover.tif", "/absent"):
+        head, whole = server.client.head(path), server.client.get(path)
+        assert (head.status_code, head.content) == (whole.status_code, b"")
+        assert head.headers["content-length"] == str(len(whole.content))
+        assert head.headers["content-type"] == whole.headers["content-type"]
+    assert server.client.head("/classify").status_code == 405
+
+
+def test_a_raster_opens_at_its_address(server, results):
+    stored = next(results.tiles.glob(f"*/{NAMES[0]}/landcover.tif"))
+    with (
+        rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
+        rasterio.open(f"{server.url}/scenes/{NAMES[0]}/files/landcover.tif") as far,
+        rasterio.open(stored) as near,
+    ):
+        assert np.array_equal(far.read(), near.read()) and far.transform == near.transform
+
+
+def test_what_is_nowhere_says_where_to_look(server):
+    for told in (server.client.get("/absent"), server.client.put("/classify")):
+        assert "GET /docs lists the calls" in told.json()["detail"]
+
+
 def test_tiles_as_geojson_and_geoparquet(server, ground):
     table, half = ground
     place = f"/scenes/{NAMES[0]}/tiles"
@@ -200,6 +224,27 @@ def test_map_tiles_show_the_legends_colours(server, ground, results):
     x, y, at_x, at_y = _in_tile(middle.x, middle.y, 9)  # from the quicklook
     assert _pixel(server.client.get(f"/map/{NAMES[0]}/truecolour/9/{x}/{y}.png").content, at_x, at_y)[3] == 255
     assert server.client.get(f"/map/{NAMES[0]}/confidence/9/{x}/{y}.png").status_code == 200
+
+
+def test_map_tiles_of_a_cover_show_every_pixels_class(serve, make_scene, tmp_path):
+    scene = make_scene(tmp_path / "in", shape=(192, 320), bands=("B02", "B03", "B04", "B08"))
+    server = serve("--scenes", str(tmp_path))
+    job = server.client.post("/jobs", json={"folder": "in", "offset": 0}).json()["id"]
+    assert server.settled(job)["state"] == "done"
+    told = server.client.get(f"/map/{scene.stem}/cover/tilejson.json").json()
+    colours = {entry["code"]: (*bytes.fromhex(entry["colour"][1:]), 255) for entry in told["legend"]}
+    stored = server.client.get(f"/scenes/{scene.stem}/files/cover.tif").content
+    with rasterio.MemoryFile(stored) as memory, memory.open() as source:
+        classes, crs, transform = source.read(1), source.crs, source.transform
+    assert len(set(classes.ravel().tolist())) > 1
+    to_degrees, shown = Transformer.from_crs(crs, 4326, always_xy=True), {}
+    for row, column in np.argwhere(classes[5:-5, 5:-5] != 255)[::97] + 5:
+        longitude, latitude = to_degrees.transform(*(transform @ (column + 0.5, row + 0.5)))
+        x, y, at_x, at_y = _in_tile(longitude, latitude, 16)
+        if (x, y) not in shown:
+            shown[x, y] = server.client.get(f"/map/{scene.stem}/cover/16/{x}/{y}.png").content
+        assert _pixel(shown[x, y], at_x, at_y) == colours[classes[row, column]], (row, column)
+    assert len(shown) > 5
 
 
 def test_map_tiles_beside_the_scene_are_clear_and_beyond_the_world_absent(server):

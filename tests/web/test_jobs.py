@@ -78,6 +78,30 @@ def test_an_uploaded_scene_becomes_an_atlas(serve, scene):
     assert list((server.tiles / ".app" / "jobs").iterdir()) == []
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_job_on_a_dask_cluster_writes_what_one_machine_writes(serve, cluster, tmp_path, make_scene):
+    for day, seed in (("2021-07-01", 3), ("2023-07-01", 4)):
+        make_scene(tmp_path / "in", day, seed)
+    server = serve("--scenes", str(tmp_path), "--scheduler", cluster.scheduler_address)
+    asked = {"folder": "in", "offset": 0}
+    job = server.client.post("/jobs", json=asked).json()["id"]
+    done = server.settled(job)
+    assert (done["state"], len(done["result"]["mapped"])) == ("done", 2), done
+    finished = [step.key for step in cluster.scheduler.transition_log if step.finish == "memory"]
+    worked_on = {scene for scene in done["result"]["mapped"] for key in finished if key.startswith(scene)}
+    assert worked_on == set(done["result"]["mapped"])  # by its workers, not by this machine's own
+    alone = serve("--scenes", str(tmp_path), tiles=tmp_path / "alone")
+    other = alone.client.post("/jobs", json=asked).json()["id"]
+    assert alone.settled(other)["state"] == "done"
+    tables = {
+        place: sorted((place / ".app" / "jobs" / name / "tiles").rglob("*.parquet"))
+        for place, name in ((server.tiles, job), (alone.tiles, other))
+    }
+    assert [path.name for path in tables[server.tiles]] == [path.name for path in tables[alone.tiles]]
+    for one, two in zip(*tables.values(), strict=True):
+        assert one.read_bytes() == two.read_bytes()
+
+
 def test_a_zipped_product_is_mapped(serve, tmp_path):
     product = builders.write_safe(tmp_path / "in", reflectance=builders.surface(256, 448))
     archive = builders.zipped(product, tmp_path / f"{product.name}.zip")
@@ -121,6 +145,10 @@ def test_what_is_no_scene_fails_with_the_reason(serve):
         ({"folder": ".", "min_valid": 7}, 422),
         ({"folder": ".", "elsewhere": 1}, 422),
         ({"folder": ".", "model": "../x"}, 404),
+        ({"folder": ".", "model": store.DEFAULT_COVER}, 404),
+        ({"folder": ".", "cover": store.DEFAULT}, 404),
+        ({"folder": ".", "cover": f"{store.DEFAULT_COVER},../x"}, 404),
+        ({"folder": ".", "prior": 0.7}, 422),
     ],
 )
 def test_questions_that_are_none(server, told, status):

@@ -187,7 +187,7 @@ def test_the_live_map_by_keyboard(show, server):
     shown.window.press("Enter")
     shown.wait("!document.getElementById('live').hidden")
     shown.tiles_loaded()
-    assert shown.count("#live-legend li") == 10
+    shown.wait("document.querySelectorAll('#live-legend li').length === 10")
     shown.focus("#live-map")
     before = shown.js("liveMap.getCenter().lng")
     shown.window.press("ArrowRight")
@@ -214,6 +214,9 @@ def test_swipe_layers_search_and_opacity(show):
     shown.tiles_loaded()
     assert shown.js("liveMap.getPane('right').querySelectorAll('img[src*=\"/truecolour/\"]').length") > 0
     assert shown.js("liveMap.getPane('left').querySelectorAll('img[src*=\"/landcover/\"]').length") > 0
+    shown.choose("#live-right-layer", "confidence")
+    shown.wait("document.querySelectorAll('#live-legend li').length === 14")
+    assert shown.text("#live-legend").split("\n")[0] == "Tiles" and "40 % or less" in shown.text("#live-legend")
     before = shown.js("liveMap.getPane('right').style.clipPath")
     shown.focus("#live-divider")
     shown.window.press("ArrowLeft")
@@ -228,24 +231,31 @@ def test_areas_drawn_and_viewed(show, server):
     shown = show("#atlases/eurosat-resnet50")
     shown.tiles_loaded()
     shown.click("#area-view")
-    shown.wait("document.querySelectorAll('#area-result tbody tr').length > 0")
+    shown.wait("document.querySelectorAll('#area-result tbody td').length > 0")
     told = shown.js(
-        "[...document.querySelectorAll('#area-result tbody tr')].map((r) => [...r.children].map((c) => c.innerText))"
+        "[...document.querySelectorAll('#area-result tbody')].map((b) => [...b.rows].map((r) => "
+        "[...r.cells].map((c) => c.innerText)))"
     )
-    bbox = server.client.get("/atlases").json()[0]["bbox"]
+    (atlas,) = server.client.get("/atlases").json()
+    bbox, titles = atlas["bbox"], {entry["label"]: entry["title"] for entry in atlas["legend"]}
     # Tiles on the border reach beyond the scene's own box; the view holds them whole.
     west, south, east, north = (edge + beyond for edge, beyond in zip(bbox, (-0.05, -0.05, 0.05, 0.05), strict=True))
     square = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     rows = server.client.post("/areas", json={"polygon": {"type": "Polygon", "coordinates": [square]}}).json()["rows"]
-    expected = [[row["date"], row["label"], f"{row['hectares']:,.0f}", f"{100 * row['share']:.1f}"] for row in rows]
-    assert told == expected
+    expected = {}
+    for row in rows:
+        figures = [f"{row['hectares']:,.0f}", f"{100 * row['share']:.1f}"]
+        expected.setdefault(row["date"], []).append([titles.get(row["label"], row["label"]), *figures])
+    assert told == [[[day], *lines] for day, lines in expected.items()]
+    box = "document.getElementById('area-result')"
+    assert shown.js(f"{box}.scrollWidth <= {box}.clientWidth")
     shown.click("#area-draw")
     x, y = shown.middle("#live-map")
     for dx, dy in ((-150, -120), (150, -120), (150, 120), (-150, 120), (-150, -120)):
         shown.click_at(x + dx, y + dy)
     shown.wait("document.getElementById('area-draw').getAttribute('aria-pressed') === 'false'")
     shown.wait("document.getElementById('area-status').innerText !== 'counting ...'")
-    drawn = shown.count("#area-result tbody tr")
+    drawn = shown.js("[...document.querySelectorAll('#area-result tbody tr')].filter((r) => r.cells.length > 1).length")
     assert drawn > 0
     shown.catch_downloads()
     shown.click("#area-result button")

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from shapely.geometry import Point, Polygon, box, mapping
 
-from pipeline.errors import TileTableError
 from pipeline.web.problems import Problem
 from pipeline.web.shapes import read_shapes
 from pipeline.web.uploads import Upload, file_name, shown_name
@@ -74,6 +73,7 @@ def test_files_come_to_degrees(tmp_path):
         ({"type": "FeatureCollection", "features": {}}, "no list"),
         ({"type": "FeatureCollection", "features": []}, "no shape"),
         ({"type": "Elsewhere"}, "no GeoJSON"),
+        ({"type": "Polygon", "coordinates": []}, "hold no point"),
         (b"PK\3\4" + bytes(100), "does not read"),
         (_zip(a_txt="x"), "holds 0 shapefiles"),
         (_zip(a_shp=b"", b_shp=b""), "holds 2 shapefiles"),
@@ -91,7 +91,7 @@ def test_what_is_no_polygon_is_refused(data, words):
 
 
 def test_places_that_are_none_are_refused():
-    with pytest.raises(TileTableError, match="no longitudes"):
+    with pytest.raises(Problem, match=r"^422: its coordinates are no longitudes"):
         _read(mapping(box(600_000, 5_000_000, 600_100, 5_000_100)))
 
 

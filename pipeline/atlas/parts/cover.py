@@ -1,4 +1,4 @@
-"""What covers the ground inside the tiles: pictures of 20 to 80 m a pixel, and every tile's shares."""
+"""What covers the ground inside the tiles: pictures of 20 to 640 m a pixel, and every tile's shares."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,8 @@ from pipeline.atlas.payload import Layer
 from pipeline.atlas.readable import ink_on
 from pipeline.errors import TileTableError
 
-SIZES = (20.0, 40.0, 80.0)
+SIZES = (20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
+FEW = 12
 # Bytes of shares by the page's rule for probabilities: steps of 2 percent.
 STEP = 2
 
@@ -58,15 +59,26 @@ def _names(classes: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _pictures(covers: Sequence[tuple[SceneTiles, CoverTiles]], budget: int) -> list[Quicklook]:
-    """The finest pictures that fit into the budget, the coarsest where none do."""
+    """The finest pictures that fit into the budget, the coarsest where none do; a few tell what all will take."""
+    step = max(1, len(covers) // FEW)
     for size in SIZES:
-        found = [_picture(cover, scene.epsg, size) for scene, cover in covers]
+        few: dict[int, Quicklook] = {}
+        spent = 0
+        for at in range(0, len(covers), step):
+            if spent > budget and size != SIZES[-1]:
+                break
+            few[at] = _picture(covers[at], size)
+            spent += step * len(few[at].webp)
+        if spent > budget and size != SIZES[-1]:
+            continue
+        found = [few.get(at) or _picture(cover, size) for at, cover in enumerate(covers)]
         if sum(len(one.webp) for one in found) <= budget:
             break
     return found
 
 
-def _picture(cover: CoverTiles, epsg: int, size: float) -> Quicklook:
+def _picture(covered: tuple[SceneTiles, CoverTiles], size: float) -> Quicklook:
+    scene, cover = covered
     try:
         with rasterio.open(cover.raster, driver="GTiff") as source:
             factor = size / source.transform.a
@@ -81,7 +93,7 @@ def _picture(cover: CoverTiles, epsg: int, size: float) -> Quicklook:
         one["value"]: (int(one["colour"][1:3], 16), int(one["colour"][3:5], 16), int(one["colour"][5:7], 16))
         for one in cover.classes
     }
-    return palette_picture(values, colours, transform, epsg)
+    return palette_picture(values, colours, transform, scene.epsg)
 
 
 def _shares(world: World, layer: Layer, count: int, shown: set[int]) -> bytes:

@@ -2,26 +2,18 @@
 
 import base64
 
-from pipeline.atlas.imagery import affordable_gsd, sharper, shown_by, within_budget
+from pipeline.atlas.imagery import affordable_gsd, within_budget
 from pipeline.atlas.part import Contribution, World
-from pipeline.atlas.rights import sensor_of
 
 
 def contribute(world: World) -> Contribution:
-    """`quicklooks`: element, bounds, date and planes of every picture.
-
-    Raises:
-        TileTableError: a scene's true-colour raster is damaged.
-    """
+    """`quicklooks`: element, bounds, date and planes of every picture."""
     budget = world.options.quicklook_budget
     numbered = [(at, scene) for at, scene in enumerate(world.collected.scenes) if scene.quicklook is not None]
     shown = [scene for _, scene in numbered]
     area = [scene.codes.size * scene.grid.edge**2 for scene in shown]
-    gsd = affordable_gsd(area, budget, world.payload.planes[0].grid.gsd)
-    look = shown_by(sensor_of(world.collected.model))
-    pictures = [
-        sharper(scene.truecolour, gsd, look) if scene.truecolour and gsd else scene.quicklook for scene in shown
-    ]
+    sharp = affordable_gsd(area, budget, world.payload.planes[0].grid.gsd) is not None
+    pictures = [scene.overview if sharp and scene.overview else scene.quicklook for scene in shown]
     fitted = within_budget([picture for picture in pictures if picture is not None], budget)
     described, texts = [], {}
     for number, ((at, scene), picture) in enumerate(zip(numbered, fitted, strict=True)):

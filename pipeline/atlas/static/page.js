@@ -85,8 +85,10 @@
     /** The first view: one place, or all of them; parts may change it to what an address asks for. */
     open() {
       // Set as options: setMinZoom would start an animation that ends after the first view is set.
-      [this.map.options.minZoom, this.map.options.maxZoom] = [ZOOMS[0], ZOOMS[1] + this.closer];
+      [this.map.options.minZoom, this.map.options.maxZoom] = [0, ZOOMS[1] + this.closer];
       this.map.invalidateSize({ pan: false, animate: false });
+      // Places all over the world must fit into a phone as well.
+      this.map.options.minZoom = Math.max(0, Math.min(ZOOMS[0], this.map.getBoundsZoom(this.meta.bounds) - 0.5));
       if (this.places.length === 1) this.visit(0, true);
       else this.fit(this.meta.bounds, true);
       if (this.meta.mode !== "map" && this.places.length === 1) this.setMode(this.meta.mode);

@@ -1,6 +1,7 @@
 """`cover.tif`: a class and how sure it is for every 10 m pixel; and each tile's shares."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,27 +9,29 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import rasterio
-from rasterio.shutil import copy as copy_raster
 from rasterio.windows import Window
 
 from pipeline.bands import SENTINEL_2
 from pipeline.batch.loaded import pixel_classifier, verified_card
-from pipeline.batch.products.landcover import raster_fields
+from pipeline.batch.products.landcover import names_file
 from pipeline.batch.products.protocol import Outcome, Product, SceneFile, SceneJob
 from pipeline.batch.task import ModelChoice, SceneTask
 from pipeline.classify import ClassifiedBlock
-from pipeline.cover import WINDOW_TILES, CoverStream, CoverStrip, shares
+from pipeline.cover import WINDOW_TILES, CoverStream, CoverStrip, light_codes, shares
 from pipeline.grid import TileGrid, TileIndex
-from pipeline.legend import CoverState, Legend
+from pipeline.legend import CoverState
 from pipeline.models.card import ModelCard
-from pipeline.models.input import network_input
-from pipeline.results.layout import COVER
+from pipeline.models.input import ModelInput, network_input
+from pipeline.results.class_raster import BLOCK, pixel_names, raster_fields, write_cog, write_colours
+from pipeline.results.layout import COVER, COVER_NAMES
+from pipeline.scenes.scene import Scene
 from pipeline.tiling import grid_for
 
 # Confidence is stored in steps of 5 percent: finer ones would be noise, and five times as large.
 _STEP = 5
-# COG blocks, and what is kept of the raster until it is whole.
-_BLOCK, _WHOLE = 512, ".cover-whole.tif"
+_STEPS = np.array([(code + _STEP // 2) // _STEP * _STEP if code <= 100 else code for code in range(256)], np.uint8)
+# What is kept of the raster until it is whole.
+_WHOLE = ".cover-whole.tif"
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +60,10 @@ class PixelCover(Product):
 
     @property
     def identity(self) -> Any:  # noqa: ANN401 - anything that JSON holds
-        """The network, what runs it, and how its windows lie."""
-        return [self._card.name, dict(self._card.sha256), self._choice.engine, WINDOW_TILES]
+        """The network, what runs it, how its windows lie, and that the names lie beside the raster."""
+        card = self._card
+        told = [card.name, dict(card.sha256), card.temperature, self._choice.engine]
+        return [*told, WINDOW_TILES, COVER_NAMES]
 
     def begin(self, job: SceneJob) -> None:
         """Opens the raster and loads the network."""
@@ -75,9 +80,8 @@ class PixelCover(Product):
         stored = seen.stored
         if stored is None:
             raise AssertionError("the cover asked for bands")
-        pixels = network_input(stored.pixels[self._picked], self._job.scene, self._card.input)
-        states = pixel_states(stored.valid, stored.quality)
-        for strip in self._stream.add(np.moveaxis(pixels, 0, -1), states):
+        light = scene_light([stored.pixels[at] for at in self._picked], self._job.scene, self._card.input)
+        for strip in self._stream.add(light, pixel_states(stored.valid, stored.quality)):
             self._keep(strip)
 
     def columns(self) -> pd.DataFrame | None:
@@ -102,7 +106,8 @@ class PixelCover(Product):
         from pystac.extensions.raster import RasterExtension
 
         legend, whole = self._card.legend, self._job.folder / _WHOLE
-        colour(self._raster, legend)
+        write_colours(self._raster, legend, pixel_names(legend))
+        self._raster.descriptions = ("class", "confidence in percent")
         self._raster.close()
         write_cog(whole, self._job.folder / COVER)
         whole.unlink()
@@ -112,7 +117,8 @@ class PixelCover(Product):
             {"value": int(state), "name": state.name.lower(), "description": state.name.replace("_", " ").lower()}
             for state in CoverState
         ]
-        return (SceneFile(COVER, pystac.MediaType.COG, ("data",), fields, extensions),)
+        names = names_file(self._job.folder, COVER, pixel_names(legend))
+        return (SceneFile(COVER, pystac.MediaType.COG, ("data",), fields, extensions), names)
 
     def close(self) -> None:
         """Closes the raster."""
@@ -144,20 +150,34 @@ def whole_raster(path: Path, grid: TileGrid, columns: range, rows: range) -> ras
         nodata=CoverState.NO_DATA,
         photometric="minisblack",
         tiled=True,
-        blockxsize=_BLOCK,
-        blockysize=_BLOCK,
+        blockxsize=BLOCK,
+        blockysize=BLOCK,
         interleave="band",
-        compress="deflate",
-        zlevel=1,
+        compress="zstd",
+        zstd_level=1,
     )
 
 
 def in_steps(confidence: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """Percent in the steps that are stored; 255 stays."""
-    known = confidence <= 100
-    stored = confidence.copy()
-    stored[known] = (stored[known] + _STEP // 2) // _STEP * _STEP
-    return stored
+    return np.take(_STEPS, confidence)
+
+
+def scene_light(planes: Sequence[npt.NDArray[Any]], scene: Scene, taken: ModelInput) -> npt.NDArray[np.uint16]:
+    """A network's input in the codes of `light_codes` (band, y, x), of the stored numbers of its bands.
+
+    Whole numbers of two bytes at most go through a table of all of them, several times faster than the arithmetic.
+    """
+    dtype = np.result_type(*planes)
+    if dtype.kind not in "iu" or dtype.itemsize > 2:
+        return light_codes(network_input(np.stack(planes), scene, taken))
+    unsigned = np.dtype(f"u{dtype.itemsize}")
+    every = np.arange(1 << 8 * unsigned.itemsize, dtype=unsigned).view(dtype)
+    tables = light_codes(network_input(np.broadcast_to(every[:, None], (len(planes), len(every), 1)), scene, taken))
+    codes = np.empty((len(planes), *planes[0].shape), np.uint16)
+    for table, plane, out in zip(tables[..., 0], planes, codes, strict=True):
+        np.take(table, plane.view(unsigned), out=out, mode="clip")
+    return codes
 
 
 def pixel_states(valid: npt.NDArray[np.bool_], quality: npt.NDArray[np.uint8] | None) -> npt.NDArray[np.uint8]:
@@ -173,32 +193,3 @@ def pixel_states(valid: npt.NDArray[np.bool_], quality: npt.NDArray[np.uint8] | 
         np.take(table, quality, out=states)
     states[~valid] = CoverState.NO_DATA
     return states
-
-
-def colour(raster: rasterio.io.DatasetWriter, legend: Legend) -> None:
-    """Colours and names of the classes."""
-    colours = {code: (*bytes.fromhex(entry.colour[1:]), 255) for code, entry in enumerate(legend.classes)}
-    colours[int(CoverState.UNFAMILIAR)] = (90, 90, 90, 255)
-    colours[int(CoverState.CLOUD)] = (230, 230, 230, 255)
-    raster.write_colormap(1, {**colours, int(CoverState.NO_DATA): (0, 0, 0, 0)})
-    raster.descriptions = ("class", "confidence in percent")
-    names = {f"CLASS_{code}": label for code, label in enumerate(legend.labels)}
-    raster.update_tags(
-        1, **names, **{f"CLASS_{int(state)}": state.name.replace("_", " ").lower() for state in CoverState}
-    )
-
-
-def write_cog(source: Path, target: Path) -> None:
-    """A cloud-optimised copy; overviews take the commonest class, never a mean of classes."""
-    with rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="2"):
-        copy_raster(
-            source,
-            target,
-            driver="COG",
-            compress="DEFLATE",
-            level="6",
-            predictor="NO",
-            blocksize=_BLOCK,
-            overview_resampling="MODE",
-            overviews="AUTO",
-        )

@@ -1,7 +1,8 @@
-"""`truecolour.tif` and `quicklook.webp`: what the network saw, as pictures for people and the page."""
+"""`truecolour.tif`, `quicklook.webp` and `overview.webp`: what the network saw, as pictures for people and the page."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,8 @@ import rasterio
 from affine import Affine
 from rasterio.windows import Window
 
-from pipeline.atlas.imagery import quicklook, shown_by
+from pipeline.atlas.imagery import affordable_gsd, quicklook, shown_by
+from pipeline.atlas.page import AtlasOptions
 from pipeline.bands import SENSORS
 from pipeline.batch.products.protocol import Outcome, Product, SceneFile, SceneJob
 from pipeline.batch.task import SceneTask
@@ -17,7 +19,7 @@ from pipeline.classify import ClassifiedBlock
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.models.card import ModelCard
 from pipeline.models.input import true_colour
-from pipeline.results.layout import QUICKLOOK, TRUE_COLOUR
+from pipeline.results.layout import OVERVIEW, QUICKLOOK, TRUE_COLOUR
 
 # Pixels of the quicklook a side of a tile: 80 m a pixel of the usual grid.
 _QUICKLOOK_PIXELS = 8
@@ -28,8 +30,35 @@ def planned(task: SceneTask, card: ModelCard) -> Product:  # noqa: ARG001 - ever
     return TrueColour()
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A picture under way whose pixels are means of `factor` x `factor` measured ones."""
+
+    factor: int
+    pixels: npt.NDArray[np.uint8]
+    seen: npt.NDArray[np.bool_]
+    transform: Affine
+
+    @classmethod
+    def empty(cls, shape: tuple[int, int], factor: int, place: Affine) -> Self:
+        height, width = (edge // factor for edge in shape)
+        pixels = np.zeros((3, height, width), np.uint8)
+        return cls(factor, pixels, np.zeros((height, width), np.bool_), place * Affine.scale(factor))
+
+    def fill(self, top: int, sums: npt.NDArray[Any], measured: npt.NDArray[Any]) -> None:
+        """Lines from `top` on: sums (band, y, x) over squares, and how many of their pixels were measured (y, x)."""
+        lines = slice(top, top + len(measured))
+        self.pixels[:, lines] = sums // np.maximum(measured, 1)
+        self.seen[lines] = measured > 0
+
+
 class TrueColour(Product):
-    """Fills both pictures while blocks pass."""
+    """Fills all pictures while blocks pass."""
+
+    @property
+    def identity(self) -> Any:  # noqa: ANN401 - anything that JSON holds
+        """Which pictures there are."""
+        return [QUICKLOOK, OVERVIEW, TRUE_COLOUR]
 
     def begin(self, job: SceneJob) -> None:
         """Opens the raster."""
@@ -37,14 +66,14 @@ class TrueColour(Product):
         self._pictures = Pictures(job.folder, job.grid, *job.grid.covering(job.scene.bounds))
 
     def add(self, seen: ClassifiedBlock) -> None:
-        """Takes one block into both pictures."""
+        """Takes one block into every picture."""
         block = seen.block
         rgb = true_colour(block.pixels, self._card.input)
         rgb[:, ~block.valid] = 0
         self._pictures.add(block.origin.row, rgb, block.valid)
 
     def finish(self, outcome: Outcome) -> tuple[SceneFile, ...]:  # noqa: ARG002 - pictures show no class
-        """Stores both pictures."""
+        """Stores all pictures."""
         return self._pictures.finish(self._card.input.sensor)
 
     def close(self) -> None:
@@ -53,7 +82,9 @@ class TrueColour(Product):
 
 
 class Pictures:
-    """Both pictures of a rectangle of tiles, filled from north to south.
+    """All pictures of a rectangle of tiles, filled from north to south: the raster, and two of means of its pixels.
+
+    The overview is as sharp as the page of this scene alone can hold; there is none where the quicklook is that sharp.
 
     `truecolour.tif` stores one JPEG block per tile, so that one chip is one read; its north-west corner is that of
     the tile rectangle. It is a picture for people, nothing is classified from it.
@@ -62,20 +93,24 @@ class Pictures:
     def __init__(self, folder: Path, grid: TileGrid, columns: range, rows: range) -> None:
         size = grid.tile_size
         self._folder, self._grid, self._top_row = folder, grid, rows.stop - 1
-        left, _, _, top = grid.bounds(TileIndex(columns.start, self._top_row))
-        self._small = np.zeros((3, len(rows) * _QUICKLOOK_PIXELS, len(columns) * _QUICKLOOK_PIXELS), np.uint8)
-        self._seen = np.zeros(self._small.shape[1:], np.bool_)
-        self._transform = Affine(grid.edge / _QUICKLOOK_PIXELS, 0, left, 0, -grid.edge / _QUICKLOOK_PIXELS, top)
+        shape = len(rows) * size, len(columns) * size
+        coarse = size // _QUICKLOOK_PIXELS
+        ground = len(columns) * len(rows) * grid.edge**2
+        gsd = affordable_gsd([ground], AtlasOptions().quicklook_budget, grid.gsd)
+        fine = coarse if gsd is None else round(gsd / grid.gsd)
+        place = grid.transform(TileIndex(columns.start, self._top_row))
+        self._looks = {OVERVIEW: _Look.empty(shape, fine, place)} if fine < coarse and not coarse % fine else {}
+        self._looks[QUICKLOOK] = _Look.empty(shape, coarse, place)
         self._raster = rasterio.open(
             folder / TRUE_COLOUR,
             "w",
             driver="GTiff",
             dtype="uint8",
             count=3,
-            width=len(columns) * size,
-            height=len(rows) * size,
+            width=shape[1],
+            height=shape[0],
             crs=grid.crs.to_wkt(),
-            transform=Affine(grid.gsd, 0, left, 0, -grid.gsd, top),
+            transform=place,
             tiled=True,
             blockxsize=size,
             blockysize=size,
@@ -87,37 +122,42 @@ class Pictures:
 
     def add(self, row: int, rgb: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> None:
         """Colours (3, y, x) of whole rows of tiles, the northern one with this number; 0 where not valid (y, x)."""
-        size = self._grid.tile_size
-        top = (self._top_row - row) * size
+        top = (self._top_row - row) * self._grid.tile_size
         height, width = valid.shape
         self._raster.write(rgb, window=Window(0, top, width, height))
-        factor = size // _QUICKLOOK_PIXELS
-        at = slice(top // factor, (top + height) // factor)
-        weights = _box_sums(valid, factor)
-        for band, plane in enumerate(rgb):
-            self._small[band, at] = _box_sums(plane, factor) // np.maximum(weights, 1)
-        self._seen[at] = weights > 0
+        sums, measured, factor = rgb, valid, 1
+        for look in self._looks.values():
+            more, factor = look.factor // factor, look.factor
+            sums, measured = _box_sums(sums, more), _box_sums(measured[None], more)[0]
+            look.fill(top // factor, sums, measured)
 
     def finish(self, sensor: str) -> tuple[SceneFile, ...]:
-        """Stores both; what they show was seen by `sensor`."""
+        """Stores all; what they show was seen by `sensor`."""
         import pystac
 
         self._raster.close()
-        picture = quicklook(self._small, self._seen, self._transform, self._grid.epsg, shown_by(SENSORS[sensor]))
-        (self._folder / QUICKLOOK).write_bytes(picture.webp)
-        place = {"atlas:bounds": picture.bounds, "proj:code": "EPSG:3857"}
-        return (
-            SceneFile(QUICKLOOK, "image/webp", ("overview",), place),
-            SceneFile(TRUE_COLOUR, pystac.MediaType.GEOTIFF, ("visual",)),
-        )
+        files = [SceneFile(TRUE_COLOUR, pystac.MediaType.GEOTIFF, ("visual",))]
+        for name, look in self._looks.items():
+            picture = quicklook(look.pixels, look.seen, look.transform, self._grid.epsg, shown_by(SENSORS[sensor]))
+            (self._folder / name).write_bytes(picture.webp)
+            place = {"atlas:bounds": picture.bounds, "proj:code": "EPSG:3857"}
+            files.append(SceneFile(name, "image/webp", ("overview",), place))
+        return tuple(reversed(files))
 
     def close(self) -> None:
         """Closes the raster."""
         self._raster.close()
 
 
-def _box_sums(plane: npt.NDArray[Any], size: int) -> npt.NDArray[np.uint32]:
-    """Sums (y, x) over squares of `size` pixels."""
-    rows, columns = plane.shape[0] // size, plane.shape[1] // size
-    down = plane.reshape(rows, size, columns * size).sum(axis=1, dtype=np.uint16)
-    return np.asarray(down.reshape(rows, columns, size).sum(axis=2, dtype=np.uint32))
+def _box_sums(planes: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """Sums (band, y, x) over squares of `size` pixels, as those of a tile fit into 32 bits."""
+    if size == 1:
+        return planes
+    count, height, width = planes.shape
+    kind = np.uint16 if planes.dtype.itemsize == 1 else np.uint32
+    down = planes.reshape(count, height // size, size, width).sum(axis=2, dtype=kind)
+    # Lines of every `size`-th number: several times faster than sums along a short last axis.
+    total: npt.NDArray[Any] = down[..., ::size].astype(np.uint32)
+    for at in range(1, size):
+        total += down[..., at::size]
+    return total

@@ -190,6 +190,11 @@ class RangedRaster:
         """Type of each band's numbers."""
         return tuple(self.header.dtypes)
 
+    @property
+    def fetched(self) -> int:
+        """Bytes of the blocks that are here."""
+        return sum(end - start for start, end in self._here)
+
     def read(self, indexes: Sequence[int], window: Window) -> npt.NDArray[Any]:
         """Bands (band, y, x) of a window within the raster.
 

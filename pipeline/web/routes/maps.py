@@ -9,7 +9,6 @@ from starlette.concurrency import run_in_threadpool
 
 from pipeline.web import rasters
 from pipeline.web.house import Parts, base_of
-from pipeline.web.library import classes, item
 from pipeline.web.routes.documents import refusals
 from pipeline.web.routes.results import AtlasName, Name
 
@@ -51,7 +50,7 @@ async def get_tile(
 async def get_tilejson(
     request: Request, scene: Name, layer: Layer, parts: Parts, atlas: AtlasName = None
 ) -> dict[str, Any]:
-    """Where a layer's tiles are and what they cover (TileJSON 3.0.0), with the legend of its classes."""
+    """Where a layer's tiles are and what they cover (TileJSON 3.0.0), with its legend."""
     found = await run_in_threadpool(parts.library.scene, scene, atlas)
     bounds = await run_in_threadpool(rasters.bounds, found, layer)
     tiles = f"{base_of(request)}/map/{found.id}/{layer}/{{z}}/{{x}}/{{y}}.png?atlas={found.atlas}"
@@ -64,5 +63,5 @@ async def get_tilejson(
         "bounds": list(bounds),
         "center": [(bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2, 11],
         "attribution": "Contains modified Copernicus Sentinel data",
-        "legend": classes(item(found), layer) if layer in (Layer.LANDCOVER, Layer.COVER) else [],
+        "legend": rasters.legend(found, layer),
     }

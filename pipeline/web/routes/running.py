@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
+from pipeline.models import store
+from pipeline.models.card import COVER, TILE
 from pipeline.scenes.safety.guard import printable
 from pipeline.web.answers import JobAnswer, JobQuestion
 from pipeline.web.house import House, Parts, house_of
@@ -114,12 +116,34 @@ def _question(told: dict[str, Any]) -> JobQuestion:
 
 
 def _request(asked: JobQuestion, house: House, folder: str | None = None) -> JobRequest:
-    model = asked.model or house.settings.model
-    if model not in house.desks.names():
-        raise Problem(404, f"no model of this name; there are: {', '.join(house.desks.names())}")
+    model = _stored(asked.model or house.settings.model, TILE, house)
+    cover = asked.cover if asked.cover == store.NO_COVER else _stored(asked.cover, COVER, house)
     bands = tuple(band.strip().upper() for band in asked.bands.split(",") if band.strip())
-    told = asked.offset, asked.tci_max, asked.assume_crs
-    return JobRequest(model, folder, bands, *told, min_valid=asked.min_valid, smooth=asked.smooth)
+    return JobRequest(
+        model=model,
+        cover=cover,
+        folder=folder,
+        bands=bands,
+        offset=asked.offset,
+        tci_max=asked.tci_max,
+        assume_crs=asked.assume_crs,
+        min_valid=asked.min_valid,
+        smooth=asked.smooth,
+        prior=asked.prior,
+    )
+
+
+def _stored(name: str, kind: str, house: House) -> str:
+    """The name of a stored model, or of several with commas between them, each of this kind.
+
+    Raises:
+        Problem: there is no such model (404): a name is never a path.
+    """
+    of_kind = [known for known in house.desks.names() if store.card(known, house.settings.models).kind == kind]
+    parts = store.members(name)
+    if not set(parts) <= set(of_kind):
+        raise Problem(404, f"no {kind} model of this name; there are: {', '.join(of_kind)}")
+    return ",".join(parts)
 
 
 def _allowed(told: str | None, roots: tuple[Path, ...]) -> Path:

@@ -67,28 +67,36 @@ export function startAreas(map, current) {
     const adjusted = told.rows.some((row) => row.adjusted_hectares !== null);
     const figure = (text) => make("td", { className: "number" }, text);
     const number = (value) => Math.round(value).toLocaleString("en");
-    const head = ["Date", "Class", "ha", "%", ...(adjusted ? ["adjusted ha", "±"] : [])];
+    const head = ["Class", "ha", "%", ...(adjusted ? ["adjusted ha", "±"] : [])];
+    const titles = new Map(current().legend.map((entry) => [entry.label, entry.title]));
     const several = new Set(told.rows.map((row) => row.region)).size > 1;
-    const rows = told.rows.map((row) =>
+    const groupOf = (row) => (several ? `${row.date} ${row.region}` : row.date);
+    const line = (row) =>
       make(
         "tr",
         {},
-        make("td", {}, several ? `${row.date} ${row.region}` : row.date),
-        make("td", {}, row.label),
+        make("td", {}, titles.get(row.label) || row.label),
         ...[number(row.hectares), (100 * row.share).toFixed(1)].map(figure),
         ...(adjusted
           ? [row.adjusted_hectares, row.adjusted_ci].map((value) => figure(value === null ? "-" : number(value)))
           : []),
+      );
+    const bodies = [...new Set(told.rows.map(groupOf))].map((group) =>
+      make(
+        "tbody",
+        {},
+        make("tr", {}, make("th", { scope: "rowgroup", colSpan: head.length }, group)),
+        ...told.rows.filter((row) => groupOf(row) === group).map(line),
       ),
     );
-    const heads = head.map((text, at) => make("th", { scope: "col", className: at > 1 ? "number" : "" }, text));
+    const heads = head.map((text, at) => make("th", { scope: "col", className: at > 0 ? "number" : "" }, text));
     const save = make("button", { type: "button" }, "Save as CSV");
     const names = ["date", "region", "label", "tiles", "hectares", "share", "adjusted_hectares", "adjusted_ci"];
     save.addEventListener("click", () =>
       saveCsv("areas.csv", [names, ...told.rows.map((row) => names.map((name) => row[name]))]),
     );
     return [
-      make("table", {}, make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...rows)),
+      make("table", {}, make("thead", {}, make("tr", {}, ...heads)), ...bodies),
       told.assessment ? make("p", { className: "quiet" }, `Adjusted by ${told.assessment}.`) : null,
       save,
     ].filter(Boolean);

@@ -9,10 +9,18 @@ export function startClassify() {
   const colours = new Map();
   const status = by("classify-status");
 
-  function models(cards, usual) {
+  function models(stored, usual) {
+    const cards = stored.filter((card) => card.kind === "tile" && card.input.bands.length === 3);
     by("classify-model").replaceChildren(
       ...cards.map((card) => make("option", { value: card.name, selected: card.name === usual }, card.name)),
     );
+    const takes = () => {
+      const card = cards.find((one) => one.name === by("classify-model").value);
+      const squares = card && `Squares of ${card.input.size} pixels at ${card.input.gsd} m a pixel`;
+      by("classify-takes").textContent = card ? `${squares}; larger pictures are labelled patch by patch.` : "";
+    };
+    by("classify-model").addEventListener("change", takes);
+    takes();
     for (const card of cards)
       for (const entry of (card.legend && card.legend.classes) || []) colours.set(entry.label, entry.colour);
   }

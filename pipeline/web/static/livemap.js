@@ -15,7 +15,8 @@ export function startLiveMap() {
   map.createPane("right").style.zIndex = 260;
   let atlas = null,
     shown = [],
-    marked = null;
+    marked = null,
+    legends = 0; // how often they were asked for; the last one counts
   const colours = new Map();
   const areas = startAreas(map, () => atlas);
   window.liveMap = map;
@@ -54,6 +55,30 @@ export function startLiveMap() {
     if (by("live-swipe").checked) shown.push(...layers(by("live-right").value, by("live-right-layer").value, "right"));
     for (const layer of shown) layer.addTo(map);
     clip();
+    showLegends();
+  }
+
+  /** What the colours of the shown layers mean, each told once. */
+  async function showLegends() {
+    const swiped = by("live-swipe").checked,
+      asked = [
+        [by("live-layer").value, by("live-scene").value],
+        ...(swiped ? [[by("live-right-layer").value, by("live-right").value]] : []),
+      ],
+      scenes = new Map(asked.map(([layer, scene]) => [layer, scene === ALL ? atlas.scenes[0] : scene])),
+      turn = (legends += 1);
+    const parts = await Promise.all(
+      [...scenes].map(async ([layer, scene]) => {
+        const path = `/map/${encodeURIComponent(scene)}/${layer}/tilejson.json?atlas=${encodeURIComponent(atlas.id)}`,
+          { legend } = await ask(path).catch(() => ({ legend: [] }));
+        const entries = legend.map((entry) => make("li", {}, swatch(entry.colour), entry.title));
+        return [
+          scenes.size > 1 && entries.length ? make("p", { className: "quiet" }, TITLES[layer]) : null,
+          make("ul", { className: "legend" }, ...entries),
+        ];
+      }),
+    );
+    if (turn === legends) by("live-legend").replaceChildren(...parts.flat().filter(Boolean));
   }
 
   /** Shows the right pane right of the divider only. */
@@ -89,9 +114,6 @@ export function startLiveMap() {
     by("live-right-layer").replaceChildren(...kinds());
     colours.clear();
     for (const entry of atlas.legend) colours.set(entry.label, entry.colour);
-    by("live-legend").replaceChildren(
-      ...atlas.legend.map((entry) => make("li", {}, swatch(entry.colour), entry.title)),
-    );
     const [west, south, east, north] = atlas.bbox;
     map.fitBounds([[south, west], [north, east]]);
     areas.clear();

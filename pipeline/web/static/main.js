@@ -52,10 +52,9 @@ async function begin() {
   }
   const health = await ask("/health").catch(() => null);
   by("served").textContent = health ? `${health.model}, ${health.engine}, version ${health.version}` : "";
-  const names = models.map((card) => card.name);
-  const usual = health ? health.model : names[0];
+  const usual = health ? health.model : (models[0] || {}).name;
   views.classify.models(models, usual);
-  views.run.models(names, usual);
+  views.run.models(models, usual);
   show();
   document.body.dataset.ready = "yes";
 }

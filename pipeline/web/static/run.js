@@ -8,10 +8,12 @@ export function startRun() {
   const status = by("run-status"),
     watched = new Map(); // job id -> EventSource
 
-  function models(names, usual) {
-    by("run-model").replaceChildren(
-      ...names.map((name) => make("option", { value: name, selected: name === usual }, name)),
-    );
+  function models(cards, usual) {
+    const names = (kind) => cards.filter((card) => card.kind === kind).map((card) => card.name);
+    const fill = (list, values, chosen) =>
+      list.replaceChildren(...values.map((name) => make("option", { value: name, selected: name === chosen }, name)));
+    fill(by("run-model"), names("tile"), usual);
+    fill(by("run-cover"), [...names("cover"), "none"]);
   }
 
   takeFiles(by("run-drop"), by("run-files"), (chosen) => {
@@ -23,6 +25,7 @@ export function startRun() {
     const told = {
       title: by("run-name").value.trim(),
       model: by("run-model").value,
+      cover: by("run-cover").value,
       bands: by("run-bands").value.trim(),
       offset: by("run-offset").value,
       tci_max: by("run-tci").value,

@@ -349,17 +349,17 @@ def test_real_scenes(shared_data):
 
 
 def test_real_metadata(shared_data):
-    from pipeline.scenes.finding import safe
+    from pipeline.scenes.finding import metadata
     from pipeline.scenes.safety import guard
 
     expected = {"N0301": None, "N0214": None, "N0212": None, "N0400": -1000.0, "N0509": -1000.0}
     for root in sorted(Path(shared_data, "safe", "metadata").iterdir()):
         xml = next(root.glob("MTD_MSI*.xml"))
-        product = safe.product_facts(guard.parse_xml(xml.read_bytes(), root.name), xml.name, root.name)
+        product = metadata.product_facts(guard.parse_xml(xml.read_bytes(), root.name), xml.name, root.name)
         offsets = next(value for key, value in expected.items() if key in root.name)
         assert (product.offsets or {}).get("B04") == offsets and product.quantification == 10_000
         granule = guard.parse_xml(next(root.glob("GRANULE/*/MTD_TL.xml")).read_bytes(), root.name)
-        facts = safe.granule_facts(granule, root.name)
+        facts = metadata.granule_facts(granule, root.name)
         assert f"T{facts.tile}" in root.name and facts.sensed >= product.start and 10 in facts.corners
         assert product.strips
 

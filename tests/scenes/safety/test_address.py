@@ -17,7 +17,7 @@ import shapely
 from rasterio.transform import from_origin
 
 from pipeline.batch.main_job import run
-from pipeline.catalogue import by_range, download_item, reach_address, reach_missing
+from pipeline.catalogue import Wish, by_range, download_item, reach_address, reach_missing
 from pipeline.cli.run import _within
 from pipeline.errors import CorruptScene, NotAScene
 from pipeline.outlines import Outline
@@ -91,7 +91,7 @@ def test_a_scene_read_at_its_address_is_the_one_on_the_disk(stocked, granule, tm
     place, far = reached(stocked, tmp_path)
     assert [path.name for path in place.iterdir()] == ["item.json"]
     (scene,) = find_scenes(place, far)
-    here = download_item(stocked.items[0], tmp_path / "down", BANDS)
+    here = download_item(stocked.items[0], tmp_path / "down", Wish(BANDS))
     (local,) = find_scenes(here)
     assert (scene.bounds, scene.level, scene.id) == (local.bounds, local.level, local.id)
     window = (645_000, 5_105_000, 650_000, 5_115_000)
@@ -131,7 +131,7 @@ def test_a_run_at_an_address_gives_the_map_of_a_run_on_the_disk(stocked, tmp_pat
     )
     assert run(find_scenes(place, far), there).exit_code == 0
     assert [record.status for record in run(find_scenes(place, far), there).records] == ["cached"]
-    assert run(find_scenes(download_item(stocked.items[0], tmp_path / "down", BANDS)), here).exit_code == 0
+    assert run(find_scenes(download_item(stocked.items[0], tmp_path / "down", Wish(BANDS))), here).exit_code == 0
     one, two = folder_bytes(there.tiles), folder_bytes(here.tiles)
     item = next(name for name in one if name.endswith("scene.json"))
     assert {name: data for name, data in one.items() if name != item} == {
@@ -265,14 +265,14 @@ def test_addresses_are_shown_without_secrets(href, shown, name):
 
 def test_search_downloads_signed_files_and_forgets_the_signature(stocked, tmp_path):
     here = download_item(
-        {**stocked.items[0], "links": [{"rel": "self", "href": f"{stocked.url}/item{SIGNED}"}]}, tmp_path, BANDS
+        {**stocked.items[0], "links": [{"rel": "self", "href": f"{stocked.url}/item{SIGNED}"}]}, tmp_path, Wish(BANDS)
     )
     assert (here / "B04.tif").read_bytes() == stocked.files[f"/B04.tif{SIGNED}"]
     assert "verysecret" not in (here / "item.json").read_text()
     shutil.rmtree(here)
     stocked.files.clear()
     with pytest.raises(NotAScene, match="403") as told:
-        download_item(stocked.items[0], tmp_path, BANDS)
+        download_item(stocked.items[0], tmp_path, Wish(BANDS))
     assert "verysecret" not in str(told.value)
 
 
@@ -306,7 +306,7 @@ def test_an_area_fetches_its_blocks_only(stocked, tmp_path):
     place, far = reached(stocked, tmp_path)
     shape = gpd.GeoSeries([shapely.box(643_000, 5_115_000, 644_500, 5_117_000)], crs=32632).to_crs(4326).iloc[0]
     (scene,) = _within(find_scenes(place, far), Outline("district", shape), CARD)
-    (local,) = find_scenes(download_item(stocked.items[0], tmp_path / "down", BANDS))
+    (local,) = find_scenes(download_item(stocked.items[0], tmp_path / "down", Wish(BANDS)))
     stocked.given = 0
     with SceneReader(scene) as one:
         found = one.read(scene.bounds, BANDS)

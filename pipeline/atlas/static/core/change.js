@@ -3,14 +3,15 @@
   "use strict";
   const Atlas = root.Atlas;
   const { UNKNOWN, STABLE, UNDECIDED, CHANGED, PERCENT, OUTSIDE, COUNTED_ELSEWHERE } = Atlas;
+  // Percent up to which joined pairs are stable (`ChangeOptions.max_stable`).
+  const MOST_STABLE = 10;
 
   /**
-   * Change between two dates: {percent, state, measured}, one byte a tile; 255 where a date lacks the tile or a
-   * class.
+   * Change between two dates: {percent, state, measured, estimated, pairs}, one byte a tile; 255 where a date lacks
+   * the tile or a class, and everywhere between dates that cannot be compared.
    *
-   * Needs the details. Pairs that the tables hold are taken from there (measured = 1). For other tiles the percent
-   * is estimated from the
-   * answers, see estimate().
+   * Needs the details. What the table of changes holds is taken from there (measured), over the dates between where it
+   * compares those, see link(). For other tiles the percent is estimated from the answers, see estimate().
    */
   function change(before, after) {
     const key = before + "," + after;
@@ -22,23 +23,58 @@
       state: new Uint8Array(size).fill(UNKNOWN),
       measured: false,
       estimated: false,
-      pairs: [],
+      pairs: this.details.pairs.filter((pair) => pair.before === before && pair.after === after),
     };
-    for (const pair of this.details.pairs) {
-      if (pair.before !== before || pair.after !== after) continue;
-      change.percent.set(pair.percent, pair.plane.offset);
-      change.state.set(pair.state, pair.plane.offset);
-      change.pairs.push(pair);
-      change.measured = true;
+    if (this.comparable(before, after, this.grid.planes)) {
+      this.link(before, after, change);
+      const ca = this.classes[before],
+        cb = this.classes[after],
+        k = this.classCount;
+      for (let i = 0; i < size; i++) if (ca[i] >= k || cb[i] >= k) change.state[i] = change.percent[i] = UNKNOWN;
+      this.estimate(before, after, change);
     }
-    const ca = this.classes[before],
-      cb = this.classes[after],
-      k = this.classCount;
-    for (let i = 0; i < size; i++) if (ca[i] >= k || cb[i] >= k) change.state[i] = change.percent[i] = UNKNOWN;
-    this.estimate(before, after, change);
     if (this.changeCache.size >= 6) this.changeCache.delete(this.changeCache.keys().next().value);
     this.changeCache.set(key, change);
     return change;
+  }
+
+  /**
+   * What the table says of each tile from date to date, joined: a tile changed where it did between any two of its
+   * dates, and its chance is that of at least one change. Where no date lies between, it is what the table says.
+   */
+  function link(before, after, change) {
+    const size = this.grid.size,
+      reached = new Int16Array(size).fill(before),
+      calm = new Float64Array(size).fill(1),
+      claimed = new Uint8Array(size),
+      last = new Uint8Array(size),
+      links = new Uint8Array(size);
+    for (const pair of this.details.pairs.slice().sort((a, b) => a.before - b.before)) {
+      if (pair.before < before || pair.after > after) continue;
+      pair.percent.forEach((percent, k) => {
+        const tile = pair.plane.offset + k;
+        if (percent === UNKNOWN || reached[tile] !== pair.before) return;
+        reached[tile] = pair.after;
+        calm[tile] *= 1 - percent / 100;
+        last[tile] = pair.state[k];
+        links[tile]++;
+        if (pair.state[k] === CHANGED) claimed[tile] = 1;
+      });
+    }
+    for (let i = 0; i < size; i++) {
+      if (reached[i] !== after) continue;
+      const percent = Math.round(100 * (1 - calm[i]));
+      change.percent[i] = percent;
+      change.state[i] = links[i] === 1 ? last[i] : claimed[i] ? CHANGED : percent <= MOST_STABLE ? STABLE : UNDECIDED;
+      change.measured = true;
+    }
+  }
+
+  /** Share of tiles that change their class between two dates, by the years between (`ChangeOptions.between`). */
+  function expectedChange(before, after) {
+    const { land, classShare } = this.meta.expected,
+      years = Math.max(Math.abs(Date.parse(this.dates[after]) - Date.parse(this.dates[before])) / 864e5, 1) / 365.25;
+    return classShare * Math.min(1 - (1 - land) ** years, 0.5);
   }
 
   /**
@@ -54,7 +90,7 @@
    */
   function estimate(before, after, change) {
     const k = this.classCount,
-      q = this.meta.changePrior,
+      q = this.expectedChange(before, after),
       { runnerUp, runnerUpConfidence } = this.details;
     const ca = this.classes[before],
       cb = this.classes[after],
@@ -224,6 +260,6 @@
     return Math.min(1, sum + Math.min(mostBefore * restAfter, mostAfter * restBefore));
   }
 
-  Object.assign(Atlas.TileData.prototype, { change, estimate, transitions, patches });
+  Object.assign(Atlas.TileData.prototype, { change, link, expectedChange, estimate, transitions, patches });
   Atlas.largestAgreement = largestAgreement;
 })(typeof globalThis === "undefined" ? this : globalThis);

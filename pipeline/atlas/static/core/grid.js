@@ -142,6 +142,25 @@
       return -1;
     }
 
+    /**
+     * A pixel of the cover by its id (zone, column and row counted from the zone's origin, metres a pixel): the tile
+     * that holds it, its corners as [latitude, longitude] clockwise from north-west, its centre; null where there is
+     * none.
+     */
+    pixelById(id) {
+      const found = /^(\d{5})_(-?\d+)_(-?\d+)_1x([\d.]+)m$/.exec(id);
+      if (!found) return null;
+      const [epsg, col, row, gsd] = found.slice(1).map(Number),
+        tile = this.byId(
+          [epsg, Math.floor(((col + 0.5) * gsd) / this.tile), Math.floor(((row + 0.5) * gsd) / this.tile)].join("_") +
+            this.mark,
+        );
+      if (tile < 0) return null;
+      const { plane } = this.where(tile),
+        at = (x, y) => inverse(plane.zone, (col + x) * gsd, (row + y) * gsd, [0, 0]);
+      return { tile, gsd, ring: [at(0, 1), at(1, 1), at(1, 0), at(0, 0)], centre: at(0.5, 0.5) };
+    }
+
     /** Centres of all tiles in the web map's unit square, x then y. */
     centres() {
       if (!this.centreCache) {
@@ -272,32 +291,30 @@
   function downsample(fine, coarse, factor, codes, shift, outside) {
     const out = new Uint16Array(coarse.size).fill(outside),
       credit = new Float32Array(65536 >> shift),
-      sample = new Uint16Array(65536 >> shift);
+      sample = new Uint16Array(65536 >> shift),
+      cell = new Uint16Array(factor * factor); // the codes of one cell that count
     fine.planes.forEach((plane, number) => {
       const target = coarse.planes[number];
       for (let row = 0; row < target.rows; row++) {
-        const r1 = Math.min((row + 1) * factor, plane.rows);
+        const r0 = row * factor,
+          r1 = Math.min(r0 + factor, plane.rows);
         for (let col = 0; col < target.cols; col++) {
-          const c1 = Math.min((col + 1) * factor, plane.cols),
-            present = [];
+          const c0 = col * factor,
+            c1 = Math.min(c0 + factor, plane.cols);
           let count = 0;
-          for (let r = row * factor; r < r1; r++) {
-            for (let c = col * factor, k = plane.offset + r * plane.cols + c; c < c1; c++, k++)
-              if (codes[k] < outside) count++;
+          for (let r = r0; r < r1; r++) {
+            const end = plane.offset + r * plane.cols + c1;
+            for (let k = end - c1 + c0; k < end; k++) if (codes[k] < outside) cell[count++] = codes[k];
           }
           if (!count) continue;
-          for (let r = row * factor; r < r1; r++) {
-            for (let c = col * factor, k = plane.offset + r * plane.cols + c; c < c1; c++, k++) {
-              const code = codes[k],
-                key = code >> shift;
-              if (code >= outside) continue;
-              credit[key] += 1 / count;
-              if (!present.includes(key)) present.push(key);
-              sample[key] = code;
-            }
+          const part = 1 / count;
+          for (let i = 0; i < count; i++) {
+            const key = cell[i] >> shift;
+            credit[key] += part;
+            sample[key] = cell[i];
           }
-          let best = present[0];
-          for (const key of present) if (credit[key] > credit[best]) best = key;
+          let best = cell[0] >> shift;
+          for (let i = 1; i < count; i++) if (credit[cell[i] >> shift] > credit[best]) best = cell[i] >> shift;
           credit[best] -= 1;
           out[target.offset + row * target.cols + col] = sample[best];
         }

@@ -36,13 +36,22 @@
     level(factor) {
       const { levels, source } = this;
       let level = levels.get(factor);
-      if (!level) levels.set(factor, (level = { grid: this.grid.coarser(factor) }));
+      // What was made of codes is kept as long as these: dates come back.
+      if (!level) levels.set(factor, (level = { grid: this.grid.coarser(factor), made: new WeakMap() }));
       if (level.from !== source.codes) {
         level.from = source.codes;
-        level.codes =
-          factor === 1
-            ? source.codes
-            : Atlas.downsample(this.grid, level.grid, factor, source.codes, source.shift, Atlas.OUTSIDE_CODE);
+        level.codes = factor === 1 ? source.codes : level.made.get(source.codes);
+        if (!level.codes) {
+          level.codes = Atlas.downsample(
+            this.grid,
+            level.grid,
+            factor,
+            source.codes,
+            source.shift,
+            Atlas.OUTSIDE_CODE,
+          );
+          level.made.set(source.codes, level.codes);
+        }
       }
       return level;
     }

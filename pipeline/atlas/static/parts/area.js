@@ -2,7 +2,11 @@
 (function () {
   "use strict";
   const { el, link, section, number } = Atlas;
-  const LARGEST = 20e6; // bytes of a file
+  const LARGEST = 20e6, // bytes of a file
+    BINARY = [
+      ["SQLite format 3", "a GeoPackage"],
+      ["PK\u0003\u0004", "a zip, perhaps of a shapefile"],
+    ];
 
   Atlas.part(390, function (page) {
     const { map, grid, container } = page,
@@ -35,23 +39,32 @@
         ),
       }));
     }
-    function read(name, text) {
-      const found = /^\s*</.test(text) ? fromKml(text) : Atlas.fromGeoJson(JSON.parse(text)),
-        whole = found.filter((one) => one.polygons.length && one.polygons.flat(2).flat().every(Number.isFinite));
+    function read(text) {
+      const binary = BINARY.find(([begin]) => text.startsWith(begin));
+      if (binary) throw new Error("it is " + binary[1] + ", and this page reads GeoJSON and KML");
+      let found;
+      try {
+        found = /^\s*</.test(text) ? fromKml(text) : Atlas.fromGeoJson(JSON.parse(text));
+      } catch (error) {
+        throw new Error("it is neither GeoJSON nor KML");
+      }
+      const whole = found.filter(
+        (one) => one.polygons.length && one.polygons.flat(2).flat().every(Number.isFinite),
+      );
       if (!whole.length) throw new Error("it holds no polygon in longitudes and latitudes");
       use(whole);
     }
     async function open(file) {
       try {
         if (file.size > LARGEST) throw new Error("it is larger than 20 MB");
-        read(file.name, await file.text());
+        read(await file.text());
       } catch (error) {
         page.notice(
           file.name +
-            " cannot be used: " +
+            " cannot be used here: " +
             error.message +
-            ". GeoJSON and KML can be dropped here; for GeoPackage and " +
-            "shapefile use python -m pipeline areas --regions.",
+            ". On the command line GeoPackages and zipped shapefiles go as well: python -m pipeline areas " +
+            "tiles --regions FILE",
         );
       }
     }

@@ -51,10 +51,11 @@
             "from the two answers elsewhere."
           : sums.measured
             ? "Chances come from the table of changes."
-            : "For these two dates there is no table of changes: chances are estimated cautiously from the " +
-              "two answers, with " +
-              (100 * meta.changePrior).toFixed(0) +
-              " % change expected beforehand.";
+            : "No run has compared these two dates: chances are estimated cautiously from the two answers alone, " +
+              "with " +
+              share(data.expectedChange(page.state.before, page.state.after), 1) +
+              " of tiles expected to change class between them. Run the pipeline on both scenes in one folder to " +
+              "compare their pixels.";
       const sure = sums.changed
         ? "Of " +
           hectares(sums.changed) +

@@ -1,7 +1,7 @@
 /* Places: a list to jump between them, and pins where they are too small to see. */
 (function () {
   "use strict";
-  const { el, section, day } = Atlas;
+  const { el, link, section, day } = Atlas;
   const LIST_FROM = 12;
 
   Atlas.part(120, function (page) {
@@ -17,7 +17,10 @@
       });
     part.remark.textContent = String(places.length);
     if (places.length >= LIST_FROM) part.body.append(filter);
-    part.body.append(list);
+    // With a place in view its figures come first; the list is one click away.
+    const more = el("p", { class: "note" });
+    let open = false;
+    part.body.append(list, more);
     const when = (place) =>
       place.dates.length === 1 ? day(meta.dates[place.dates[0]]) : place.dates.length + " dates";
     const pins = places.map((place, number) => {
@@ -41,9 +44,19 @@
     function draw(state) {
       part.root.hidden = state.labelling;
       showPins();
-      const key = state.place + " " + filter.value;
+      const key = [state.place, filter.value, open].join(" ");
       if (key === drawn) return;
       drawn = key;
+      const chosen = state.place >= 0;
+      filter.hidden = list.hidden = chosen && !open;
+      more.hidden = !chosen;
+      Atlas.redraw(
+        more,
+        link(open ? "hide the list" : "list all places", () => {
+          open = !open;
+          draw(page.state);
+        }),
+      );
       const words = filter.value.toLowerCase();
       Atlas.redraw(
         list,
@@ -60,7 +73,10 @@
                   type: "button",
                   "data-key": "place " + number,
                   "aria-current": String(number === state.place),
-                  onclick: () => page.visit(number),
+                  onclick: () => {
+                    open = false;
+                    page.visit(number);
+                  },
                 },
                 el("span", {}, place.name, el("small", {}, place.ids.slice(0, 2).join(", "))),
                 el("span", { class: "quiet" }, when(place)),
@@ -68,6 +84,8 @@
             ),
           ),
       );
+      const current = list.querySelector("[aria-current=true]");
+      if (current) list.scrollTop = current.offsetTop - list.offsetTop;
     }
     return { root: part.root, draw };
   });

@@ -45,6 +45,7 @@
         verdict: ["stable", "undecided", "changed"][change.state[tile]],
         percent: change.percent[tile],
         before,
+        after,
         pair: change.pairs.find(
           (p) => tile >= p.plane.offset && tile < p.plane.offset + p.plane.rows * p.plane.cols,
         ),
@@ -83,6 +84,12 @@
           el("dd", typeof value === "string" ? { title: value } : {}, value),
         ]),
       );
+    }
+
+    /** Where in the tile the change is that the card tells of. */
+    function heat(date, tile) {
+      const change = page.heat ? changeOf(tile, date) : null;
+      return change ? page.heat.inside(change.before, change.after, tile) : null;
     }
 
     /** The chance of change, and its two kinds of evidence as parts of it. */
@@ -161,6 +168,7 @@
         meta.dates.length < 2 && page.chips ? page.chips.picture(date, tile) : null,
         page.shares ? page.shares.bars(date, tile) : null,
         page.cover ? page.cover.inside(date, tile) : null,
+        heat(date, tile),
         history(date, tile),
         rows(date, tile),
       );
