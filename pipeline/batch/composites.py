@@ -14,8 +14,8 @@ import shapely
 from shapely.geometry import shape
 
 from pipeline import __version__
-from pipeline.batch.composite_cover import CompositeCover, clearest_pictures
 from pipeline.batch.composite_looks import Gathered, gather, looks_in
+from pipeline.batch.composite_rasters import CompositeCover, clearest_pictures
 from pipeline.batch.fingerprint import FINGERPRINT, finished
 from pipeline.batch.products.landcover import names_file, tile_window, write_landcover, write_tile_raster
 from pipeline.batch.products.protocol import SceneFile
