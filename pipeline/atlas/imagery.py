@@ -94,19 +94,20 @@ def palette_picture(
     values: npt.NDArray[np.uint8], colours: Mapping[int, tuple[int, int, int]], transform: Affine, epsg: int
 ) -> Quicklook:
     """Classes (y, x) in a scene's UTM zone as a lossless picture for the web map; other values stay clear."""
+    # One up, so that 0 stands for what lies outside; colours come last: they take four times the memory.
     table = np.zeros((256, 4), np.uint8)
     for value, colour in colours.items():
-        table[value] = (*colour, 255)
-    warped, bounds = _warped(np.moveaxis(table[values], -1, 0), transform, epsg, Resampling.nearest)
+        table[(value + 1) % 256] = (*colour, 255)
+    warped, bounds = _warped((values + np.uint8(1))[None], transform, epsg, Resampling.nearest)
     stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(warped)).save(stream, "WEBP", lossless=True, method=4)
+    Image.fromarray(table[warped[..., 0]]).save(stream, "WEBP", lossless=True, method=4)
     return Quicklook(stream.getvalue(), bounds)
 
 
 def _warped(
     bands: npt.NDArray[np.uint8], transform: Affine, epsg: int, resampling: Resampling
 ) -> tuple[npt.NDArray[np.uint8], LatLonBounds]:
-    """Red, green, blue, alpha (4, y, x) of a UTM zone on the web map (y, x, 4), and its place; alpha by nearest."""
+    """Bands (n, y, x) of a UTM zone on the web map (y, x, n), and its place; a fourth one, alpha, by nearest."""
     height, width = bands.shape[1:]
     # EPSG:3857 about the zone's own meridian: the same picture, and no seam at longitude 180.
     meridian = epsg % 100 * 6 - 183
@@ -119,8 +120,8 @@ def _warped(
     place, columns, rows = calculate_default_transform(
         source, target, width, height, *array_bounds(height, width, transform)
     )
-    warped = np.zeros((4, rows, columns), np.uint8)
-    for some, how in ((slice(0, 3), resampling), (slice(3, 4), Resampling.nearest)):
+    warped = np.zeros((len(bands), rows, columns), np.uint8)
+    for some, how in ((slice(0, 3), resampling), (slice(3, 4), Resampling.nearest))[: 2 if len(bands) > 3 else 1]:
         reproject(
             bands[some],
             warped[some],
