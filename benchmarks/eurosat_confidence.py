@@ -34,7 +34,9 @@ def main(data: Path, lists: tuple[Path, Path], keep: bool) -> None:
     fitted = sureness.fit_confidence(sureness.samples(network.outputs, abstention, known, SEED))
     test = sureness.samples(network.outputs, abstention, held, SEED + 1)
     figures = {"network alone": sureness.measured(test, None), "with confidence": sureness.measured(test, fitted)}
-    print("| | pictures | right | said | ECE | of those called .85 to .95 | said | right |\n|---|---|---|---|---|---|---|---|")
+    print(
+        "| | pictures | right | said | ECE | of those called .85 to .95 | said | right |\n|---|---|---|---|---|---|---|---|"
+    )
     for way, kinds in figures.items():
         for kind, found in kinds.items():
             share = "accuracy", "confidence", "ece", "near_90_said", "near_90_right"
