@@ -9,7 +9,7 @@ READY := $(VENV)/ready
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-atlas: $(READY)  ## simulate two dates and map them: maps/atlas.html
+atlas: $(READY)  ## simulate three dates and map them: maps/atlas.html
 	$(RUN) run_pipeline.py --demo
 
 app: $(READY)  ## the app on what lies in tiles/, on the demo where nothing does

@@ -28,7 +28,7 @@ from scipy.optimize import minimize
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pipeline.change import ChangeOptions, evidence, measure, score, transitions  # noqa: E402 - the checkout first
+from pipeline.change import ChangeOptions, evidence, measure, transitions  # noqa: E402 - the checkout first
 from pipeline.change.chain import class_change, emissions  # noqa: E402
 from pipeline.change.fusion import WEIGHTS, FusionWeights, fused_probability, pixel_evidence  # noqa: E402
 from pipeline.change.options import SEASONAL, class_rates  # noqa: E402
@@ -294,7 +294,11 @@ def certainty(cities: list[City]) -> str:
         changed, share = rows["changed"].to_numpy()[first], rows["share"].to_numpy()[first]
         figures = p[first].mean(), changed.mean(), (share >= 0.01).mean(), changed.sum() / rows["changed"].sum()
         lines.append(row(str(count), [], [f"{one:.2f}" for one in figures]))
-    lines += ["", "| at most false | claimed | of them marked | claimed with a class | of them marked |", "|---" * 5 + "|"]
+    lines += [
+        "",
+        "| at most false | claimed | of them marked | claimed with a class | of them marked |",
+        "|---" * 5 + "|",
+    ]
     for bound in BOUNDS:
         sums = np.zeros(4)
         for city in cities:

@@ -22,7 +22,7 @@ from scipy.optimize import minimize_scalar
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from pipeline.change.chain import emissions
-from pipeline.composite.pool import pooled, weight
+from pipeline.composite.pool import COVER_DEPENDENCE, TILE_DEPENDENCE, independent, pooled
 from pipeline.legend import COVER, EUROSAT
 from pipeline.results.layout import COVER as COVER_RASTER
 from pipeline.results.layout import TABLE, scene_folders
@@ -86,15 +86,15 @@ def tiles_of(place):
     found = []
     for table in tables:
         rows = table.set_index("tile_id").loc[ids]
-        p = rows[columns].to_numpy(np.float64)
+        p = rows[columns].to_numpy(np.float64, copy=True)
         p[rows["code"].to_numpy() < 0] = np.nan
         found.append(p)
     label = np.array([EUROSAT.labels.index(truth[name].label) for name in ids])
     return np.stack(found, axis=1), label, np.array([truth[name].purity for name in ids])
 
 
-def pixels_of(place, each=7):
-    """The same of every seventh pixel of the cover, each look's rest of probability spread over the other classes."""
+def pixels_of(place, each=15):
+    """The same of every fifteenth pixel of the cover, each look's rest of probability spread over the other classes."""
     scenes = sorted(scene_folders(place / "tiles"), key=lambda one: _moment(read_table(one / TABLE)))
     mask = cover_truth(place / "scenes", "2023-05-04")
     with rasterio.open(mask) as source:
@@ -121,26 +121,36 @@ def _moment(table):
 def pool(p, dependence):
     """The pool of looks (tiles, looks, classes) and how many were clear."""
     clear = ~np.isnan(p).any(axis=2)
-    evidence = np.where(clear[..., None], np.log(emissions(p)), 0.0).sum(axis=1)
-    return pooled(evidence, clear.sum(axis=1), dependence).astype(np.float64), clear.sum(axis=1)
+    total = np.where(clear[..., None], p, 0.0).sum(axis=1)
+    return pooled(total, clear.sum(axis=1), dependence).astype(np.float64), clear.sum(axis=1)
+
+
+def log_pool(p, dependence):
+    """The product of the looks' likelihoods, discounted by the same dependence: the rule that was not taken."""
+    clear = ~np.isnan(p).any(axis=2)
+    count = clear.sum(axis=1)
+    scores = np.where(clear[..., None], np.log(emissions(p)), 0.0).sum(axis=1)
+    scores *= (independent(count, dependence) / np.maximum(count, 1))[:, None]
+    likely = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return likely / likely.sum(axis=1, keepdims=True), count
 
 
 def log_loss(p, label):
     return float(-np.log(np.clip(p[np.arange(len(label)), label], 1e-9, 1)).mean())
 
 
-def fit(places):
+def fit(places, rule=pool):
     """The dependence with the smallest log loss over tiles with two clear looks and more."""
 
     def loss(dependence):
         parts = []
         for p, label, _ in places:
-            both, count = pool(p, dependence)
+            both, count = rule(p, dependence)
             parts.append(np.array([log_loss(both[count > 1], label[count > 1]), (count > 1).sum()]))
         losses, sizes = np.array(parts).T
         return float((losses * sizes).sum() / sizes.sum())
 
-    return float(minimize_scalar(loss, bounds=(0, 3), method="bounded", options={"xatol": 0.005}).x)
+    return float(minimize_scalar(loss, bounds=(0, 2), method="bounded", options={"xatol": 0.02}).x)
 
 
 def ece(sure, right, bins=15):
@@ -160,7 +170,7 @@ def majority(p):
     return best, votes[np.arange(len(p)), best] / np.maximum(clear.sum(axis=1), 1)
 
 
-def told(places, dependence, least):
+def told(places, dependence, discounted, least):
     """One row a way to answer: share of tiles answered, and of all that two looks and more show accuracy, ECE, loss."""
     p = np.concatenate([one[0] for one in places])
     label, purity = (np.concatenate([one[at] for one in places]) for at in (1, 2))
@@ -204,15 +214,15 @@ def told(places, dependence, least):
     row("best single date", filled.argmax(axis=1), filled.max(axis=1), known, filled)
     best, share = majority(p)
     row("majority of the looks", best, share, clear.any(axis=1))
-    for name, value in (("product (r = 0)", 0.0), ("geometric mean (r = 1)", 1.0), ("composite", dependence)):
-        both, count = pool(p, value)
-        row(
-            f"{name}" if value != dependence else f"{name} (r = {value:.2f})",
-            both.argmax(axis=1),
-            both.max(axis=1),
-            count > 0,
-            both,
-        )
+    rules = {
+        "product of likelihoods": (log_pool, 0.0),
+        f"the same, discounted (r = {discounted:.2f})": (log_pool, discounted),
+        "mean of probabilities": (pool, 1.0),
+        f"composite (r = {dependence:.2f})": (pool, dependence),
+    }
+    for name, (rule, value) in rules.items():
+        both, count = rule(p, value)
+        row(name, both.argmax(axis=1), both.max(axis=1), count > 0, both)
     return pd.DataFrame(rows).T
 
 
@@ -227,7 +237,7 @@ def by_number(places, dependence):
                 "tiles": str(int((count == n).sum())),
                 "right": f"{right[count == n].mean():.1%}",
                 "ECE": f"{ece(both.max(axis=1)[count == n], right[count == n]):.3f}",
-                "a look counts": f"{float(weight(np.array(n), dependence)):.2f}",
+                "worth": f"{float(independent(np.array(n), dependence)):.2f}",
             }
             for n in sorted(set(count.tolist()) - {0})
         }
@@ -237,15 +247,18 @@ def by_number(places, dependence):
 def measure(folder, write):
     found = [one for one in sorted(folder.iterdir()) if (one / "tiles").is_dir()]
     parts = []
-    for name, reader, least in (("tiles", tiles_of, 0.0), ("pixels of the cover", pixels_of, 0.0)):
+    for name, reader, used in (("tiles", tiles_of, TILE_DEPENDENCE), ("pixels", pixels_of, COVER_DEPENDENCE)):
         places = [reader(one) for one in found]
         odd, even = places[::2], places[1::2]
-        dependence = fit(odd)
-        parts.append(f"{name}: r = {dependence:.3f} on {len(odd)} places, {fit(even):.3f} on the other {len(even)}")
-        parts.append(f"{name}, the other {len(even)} places, all:\n\n" + markdown(told(even, dependence, least)))
+        discounted = fit(odd, log_pool)
+        parts.append(
+            f"{name}: r = {fit(odd):.2f} on {len(odd)} places, {fit(even):.2f} on the other {len(even)}, in use "
+            f"{used}; as a discounted product {discounted:.2f} and {fit(even, log_pool):.2f}"
+        )
+        parts.append(f"{name}, the other {len(even)} places, all:\n\n" + markdown(told(even, used, discounted, 0.0)))
         if name == "tiles":
-            parts.append(f"pure tiles (one class on {PURE:.0%}):\n\n" + markdown(told(even, dependence, PURE)))
-            parts.append("by the number of clear looks:\n\n" + markdown(by_number(even, dependence)))
+            parts.append(f"pure tiles (one class on {PURE:.0%}):\n\n" + markdown(told(even, used, discounted, PURE)))
+            parts.append("by the number of clear looks:\n\n" + markdown(by_number(even, used)))
     text = "\n\n".join(parts)
     print(text)
     if write:

@@ -85,7 +85,7 @@ def picture(codes: np.ndarray, corner: tuple[int, int]) -> Quicklook:
 
 def ground(folder: Path, number: int, corner: tuple[int, int], codes: np.ndarray) -> tuple[Quicklook, CoverTiles]:
     """A granule's picture and its cover: a raster of 80 m a pixel in patches of some tiles, and the tiles' shares."""
-    legend = store.card(store.COVER).legend.classes
+    legend = store.card(store.DEFAULT_COVER).legend.classes
     classes = [
         {"value": at, "name": one.label, "title": one.title, "colour": one.colour} for at, one in enumerate(legend)
     ]

@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.legend import EUROSAT
+from pipeline.legend import COVER, EUROSAT, Legend
+from pipeline.models.card import COVER as COVER_KIND
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
-from pipeline.models.input import ModelInput
+from pipeline.models.input import REFLECTANCE, ModelInput
 from pipeline.scenes.radiometry import Stretch
 
 CARD = ModelCard(
@@ -39,6 +40,19 @@ class FakeClassifier:
 
     def judge(self, patches):
         return Prediction(self.predict(patches), patches.mean(axis=(1, 2, 3)) > self.unfamiliar_above)
+
+
+class BrightPixels:
+    """Names a pixel by its green reflectance: below 0.1 the first class, below 0.2 the second, else the third."""
+
+    card = ModelCard(
+        "bright", Legend("cover", COVER.classes[:3]), ModelInput(bands=("B03",), units=REFLECTANCE), COVER_KIND
+    )
+    halo = 8
+
+    def predict(self, pixels):
+        code = np.digitize(pixels[..., 0], [0.1, 0.2])
+        return (np.eye(3, dtype=np.float32) * 0.7 + 0.1)[code]
 
 
 def fake_model(folder, monkeypatch, card=CARD):

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from pipeline.batch import work
 from pipeline.batch.main_job import run
-from tests.fakes import FakeClassifier
+from pipeline.batch.products import pixel_cover
+from tests.fakes import BrightPixels, FakeClassifier
 
 # Upper left corner of made scenes: off the tile grid by 70 m and 30 m.
 LEFT, TOP = 640 * 1000 + 70, 640 * 8000 - 30
@@ -37,6 +38,13 @@ def work_with_the_fake(task):
     """One scene's work in a process that no fixture has reached."""
     work.classifier = lambda choice: FakeClassifier()
     return work.process(task)
+
+
+def work_with_fake_cover(task):
+    """The same with the cover's fake."""
+    pixel_cover.verified_card = lambda choice: BrightPixels.card
+    pixel_cover.pixel_classifier = lambda choice: BrightPixels()
+    return work_with_the_fake(task)
 
 
 def in_a_child(options, scenes) -> int:

@@ -1,4 +1,4 @@
-"""The whole product as a new user meets it: the demo's two dates, the trained model, the page in a real browser."""
+"""The whole product as a new user meets it: the demo, its later dates one period, the trained model, a real browser."""
 
 import io
 import json
@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from pyproj import Transformer
 
+from pipeline.results.layout import model_folders, scene_folders
 from pipeline.simulate import read_truth
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,20 +35,30 @@ def demo(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tables(demo):
-    """The tile tables of the demo, first date first, by tile id."""
-    found = [gpd.read_parquet(path) for path in demo.glob("tiles/*/*/tiles.parquet")]
+    """The tile tables that speak in the demo, of the first date and of the later two as a period, by tile id."""
+    (model,) = model_folders(demo / "tiles")
+    found = [gpd.read_parquet(place / "tiles.parquet") for place in scene_folders(model)]
+    assert len(found) == 2
     return sorted((table.set_index("tile_id") for table in found), key=lambda table: table["acquired"].iloc[0])
 
 
 def test_the_summary_says_what_a_person_wants_to_know(demo):
     text = (demo / "stdout.txt").read_text()
-    assert "2 of 2 scenes mapped" in text and "Forest" in text and " ha " in text and "atlas.html" in text
+    assert (
+        "3 of 3 scenes mapped, 1 composite made of them," in text
+        and "Forest" in text
+        and " ha " in text
+        and "atlas.html" in text
+    )
 
 
 def test_the_cover_knows_the_made_land(demo):
-    found = re.findall(r"S2B_\S+: ([0-9.]+)% of 1,96[0-9],[0-9]{3} pixels", (demo / "stdout.txt").read_text())
-    assert len(found) == 2
-    assert min(map(float, found)) > 85
+    found = re.findall(r"(\S+): ([0-9.]+)% of 1,9[67][0-9],[0-9]{3} pixels", (demo / "stdout.txt").read_text())
+    assert len(found) == 4
+    shares = {name: float(share) for name, share in found}
+    assert min(shares.values()) > 85
+    (composite,) = [name for name in shares if not name.startswith("S2B")]
+    assert shares[composite] >= max(share for name, share in shares.items() if "_2023" in name and name != composite)
 
 
 def test_the_model_recognises_the_landscape(demo, tables):
@@ -58,9 +69,54 @@ def test_the_model_recognises_the_landscape(demo, tables):
     assert np.mean(right) >= 0.85
 
 
-def test_the_offset_of_the_second_product_was_read(demo):
+def test_what_is_claimed_has_changed(demo):
+    """Claims between any two dates, of tiles that one class fills at both."""
+    (path,) = demo.glob("tiles/*/changes.parquet")
+    claimed = gpd.read_parquet(path).query("state == 'changed'")
+    truth = {(tile.date, tile.tile_id): tile for tile in read_truth(demo / "demo-scenes" / "truth.csv")}
+    pairs = [
+        [truth[f"{day:%Y-%m-%d}", row.tile_id] for day in (row.before_acquired, row.after_acquired)]
+        for row in claimed.itertuples()
+    ]
+    pure = [(one.label, two.label) for one, two in pairs if one.clear and two.clear]
+    assert len(pure) >= 10
+    assert not [labels for labels in pure if labels[0] == labels[1]]
+
+
+def test_the_offsets_of_the_products_were_read(demo):
     records = json.loads(next(demo.glob("tiles/*/run.json")).read_text())["scenes"]
-    assert [set(record["radiometry"]["offsets"].values()) for record in records] == [{0.0}, {-1000.0}]
+    offsets = [set(record["radiometry"]["offsets"].values()) for record in records if not record["period"]]
+    assert offsets == [{0.0}, {-1000.0}, {-1000.0}]
+
+
+def test_the_period_fills_what_clouds_hid(demo, tables):
+    later = [gpd.read_parquet(path).set_index("tile_id") for path in demo.glob("tiles/*/S2B*2023*/tiles.parquet")]
+    hidden = [set(table.index[table["label"].isin(["cloud", "unclassified"])]) for table in later]
+    left = set(tables[1].index[tables[1]["label"].isin(["cloud", "unclassified"])])
+    assert left <= hidden[0] & hidden[1]
+    assert len(left) < min(map(len, hidden))
+    assert set(tables[1]["looks"]) == {0, 1, 2}
+
+
+def test_the_worked_example_of_composites_tells_what_comes_out(demo):
+    """docs/composite.md, within some tiles that another release of the model may name otherwise."""
+    (model,) = model_folders(demo / "tiles")
+    told = re.findall(
+        r"^\| (2023-07-01_\S+|S2B_\S+) \| (\d+) \| (\d+) \| (\d+) \|$",
+        (ROOT / "docs" / "composite.md").read_text(),
+        re.M,
+    )
+    assert len(told) == 3
+    for name, *counts in told:
+        table = gpd.read_parquet(model / name / "tiles.parquet")
+        found = [
+            (table["code"] >= 0).sum(),
+            (table["label"] == "unclassified").sum(),
+            (table["label"] == "cloud").sum(),
+        ]
+        assert np.abs(np.array(counts, int) - found).max() <= 25, name
+    later = [gpd.read_parquet(model / name / "tiles.parquet") for name, *_ in told]
+    assert (later[2]["code"] >= 0).sum() > max((table["code"] >= 0).sum() for table in later[:2])
 
 
 @pytest.fixture(scope="module")

@@ -52,8 +52,8 @@ def test_products_are_georeferenced_off_the_tile_grid(made):
             assert int(tile_xml.find(".//ULY").text) == source.bounds.top
 
 
-def test_only_the_second_date_has_an_offset_and_both_have_the_same_reflectance(made):
-    first, second = (reflectance(product, "B03") for product in made.products)
+def test_only_later_dates_have_an_offset_and_all_have_the_same_reflectance(made):
+    first, second, third = (reflectance(product, "B03") for product in made.products)
     with (
         rasterio.open(image(made.products[0], "B03")) as before,
         rasterio.open(image(made.products[1], "B03")) as after,
@@ -62,6 +62,7 @@ def test_only_the_second_date_has_an_offset_and_both_have_the_same_reflectance(m
     # Deep water does not change: it tells offsets from seasons.
     lake = np.s_[850:1000, 150:350]
     assert abs(np.nanmean(first[lake]) - np.nanmean(second[lake])) < 0.001
+    assert abs(np.nanmean(first[lake]) - np.nanmean(third[lake])) < 0.001
     assert 0.0 < np.nanmean(first[lake]) < 0.03
     assert np.nanmin(first) >= 0.0
 
@@ -96,7 +97,7 @@ def test_truth_knows_no_data_and_cloud(made):
     assert any(tile.cloud_fraction > 0.9 for tile in made.tiles)
 
 
-def test_every_class_has_pure_tiles_at_both_dates(made):
+def test_every_class_has_pure_tiles_at_every_date(made):
     for product in made.products:
         counts = Counter(label for (scene, _), label in made.clear.items() if scene == product.stem)
         assert set(counts) == set(EUROSAT.labels)
@@ -114,17 +115,31 @@ def test_planted_changes_are_known(made):
         assert kinds[kind] >= 3, kind
 
 
+def test_the_third_date_confirms_the_second_under_other_clouds(made):
+    second, third = (
+        {tile.tile_id: tile for tile in made.tiles if tile.scene == product.stem} for product in made.products[1:]
+    )
+    assert [tile.label for tile in second.values()] == [tile.label for tile in third.values()]
+    hidden = [{name for name, tile in tiles.items() if tile.cloud_fraction > 0.35} for tiles in (second, third)]
+    assert min(map(len, hidden)) > 5
+    assert not hidden[0] & hidden[1]
+    before, after = (reflectance(product, "B04") for product in made.products[1:])
+    clear = np.abs(after - before)[700:1300, 1000:1500]
+    assert 0.05 < np.mean(clear > 0.02) < 0.4  # some fields ripened, the others and all else stayed
+
+
 def test_truth_reads_back(made):
     assert read_truth(made.products[0].parent / "truth.csv") == made.tiles
 
 
-def test_both_dates_are_found_as_scenes_and_the_truth_is_not(made):
+def test_all_dates_are_found_as_scenes_and_the_truth_is_not(made):
     scenes = list(find_scenes(made.products[0].parent))
     assert [(f"{scene.acquired:%Y-%m-%d}", str(scene.level), scene.epsg, scene.warnings) for scene in scenes] == [
         ("2021-07-23", "L2A", 32632, ()),
         ("2023-07-23", "L2A", 32632, ()),
+        ("2023-08-12", "L2A", 32632, ()),
     ]
-    assert [scene.radiometry.offsets.get("B04", 0.0) for scene in scenes] == [0.0, -1000.0]
+    assert [scene.radiometry.offsets.get("B04", 0.0) for scene in scenes] == [0.0, -1000.0, -1000.0]
 
 
 def test_a_seed_makes_the_same_pixels_again_also_in_jpeg_2000(made, tmp_path):

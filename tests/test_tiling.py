@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from scipy import ndimage
 from hypothesis.extra import numpy as hnp
+from scipy import ndimage
 
 from pipeline.errors import IncompleteScene, ResolutionError, UnfitScene
 from pipeline.grid import TileGrid, TileIndex

@@ -1,4 +1,4 @@
-"""From a district's outline and two dates to tables and a report, on the simulated landscape of the demo.
+"""From a district's outline and scenes to tables and a report, on the simulated landscape of the demo.
 
     python examples/district/from_outline_to_report.py [FOLDER]
 
@@ -31,8 +31,8 @@ def main(folder: Path) -> None:
     command("run", scenes, "--area", DISTRICT, "--cover", "none", "--tiles", tiles, "--maps", folder / "maps")
     municipalities = ("--regions", DISTRICT, "--name-field", "municipality")
     command("areas", tiles, *municipalities, "--csv", folder / "areas.csv")
-    first, last = sorted(path.parent for path in tiles.glob("*/*/scene.json"))
-    command("change", first, last, *municipalities, "--out", folder / "change")
+    first, second, *_ = sorted(path.parent for path in tiles.glob("*/*/scene.json"))
+    command("change", first, second, *municipalities, "--out", folder / "change")
     for report in ("report.html", "report.pdf"):
         command("report", tiles, "--area", DISTRICT, "--between", "2021,2023", "-o", folder / report)
 

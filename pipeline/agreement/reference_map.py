@@ -17,10 +17,13 @@ from rasterio.warp import transform_bounds
 
 from pipeline.errors import ReferenceMapError, TileTableError
 from pipeline.grid import TileGrid, TileIndex
+from pipeline.legend import COVER_STATE_LABELS, STATE_LABELS
 from pipeline.results.class_raster import read_class_names
 
 # What stands for no class where labels are numbered from 0, and for a code that nothing explains.
 NOTHING, UNKNOWN = -1, -2
+# What maps of this software call a tile or a pixel without a class.
+_STATES = {*STATE_LABELS.values(), *COVER_STATE_LABELS.values()}
 
 Numbers = npt.NDArray[np.int64]
 
@@ -53,7 +56,7 @@ class ReferenceMap:
                 )
         if codes is None:
             try:
-                codes = read_class_names(path)
+                codes = {code: "" if name in _STATES else name for code, name in read_class_names(path).items()}
             except TileTableError as error:
                 raise ReferenceMapError(str(error)) from error
         if not codes:

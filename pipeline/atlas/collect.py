@@ -20,6 +20,7 @@ from pipeline.grid import TileGrid
 from pipeline.results.layout import (
     ASSESSMENT,
     CHANGES,
+    COVER_ASSESSMENT,
     HEAT,
     ITEM,
     OVERVIEW,
@@ -149,6 +150,8 @@ class AtlasInput:
     """The file (`HEAT`) that says where in the tiles the changes are, where there is one."""
     prior: float | None = None
     """Share of tiles that the table of changes expected to change their class in a year, where it says so."""
+    cover_assessment: Mapping[str, Any] | None = None
+    """What `assess` found on a labelled sample of the cover's pixels, where there is one."""
 
 
 def collect(model_folder: Path, tolerant: bool = False) -> AtlasInput:
@@ -198,6 +201,7 @@ def collect(model_folder: Path, tolerant: bool = False) -> AtlasInput:
         _read_assessment(model_folder / ASSESSMENT),
         heat if heat.is_file() else None,
         read_prior(table),
+        _read_assessment(model_folder / COVER_ASSESSMENT),
     )
 
 

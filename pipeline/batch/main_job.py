@@ -273,6 +273,7 @@ def _write_report(results: ResultsFolder, records: Sequence[SceneRecord], option
             "keep_chips": options.keep_chips,
             "smooth": options.smooth,
             "prior_per_year": options.change.prior,
+            "max_false_share": options.change.max_false_share,
         },
     }
     write_run(results.path, facts, records)

@@ -101,10 +101,28 @@ def write_comparison(found: Compared, folder: Path, scenes: Iterable[str], optio
     Raises:
         OutputError: a table cannot be written.
     """
-    told = {"software": f"landcover-atlas {__version__}", "scenes": sorted(scenes), "prior_per_year": options.prior}
+    told = {
+        "software": f"landcover-atlas {__version__}",
+        "scenes": sorted(scenes),
+        "prior_per_year": options.prior,
+        "max_false_share": options.max_false_share,
+    }
     write_table(found.table, folder / CHANGES, told)
     with whole_file(folder / HEAT, "free space or choose another folder of results") as part:
         heat_table(found.table, found.measured).to_parquet(part, index=False, compression="zstd")
+
+
+def options_of(folder: Path) -> ChangeOptions:
+    """The options that the table of changes in a folder was made with, as far as it tells them.
+
+    Raises:
+        TileTableError: the table is damaged.
+    """
+    told, usual = read_metadata(folder / CHANGES), ChangeOptions()
+    return ChangeOptions(
+        prior=float(told.get("prior_per_year", usual.prior)),
+        max_false_share=float(told.get("max_false_share", usual.max_false_share)),
+    )
 
 
 def _named(pairs: pd.DataFrame) -> list[tuple[str, str]]:

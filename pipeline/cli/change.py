@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from pipeline.cli.console import PRIOR, explain_errors, verbosity
+from pipeline.cli.console import MAX_FALSE, PRIOR, explain_errors, verbosity
 from pipeline.cli.tables import COVER, OTHER_LEGEND, PRODUCT, legend_of, seen_product
 
 
@@ -27,6 +27,7 @@ from pipeline.cli.tables import COVER, OTHER_LEGEND, PRODUCT, legend_of, seen_pr
     help="Folder for the answer.",
 )
 @PRIOR
+@MAX_FALSE
 @click.option(
     "--min-mapping-unit",
     type=click.IntRange(1),
@@ -51,6 +52,7 @@ def change(
     tiles: Path,
     out: Path,
     prior: float,
+    max_false: float,
     min_mapping_unit: int,
     cross_level: bool,
     regions: Path | None,
@@ -66,9 +68,17 @@ def change(
     from pipeline.batch.comparison import compare, results_of
     from pipeline.change import ChangeOptions
 
-    options = ChangeOptions(prior=prior, min_mapping_unit=min_mapping_unit, claim_cross_level=cross_level)
+    options = ChangeOptions(
+        prior=prior, max_false_share=max_false, min_mapping_unit=min_mapping_unit, claim_cross_level=cross_level
+    )
     first, second = results_of(before, tiles), results_of(after, tiles)
-    views = {folder: seen_product(folder, legend, product) for folder in {scene.parent for scene in (*first, *second)}}
+    sides = [*first, *second]
+    views = {
+        folder: seen_product(
+            folder, legend, product, [scene for scene in dict.fromkeys(sides) if scene.parent == folder]
+        )
+        for folder in {scene.parent for scene in sides}
+    }
     first, second = ([views[scene.parent] / scene.name for scene in side] for side in (first, second))
     if product == COVER:
         _tell_cover(first, second, out)

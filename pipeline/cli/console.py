@@ -31,6 +31,13 @@ PRIOR = click.option(
     show_default=True,
     help="Share of tiles whose class really changes in a year.",
 )
+MAX_FALSE = click.option(
+    "--max-false",
+    type=click.FloatRange(0.001, 0.5),
+    default=0.05,
+    show_default=True,
+    help="Share of the claimed changes that may be expected to be false; more claims more.",
+)
 CHIPS = click.option(
     "--chips",
     type=click.Choice(["auto", "none", "changed", "all"]),

@@ -57,7 +57,7 @@ def mosaic(
     if date and between:
         raise click.UsageError("give --date or --between, not both")
     from pipeline.mosaic.ground import told_crs
-    from pipeline.mosaic.looks import Period
+    from pipeline.mosaic.looks import period_between
     from pipeline.mosaic.making import MosaicRequest, make_mosaic
     from pipeline.outlines import one_outline, read_outlines
 
@@ -67,7 +67,7 @@ def mosaic(
         product,
         outline,
         None if crs is None else told_crs(crs.upper().removeprefix("EPSG:")),
-        None if told is None else Period.between(told),
+        None if told is None else period_between(told),
     )
     cover = product.startswith("cover")
     folder = seen_in(model_folder(tiles, model), legend, tiles=not cover, cover=cover, rasters=cover)

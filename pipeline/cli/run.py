@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.console import CHIPS, PRIOR, TileProgress, explain_errors, periods_option, reading_options, verbosity
+from pipeline.cli.console import (
+    CHIPS,
+    MAX_FALSE,
+    PRIOR,
+    TileProgress,
+    explain_errors,
+    periods_option,
+    reading_options,
+    verbosity,
+)
 
 if TYPE_CHECKING:
     from pipeline.batch.executors import Executor
@@ -77,6 +86,7 @@ REMOTE_TILES = Path("remote-tiles")
     help="Share of valid pixels that a tile needs.",
 )
 @PRIOR
+@MAX_FALSE
 @CHIPS
 @periods_option("--composite")
 @click.option(
@@ -152,7 +162,7 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
                 page=AtlasOptions(chips=options["chips"]),
                 keep_chips=options["keep_chips"],
                 smooth=options["smooth"],
-                change=ChangeOptions(prior=options["prior"]),
+                change=ChangeOptions(prior=options["prior"], max_false_share=options["max_false"]),
                 force=options["force"],
                 inputs=folder,
                 periods=periods,

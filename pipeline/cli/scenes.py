@@ -85,8 +85,8 @@ def _refusal_text(refusal: "Refusal") -> str:
 @verbosity
 @explain_errors
 def simulate(folder: Path, seed: int) -> None:
-    """Write two dates of a made landscape with known truth into FOLDER."""
+    """Write three dates of a made landscape with known truth into FOLDER."""
     from pipeline.simulate import simulate as make
 
     make(folder, seed=seed)
-    click.echo(f"two scenes in {folder}; map them with: python run_pipeline.py {folder}")
+    click.echo(f"three scenes in {folder}; map them with: python run_pipeline.py {folder}")

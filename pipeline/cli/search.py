@@ -127,7 +127,9 @@ def search(
 
     place = _place(bbox, area)
     # The cover's bands come along where there are any: `run` makes one where it can.
-    wish = Wish(store.card(model).input.bands, store.card(store.COVER).input.bands, None if area is None else place)
+    wish = Wish(
+        store.card(model).input.bands, store.card(store.DEFAULT_COVER).input.bands, None if area is None else place
+    )
     items: list[Any] = []
     for when in _ranges(dates, years, season):
         found = list(ask(api, Query(place, when, collection, max_cloud, limit)))

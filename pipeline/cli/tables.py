@@ -1,5 +1,6 @@
 """Verbs about finished tables: rebuild the page, export."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,8 @@ def model_folder(tiles: Path, model: str | None) -> Path:
     return chosen[0]
 
 
-def seen_in(folder: Path, legend: str | None, **wanted: bool) -> Path:
-    """A model's results in another legend while the command lasts, the folder itself without one.
+def seen_in(folder: Path, legend: str | None, scenes: Sequence[Path] | None = None, **wanted: bool) -> Path:
+    """A model's results (or some of its `scenes`) in another legend while the command lasts, the folder without one.
 
     `wanted` are fields of `pipeline.crosswalk.view.Wanted`.
     """
@@ -55,13 +56,15 @@ def seen_in(folder: Path, legend: str | None, **wanted: bool) -> Path:
     from pipeline.crosswalk.correspondence import find_crosswalk
     from pipeline.crosswalk.view import Wanted, in_other_legend
 
-    return click.get_current_context().with_resource(in_other_legend(folder, find_crosswalk(legend), Wanted(**wanted)))
+    return click.get_current_context().with_resource(
+        in_other_legend(folder, find_crosswalk(legend), Wanted(**wanted), scenes)
+    )
 
 
-def seen_product(folder: Path, legend: str | None, product: str) -> Path:
+def seen_product(folder: Path, legend: str | None, product: str, scenes: Sequence[Path] | None = None) -> Path:
     """The same, of the tiles or of the cover alone."""
     cover = product == COVER
-    return seen_in(folder, legend, tiles=not cover, cover=cover, rasters=cover)
+    return seen_in(folder, legend, scenes, tiles=not cover, cover=cover, rasters=cover)
 
 
 def legend_of(folder: Path) -> "Legend":

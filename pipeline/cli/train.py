@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pipeline.evaluation.metrics import Figures
     from pipeline.evaluation.report import History
-    from pipeline.training.run import Trained
+    from pipeline.training.run import Split, Trained
 
 
 def _take_recipe(ctx: click.Context, _: click.Parameter, name: str | None) -> None:
@@ -37,8 +37,9 @@ def _take_recipe(ctx: click.Context, _: click.Parameter, name: str | None) -> No
 )
 @click.option(
     "--split",
-    metavar="TRAIN,VAL",
-    help="Two files that list the pictures to train on and to validate with. [default: a random fifth validates]",
+    metavar="TRAIN,VAL|look:K/J",
+    help="Two files that list the pictures to train on and to validate with, or look:5/2: pictures of one look stay "
+    "together, the second of five such folds validates. [default: a random fifth validates]",
 )
 @click.option("--name", default="my-model", show_default=True, help="Name of the model; it is written to OUT/NAME.")
 @click.option(
@@ -163,6 +164,26 @@ def _take_recipe(ctx: click.Context, _: click.Parameter, name: str | None) -> No
 @click.option(
     "--mixing/--no-mixing", default=True, show_default=True, help="Mixup and cutmix, where patches are varied."
 )
+@click.option(
+    "--teacher",
+    metavar="NAME[,NAME]",
+    help="Trained models whose answers are learned besides the labels; they answer fixed variations of the pictures, "
+    "once.",
+)
+@click.option(
+    "--teaching",
+    type=click.FloatRange(0, 1),
+    default=0.7,
+    show_default=True,
+    help="How much of what is learned the teachers say; the labels say the rest.",
+)
+@click.option(
+    "--views",
+    type=click.IntRange(1),
+    default=4,
+    show_default=True,
+    help="Variations of each picture that teachers answer, one an epoch in turn.",
+)
 @click.option("--mixed-precision/--full-precision", default=True, show_default=True, help="16-bit arithmetic inside.")
 @click.option("--tensorboard/--no-tensorboard", default=True, show_default=True, help="Logs for TensorBoard.")
 @click.option(
@@ -191,6 +212,7 @@ def train(
     schedule: str,
     patch_size: int,
     compare: tuple[Path, ...],
+    teacher: str | None,
     **options: Any,  # noqa: ANN401 - the options above
 ) -> None:
     """Train a classifier on labelled pictures, calibrate it, and store it with its card, its fast twins and its report.
@@ -200,14 +222,12 @@ def train(
     import sys
 
     from pipeline.evaluation.report import read_history
+    from pipeline.models import store
     from pipeline.training.augment import NONE, Augmentation
     from pipeline.training.options import Schedule, TrainOptions
     from pipeline.training.run import TrainRequest
     from pipeline.training.run import run as fit
 
-    lists = [Path(part.strip()) for part in split.split(",")] if split else []
-    if lists and len(lists) != 2:
-        raise click.UsageError("--split takes two files: TRAIN,VAL")
     place = folder or Path("runs") / name
     others = {f"{run.name}, {schedule_of(run)}": read_history(run / "history.csv") for run in compare}
     plan = NONE if not augment else Augmentation(surface=0.0) if sensor == "aerial" else Augmentation()
@@ -219,10 +239,11 @@ def train(
             architecture=arch,
             schedule=Schedule(schedule),
             augmentation=plan if mixing else plan.without_mixing(),
+            teachers=store.members(teacher) if teacher else (),
             **options,
         ),
         name=name,
-        split=(lists[0], lists[1]) if lists else None,
+        split=_split(split),
         patch_size=patch_size,
         bands=tuple(band.strip().upper() for band in bands.split(",")) if bands else None,
         sensor=sensor,
@@ -233,6 +254,18 @@ def train(
     found = report(done, {**own, **others})
     reached = f"accuracy {found.accuracy:.2%}, macro F1 {found.macro_f1:.4f}, ECE {found.ece:.4f} on validation"
     click.echo(f"{done.folder}: {reached}; its report is in {done.folder / 'report'}")
+
+
+def _split(told: str | None) -> "Split":
+    """Two lists, a fold by look, or None."""
+    from pipeline.datasets.folds import Look
+
+    if told is None or told.startswith("look:"):
+        return Look.parse(told) if told else None
+    lists = [Path(part.strip()) for part in told.split(",")]
+    if len(lists) != 2:
+        raise click.UsageError("--split takes two files TRAIN,VAL, or look:K/J")
+    return lists[0], lists[1]
 
 
 def report(done: "Trained", histories: "Mapping[str, History]") -> "Figures":

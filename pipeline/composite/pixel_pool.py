@@ -1,8 +1,8 @@
 """The looks at a strip of pixels, taken one after the other: votes weighted by their confidence.
 
 A look's cover tells one class and how sure it is; the rest of the probability is taken as spread evenly over the other
-classes. In the pool of `pipeline.composite.pool` such a look is a vote for its class with the weight
-log(p / (1 - p) * (classes - 1)): nothing for a look that does not know, more the surer it is.
+classes. In the mean of `pipeline.composite.pool` such a look is a vote for its class with the weight
+p - (1 - p) / (classes - 1): nothing for a look that does not know, more the surer it is.
 """
 
 from typing import NamedTuple
@@ -40,17 +40,20 @@ class PixelPool:
         pixels = shape[0] * shape[1]
         # One column more than classes, where looks without one go.
         self._base = np.arange(pixels, dtype=np.int64) * (count + 1)
-        self._evidence = np.zeros(pixels * (count + 1), np.float32)
+        self._lead = np.zeros(pixels * (count + 1), np.float32)
+        self._rest = np.zeros(pixels, np.float32)
         self._votes = np.zeros(pixels * (count + 1), np.uint16)
         self._state = np.full(pixels, CoverState.NO_DATA, np.uint8)
-        sure = np.clip(np.arange(256) / 100.0, 1.0 / count, _SUREST)
-        self._weight = np.log(sure / (1.0 - sure) * (count - 1)).astype(np.float32)
+        sure = np.clip(np.arange(256, dtype=np.float32) / 100.0, 1.0 / count, _SUREST)
+        self._others = (1.0 - sure) / (count - 1)
+        self._weight = sure - self._others
 
     def add(self, classes: Codes, confidence: Codes) -> None:
         """One look: classes or states, and percent (y, x)."""
         flat = classes.ravel()
         at = self._base + np.minimum(flat, self._count)
-        self._evidence[at] += self._weight[confidence.ravel()]
+        self._lead[at] += self._weight[confidence.ravel()]
+        self._rest += np.where(flat < self._count, self._others[confidence.ravel()], 0.0)
         self._votes[at] += 1
         state = flat.copy()
         state[flat < self._count] = CoverState.NO_DATA
@@ -64,8 +67,8 @@ class PixelPool:
         classes = self._state.copy()
         confidence, disagreement, counted = (np.full(len(looks), CoverState.NO_DATA, np.uint8) for _ in range(3))
         if len(clear):
-            evidence = self._evidence.reshape(-1, self._count + 1)[clear, : self._count]
-            likely = pooled(evidence, looks[clear], self._dependence)
+            total = self._lead.reshape(-1, self._count + 1)[clear, : self._count] + self._rest[clear, None]
+            likely = pooled(total, looks[clear], self._dependence)
             best = likely.argmax(axis=1)
             classes[clear] = best
             confidence[clear] = np.rint(likely[np.arange(len(best)), best] * 100.0)

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pipeline.change.chain import emissions
 from pipeline.composite.pool import TILE_DEPENDENCE, pooled
 from pipeline.grid import TileGrid
 from pipeline.legend import Legend, TileState
@@ -65,7 +64,7 @@ class TilePool:
     def __init__(self, ground: Ground, legend: Legend, dependence: float = TILE_DEPENDENCE) -> None:
         self._ground, self._legend, self._dependence = ground, legend, dependence
         count, classes = ground.shape[0] * ground.shape[1], len(legend.classes)
-        self._evidence = np.zeros((count, classes))
+        self._total = np.zeros((count, classes))
         self._votes = np.zeros((count, classes), np.uint16)
         self._state = np.full(count, TileState.NO_DATA, np.int8)
         self._seen = np.zeros(count, np.bool_)
@@ -96,7 +95,7 @@ class TilePool:
         codes = rows["code"].to_numpy()
         known = codes >= 0
         labels = probability_columns(self._legend.labels)
-        self._evidence[at[known]] += np.log(emissions(rows[labels].to_numpy(np.float64)[known]))
+        self._total[at[known]] += rows[labels].to_numpy(np.float64)[known]
         self._votes[at[known], codes[known]] += 1
         self._state[at] = np.minimum(self._state[at], codes)
         valid, cloud = (rows[column].to_numpy(np.float32) for column in ("valid_fraction", "cloud_fraction"))
@@ -117,7 +116,7 @@ class TilePool:
         count = self._votes[seen].sum(axis=1, dtype=np.int64)
         clear = count > 0
         probabilities = np.full((len(count), len(self._legend.classes)), np.nan, np.float32)
-        probabilities[clear] = pooled(self._evidence[seen][clear], count[clear], self._dependence)
+        probabilities[clear] = pooled(self._total[seen][clear], count[clear], self._dependence)
         codes = np.where(clear, np.nan_to_num(probabilities).argmax(axis=1), self._state[seen]).astype(np.int8)
         index = self._ground.index()[seen]
         answers = TileAnswers(index, codes, probabilities, self._valid[seen], self._cloud[seen])

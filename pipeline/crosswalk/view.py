@@ -3,7 +3,7 @@
 import json
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +15,7 @@ import rasterio
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from pipeline.change import ChangeOptions
-from pipeline.change.dates import compare_dates, kept_evidence, level_of, write_comparison
+from pipeline.change.dates import compare_dates, kept_evidence, level_of, options_of, write_comparison
 from pipeline.crosswalk.correspondence import Crosswalk
 from pipeline.crosswalk.translation import Translation, refuse_strange, translated_table, translation
 from pipeline.errors import CrosswalkError, TileTableError
@@ -27,9 +26,12 @@ from pipeline.results.layout import (
     ASSESSMENT,
     CHANGES,
     COVER,
+    COVER_LOOKS,
     EVIDENCE,
     ITEM,
+    LOOKS,
     OVERVIEW,
+    PERIOD,
     QUICKLOOK,
     RUN_REPORT,
     TABLE,
@@ -59,18 +61,20 @@ class Wanted:
 
 
 @contextmanager
-def in_other_legend(folder: Path, crosswalk: Crosswalk, wanted: Wanted = Wanted()) -> Iterator[Path]:
+def in_other_legend(
+    folder: Path, crosswalk: Crosswalk, wanted: Wanted = Wanted(), scenes: Sequence[Path] | None = None
+) -> Iterator[Path]:
     """A model's folder of results with other classes, in a temporary place; `folder` stays as it is.
 
     Probabilities and shares are summed over merged classes, labels are the most likely merged class, and changes are
     weighed anew from them. A pixel of the cover has no probabilities to sum: it becomes what its class becomes, at
-    least as sure as it was. What `assess --legend` found comes along.
+    least as sure as it was. What `assess --legend` found comes along. `scenes` are those that speak, or the given ones.
 
     Raises:
         CrosswalkError: the table of correspondences has holes, or knows nothing of what is asked for.
         TileTableError: a table or raster is damaged.
     """
-    scenes = scene_folders(folder)
+    scenes = scene_folders(folder) if scenes is None else scenes
     if not scenes:
         raise TileTableError(f"{folder}: holds no finished scene; run the pipeline on a folder of scenes first")
     own = read_legend(scenes[0] / TABLE)
@@ -118,7 +122,7 @@ def _write_scene(
         metadata[LEGEND] = asdict(tiles.target)
     metadata[CROSSWALK] = _told(crosswalk, into)
     write_table(translated_table(read_table(scene / TABLE), tiles, cover), place / TABLE, metadata)
-    for name in (OVERVIEW, QUICKLOOK, TRUE_COLOUR):
+    for name in (OVERVIEW, QUICKLOOK, TRUE_COLOUR, PERIOD, LOOKS, COVER_LOOKS):
         _link(scene / name, place / name)
     if (scene / ITEM).is_file():
         write_text(place / ITEM, json.dumps(_translated_item(_item(scene / ITEM), cover)))
@@ -192,17 +196,16 @@ def _translate_raster(source: Path, target: Path, cover: Translation) -> None:
 
 def _write_changes(folder: Path, view: Path, legend: Legend) -> None:
     """The changes between the same scenes, weighed by the other classes."""
-    told = read_metadata(folder / CHANGES)
     stored = pq.read_table(folder / CHANGES, columns=["before", "after"]).to_pandas()
     names = {str(name) for column in ("before", "after") for name in stored[column].unique()}
     scenes = [view / name for name in sorted(names) if (view / name / TABLE).is_file()]
     if len(scenes) < 2:
         return
     levels = {scene.name: level_of(scene) for scene in scenes}
-    options = ChangeOptions(prior=float(told["prior_per_year"])) if "prior_per_year" in told else ChangeOptions()
+    options = options_of(folder)
     tables = [read_table(scene / TABLE) for scene in scenes]
     if found := compare_dates(tables, levels, kept_evidence([folder]), legend, options):
-        write_comparison(found, view, told["scenes"], options)
+        write_comparison(found, view, names, options)
 
 
 def _link(source: Path, target: Path) -> None:

@@ -43,8 +43,14 @@ class Abstention:
 
     def score(self, features: Floats) -> Floats:
         """Distances (n,); larger is less familiar."""
-        moved = features - self.centre
-        place = moved @ self.basis
+        return self.distance(self.place(features))
+
+    def place(self, features: Floats) -> Floats:
+        """Where pooled features (n, f) lie, in units of the spread within the classes (n, k)."""
+        return (features - self.centre) @ self.basis
+
+    def distance(self, place: Floats) -> Floats:
+        """Distances (n,) of places (n, k)."""
         square = (
             np.square(place).sum(axis=1, keepdims=True)
             - 2 * place @ self.centres.T

@@ -35,6 +35,8 @@ class ModelCard:
     """The network's name."""
     unfamiliar: Mapping[str, Any] = field(default_factory=dict)
     """The abstention score: its name, file and threshold; empty without one."""
+    confidence: Mapping[str, Any] = field(default_factory=dict)
+    """How sure to be of mixed and strange patches: its name and file; empty without it."""
     engines: Mapping[str, Any] = field(default_factory=dict)
     """What runs the model, fastest first: its file, and below which lead a second opinion is asked."""
     trained_on: Mapping[str, Any] = field(default_factory=dict)

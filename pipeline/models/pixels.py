@@ -1,7 +1,5 @@
-"""Stored networks that answer for every pixel: load them, ask them, average several."""
+"""Stored networks that answer for every pixel: load them, ask them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -14,6 +12,7 @@ from pipeline.models import engines, store
 from pipeline.models.card import COVER, ModelCard
 from pipeline.models.classifier import PixelClassifier
 from pipeline.models.foreign import ONNX, SAVED_MODEL, ForeignPixels, OfCard
+from pipeline.models.pixel_ensemble import PixelEnsemble, kept_temperature
 
 Floats = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.uint8]
@@ -28,7 +27,10 @@ def load_pixels(
         ModelError: no such model, a file that differs from its digest, a model of tiles, or members that do not match.
     """
     loaded = [_load(part.strip(), engine, threads, folder) for part in name.split(",")]
-    return loaded[0] if len(loaded) == 1 else PixelEnsemble.of(loaded)
+    if len(loaded) == 1:
+        return loaded[0]
+    joined = PixelEnsemble.of(loaded)
+    return PixelEnsemble.of(loaded, kept_temperature(joined.card, folder))
 
 
 def _load(name: str, engine: str, threads: int | None, folder: Path) -> PixelClassifier:
@@ -140,44 +142,6 @@ class KerasPixels(OfCard):
         _check(self._card, pixels)
         with self._turn:
             return np.asarray(self._model.predict_on_batch(pixels[None])[0], np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class PixelEnsemble:
-    """The mean of several networks' probabilities."""
-
-    members: tuple[PixelClassifier, ...]
-    """Networks with the same classes and bands."""
-    card: ModelCard
-    """The first member's, with all their names."""
-
-    @classmethod
-    def of(cls, members: Sequence[PixelClassifier]) -> "PixelEnsemble":
-        """The ensemble of networks that answer the same question.
-
-        Raises:
-            ModelError: their classes or their input differ.
-        """
-        from dataclasses import replace
-
-        first = members[0].card
-        for member in members[1:]:
-            if member.card.legend != first.legend or member.card.input != first.input:
-                raise ModelError(f"{first.name} and {member.card.name}: differ in classes or input, no ensemble")
-        digests = {f"{one.card.name}/{name}": mark for one in members for name, mark in one.card.sha256.items()}
-        return cls(tuple(members), replace(first, name="+".join(one.card.name for one in members), sha256=digests))
-
-    @property
-    def halo(self) -> int:
-        """The widest margin of all members."""
-        return max(member.halo for member in self.members)
-
-    def predict(self, pixels: Floats) -> Floats:
-        """Mean probabilities (y, x, classes) of reflectances (y, x, bands)."""
-        total = self.members[0].predict(pixels).copy()
-        for member in self.members[1:]:
-            total += member.predict(pixels)
-        return total / np.float32(len(self.members))
 
 
 def _check(card: ModelCard, pixels: npt.NDArray[Any]) -> None:

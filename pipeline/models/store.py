@@ -2,22 +2,23 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 from pipeline.errors import ModelError
 from pipeline.files import digest
 from pipeline.models import engines
-from pipeline.models.card import TILE, ModelCard
+from pipeline.models.card import COVER, TILE, ModelCard
 from pipeline.models.classifier import TileClassifier
 from pipeline.models.ensemble import Ensemble, joined_card
+from pipeline.models.pixel_ensemble import kept_temperature
 from pipeline.models.stored import StoredClassifier
 
 FOLDER = Path(__file__).resolve().parents[2] / "saved_models"
 DEFAULT = "eurosat-resnet50"
 # The network that names every 10 m pixel.
-COVER = "cover-10m"
+DEFAULT_COVER = "cover-10m"
 NO_COVER = "none"
 AUTO = "auto"
 
@@ -81,7 +82,10 @@ def card(name: str, folder: Path = FOLDER, verified: bool = False) -> ModelCard:
     if verified:
         for one, place in zip(cards, places, strict=True):
             one.verify(place)
-    return cards[0] if len(cards) == 1 else joined_card(cards)
+    if len(cards) == 1:
+        return cards[0]
+    joined = joined_card(cards)
+    return replace(joined, temperature=kept_temperature(joined, folder)) if joined.kind == COVER else joined
 
 
 def card_digest(name: str, folder: Path = FOLDER) -> str:

@@ -13,6 +13,7 @@ from pipeline.models import engines
 from pipeline.models.abstention import Abstention
 from pipeline.models.card import ModelCard
 from pipeline.models.classifier import Prediction
+from pipeline.models.confidence import Confidence, signs
 from pipeline.models.engines import Outputs, Patches, Runner
 
 Floats = npt.NDArray[np.float32]
@@ -45,6 +46,7 @@ class StoredClassifier:
         self._runners = {engine: self._load(engine)}  # the others when they are first asked
         self._loading = Lock()
         self._abstention = Abstention.read(folder / card.unfamiliar["file"]) if card.unfamiliar else None
+        self._confidence = Confidence.read(folder / card.confidence["file"]) if card.confidence else None
 
     @property
     def card(self) -> ModelCard:
@@ -52,14 +54,19 @@ class StoredClassifier:
         return self._card
 
     def predict(self, patches: Patches) -> Floats:
-        """Calibrated probabilities (n, classes) of patches (n, size, size, bands)."""
+        """Probabilities (n, classes) of patches (n, size, size, bands) as the network gives them."""
         return self.outputs(patches).probabilities
 
     def judge(self, patches: Patches) -> Prediction:
-        """Probabilities, and which patches are unlike the training data, in one pass."""
+        """Calibrated probabilities, and which patches are unlike the training data, in one pass."""
         self._check(patches)
         found = self._asked(0, patches, self._abstention)
-        return Prediction(found.probabilities, found.strangeness > 1.0)
+        probabilities = found.probabilities
+        if self._abstention is not None and self._confidence is not None:
+            distance = found.strangeness * np.float32(self._card.unfamiliar["threshold"])
+            told = signs(probabilities, self._abstention.place(found.features), distance)
+            probabilities = self._confidence.soften(probabilities, told)
+        return Prediction(probabilities, found.strangeness > 1.0)
 
     def outputs(self, patches: Patches) -> Outputs:
         """Probabilities and pooled features of patches (n, size, size, bands).
@@ -117,7 +124,7 @@ def _finer_and_finer(card: ModelCard, engine: str) -> tuple[str, ...]:
 
 def _in_doubt(found: _Answers, told: Mapping[str, Any], judged: bool) -> npt.NDArray[np.bool_]:
     """Which patches (n,) an engine, of which the card tells this, may have called other than a finer one would."""
-    tied = lead(found.probabilities) < told["margin"]
+    tied: npt.NDArray[np.bool_] = lead(found.probabilities) < told["margin"]
     if not judged or "reach" not in told:
         return tied
     beyond = found.strangeness - 1

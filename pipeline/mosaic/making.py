@@ -17,7 +17,7 @@ from pipeline import __version__
 from pipeline.errors import TileTableError
 from pipeline.files import PART, whole_file, write_text
 from pipeline.mosaic.ground import Ground, best_crs, in_degrees, map_ground
-from pipeline.mosaic.looks import Period, chosen_looks, shares_of_dates, touched_looks
+from pipeline.mosaic.looks import chosen_looks, shares_of_dates, touched_looks
 from pipeline.mosaic.painting import painted, strips, tile_extents
 from pipeline.mosaic.product import PRODUCTS, Painting
 from pipeline.outlines import Outline
@@ -30,6 +30,7 @@ from pipeline.results.class_raster import (
     write_colours,
 )
 from pipeline.results.layout import TABLE
+from pipeline.results.period import Period
 from pipeline.results.table import CROSSWALK, read_metadata
 
 # What is kept of blocks that were read: a block row of a granule, so that no block is decoded twice.
@@ -63,7 +64,7 @@ class Mosaic:
     ground: Ground
     """Where its pixels lie."""
     dates: Mapping[str, float]
-    """The part of its tiles that each date speaks for."""
+    """The part of its tiles that each date or period speaks for."""
     scenes: tuple[str, ...]
     """The scenes that it shows."""
     filled: float
@@ -179,7 +180,8 @@ def _described(made: Mosaic, request: MosaicRequest, painting: Painting, told: M
     import pystac
     from pystac.extensions.projection import ProjectionExtension
 
-    ground, days = made.ground, [datetime.fromisoformat(day).replace(tzinfo=UTC) for day in made.dates]
+    ground = made.ground
+    days = sorted({datetime.fromisoformat(day).replace(tzinfo=UTC) for told in made.dates for day in told.split("/")})
     shape = request.outline.shape if request.outline is not None else in_degrees(box(*ground.bounds()), ground.crs)
     item = pystac.Item(
         id=made.path.stem,

@@ -24,6 +24,9 @@ from pipeline.files import PART
 TABLE = "tiles.parquet"
 LANDCOVER = "landcover.tif"
 COVER = "cover.tif"
+# The names of a raster's values, where GDAL and QGIS look for them: GeoTIFF itself has no place for such.
+LANDCOVER_NAMES = "landcover.tif.aux.xml"
+COVER_NAMES = "cover.tif.aux.xml"
 ITEM = "scene.json"
 QUICKLOOK = "quicklook.webp"
 OVERVIEW = "overview.webp"

@@ -52,6 +52,17 @@ class Augmentation:
         """The same without mixup and cutmix, for the last epochs."""
         return replace(self, mixup=0.0, cutmix=0.0)
 
+    def stronger(self, factor: float) -> "Augmentation":
+        """The same with every radiometric change so many times as large, and of all patches."""
+        return replace(
+            self,
+            jitter=1.0,
+            gain=self.gain * factor,
+            band_gain=self.band_gain * factor,
+            haze=self.haze * factor,
+            gamma=self.gamma * factor,
+        )
+
 
 NONE = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
@@ -62,9 +73,11 @@ def augment(patches: Patches, plan: Augmentation, rng: np.random.Generator, band
     return radiometry(moved, plan, rng) if patches.dtype == np.uint8 else spectra(moved, plan, rng, bands)
 
 
-def varied(patches: Patches, rng: np.random.Generator, bands: Sequence[str] = RGB) -> Patches:
+def varied(
+    patches: Patches, rng: np.random.Generator, bands: Sequence[str] = RGB, plan: Augmentation | None = None
+) -> Patches:
     """Varied copies of the same type as the patches: what a stored model takes."""
-    found = augment(patches, Augmentation().without_mixing(), rng, bands)
+    found = augment(patches, plan or Augmentation().without_mixing(), rng, bands)
     return found.clip(1, 255).astype(np.uint8) if patches.dtype == np.uint8 else found
 
 

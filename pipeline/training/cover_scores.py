@@ -1,7 +1,8 @@
 """Stored cover networks on scenes with truth."""
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,32 +11,61 @@ import numpy.typing as npt
 from pipeline.datasets.labelled import LabelledPatches
 from pipeline.datasets.masks import IGNORED, Truth, read_truth
 from pipeline.datasets.weak import ClassCovers
+from pipeline.errors import ModelError
 from pipeline.evaluation.cover import CoverScore, reliability
+from pipeline.models.calibration import fit_temperature
 from pipeline.models.classifier import PixelClassifier
 from pipeline.models.networks import Network, cover_unet
-from pipeline.models.pixels import load_pixels
+from pipeline.models.pixel_ensemble import PixelEnsemble
 from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.scene import ReadOptions, Scene
 from pipeline.training.cover import probabilities
 
+log = logging.getLogger(__name__)
+
 Floats = npt.NDArray[np.float32]
 Curve = list[tuple[float, float, int]]
+# Pixels that a temperature is fitted to: more change it in the third digit.
+FITTED = 200_000
 # Of a network under way: pixels along a crop's side, crops of a place, pictures of a set.
 _CROP, _CROPS, _PICTURES = 64, 12, 200
 
 
-def scored(cover: str, folders: Sequence[Path], truth: Path, field: str = "class") -> dict[str, CoverScore]:
-    """The scores by place of a stored network, or of several with commas between them.
+def truth_for(network: PixelClassifier, folders: Sequence[Path], truth: Path, field: str = "class") -> list[Truth]:
+    """The truth that lies on scenes, with pixels as a network takes them.
 
     Raises:
-        ModelError: there is no such network, or no truth lies on the scenes.
+        ModelError: no truth lies on the scenes, or none of it is of the network's classes.
         NotAScene: a folder holds no scene.
     """
-    network = load_pixels(cover)
-    bands = network.card.input.bands
-    found = [scene for folder in folders for scene in find_scenes(folder, ReadOptions(required=bands))]
+    taken, labels = network.card.input, network.card.legend.labels
+    found = [scene for folder in folders for scene in find_scenes(folder, ReadOptions(required=taken.bands))]
     scenes = [scene for scene in found if isinstance(scene, Scene)]
-    return measured(network, read_truth(scenes, truth, bands, field, lines=network.card.input.harmonisation))[0]
+    told = read_truth(scenes, truth, taken.bands, field, lines=taken.harmonisation)
+    there = {one.classes[code] for one in told for code in np.unique(one.codes) if code != IGNORED}
+    strange = sorted(there - set(labels))
+    if not there & set(labels):
+        raise ModelError(
+            f"{truth}: its classes ({', '.join(strange)}) are none of {network.card.name} ({', '.join(labels)}); "
+            f"rename them, or name their field with --field"
+        )
+    if strange:
+        log.warning("%s: %s are no class of %s, left out", truth, ", ".join(strange), network.card.name)
+    return told
+
+
+def ensemble_temperature(ensemble: PixelEnsemble, truths: Sequence[Truth]) -> float:
+    """The temperature that makes the truth likeliest of an ensemble's mean."""
+    plain, labels = replace(ensemble, card=replace(ensemble.card, temperature=1.0)), ensemble.card.legend.labels
+    rng, likely, codes = np.random.default_rng(0), [], []
+    for truth in truths:
+        known = recoded(truth, labels).ravel()
+        drawn = np.flatnonzero(known < len(labels))
+        drawn = rng.choice(drawn, min(len(drawn), FITTED // len(truths)), replace=False)
+        answer = window_by_window(plain.predict, truth.pixels).reshape(-1, len(labels))
+        likely.append(np.log(np.maximum(answer[drawn], 1e-9)))
+        codes.append(known[drawn].astype(np.int64))
+    return fit_temperature(np.concatenate(likely), np.concatenate(codes))
 
 
 def measured(network: PixelClassifier, truths: Sequence[Truth]) -> tuple[dict[str, CoverScore], Curve]:

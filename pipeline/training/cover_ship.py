@@ -22,7 +22,7 @@ from pipeline.models.pixels import load_pixels
 from pipeline.scenes.radiometry import Harmonisation
 from pipeline.training import export
 from pipeline.training.cover import probabilities
-from pipeline.training.cover_scores import measured, window_by_window
+from pipeline.training.cover_scores import FITTED, measured, window_by_window
 
 # Bands at 10 m, in the order of the network's channels.
 BANDS = ("B02", "B03", "B04", "B08")
@@ -31,8 +31,6 @@ ENGINES: Mapping[str, Mapping[str, Any]] = {
     "openvino-f32": {"file": "openvino/model.xml"},
     "keras": {"file": "model.keras"},
 }
-# Pixels that a temperature is fitted to: more change it in the third digit.
-_FITTED = 200_000
 # Bfloat16 is used where it names at least this part of the pixels as float32 does.
 _AGREE = 0.99
 
@@ -114,7 +112,7 @@ def _temperature(network: Network, truths: Sequence[Truth]) -> float:
     for truth in truths:
         likely = np.log(np.maximum(probabilities(network, truth.pixels[None])[0], 1e-9))
         known = np.flatnonzero(truth.codes.ravel() < count)
-        drawn = rng.choice(known, min(len(known), _FITTED // len(truths)), replace=False)
+        drawn = rng.choice(known, min(len(known), FITTED // len(truths)), replace=False)
         logits.append(likely.reshape(-1, count)[drawn])
         labels.append(truth.codes.ravel()[drawn].astype(np.int64))
     return fit_temperature(np.concatenate(logits), np.concatenate(labels)) if logits else 1.0

@@ -21,11 +21,13 @@ from pipeline.files import write_text
 from pipeline.models import networks
 from pipeline.models.networks import Network, Plan
 from pipeline.training import checkpoint
-from pipeline.training.augment import Augmentation, augment, mix
+from pipeline.training.augment import Augmentation
+from pipeline.training.batches import batches, class_weights, labels_alone
 from pipeline.training.export import data_digest
 from pipeline.training.head import fit_head, is_whole, pooled_features
 from pipeline.training.layers import fused_normalisation, layered_adamw
 from pipeline.training.options import Schedule, TrainOptions
+from pipeline.training.teaching import Teaching, digests
 
 log = logging.getLogger(__name__)
 
@@ -118,6 +120,7 @@ class _Run:
             ) from error
         self.last = options.folder / "last.npz"
         self.optimizer_state: Weights = []
+        self.teaching = Teaching(options, data, progress) if options.teachers else None
         if self.last.is_file():
             self._resume()
         else:
@@ -150,8 +153,9 @@ class _Run:
     def _accept(self, state: dict[str, Any]) -> None:
         """Only the same run goes on: other data, split, seed or options would be measured with weights of these."""
         self._same_classes(state, str(self.last))
-        before = state.get("told", {})
-        other = sorted(name for name in {*before, *self.told} if before.get(name) != self.told.get(name))
+        # Runs of earlier versions lack options that came later; they ran as these are left alone.
+        known = {**_plain(TrainOptions(self.options.folder)), "teacher_cards": {}, **state.get("told", {})}
+        other = sorted(name for name, value in self.told.items() if known.get(name) != value)
         if other:
             raise ModelError(
                 f"{self.last}: is a run with other {', '.join(other)}; give those of that run again, or another --run "
@@ -215,9 +219,11 @@ class _Run:
             self._epoch(options.augmentation.without_mixing() if calm else options.augmentation, callbacks)
 
     def _epoch(self, plan: Augmentation, callbacks: list[Any]) -> None:
-        batches = _batches()(self.data, replace(self.options, augmentation=plan), self.options.seed + self.epoch)
-        started = time.monotonic()
-        logs = self._fit(batches, initial_epoch=self.epoch, epochs=self.epoch + 1, callbacks=callbacks)
+        started, options = time.monotonic(), self.options
+        taught = self.teaching and self.teaching.lesson(self.epoch, plan)
+        lesson = taught or labels_alone(self.data, plan)
+        epoch = batches()(lesson, class_weights(self.data, options), options.batch, options.seed + self.epoch)
+        logs = self._fit(epoch, initial_epoch=self.epoch, epochs=self.epoch + 1, callbacks=callbacks)
         self.epoch += 1
         if self.epoch <= self.frozen_epochs or self.options.ema == 0:
             self.averaged = self.model.get_weights()
@@ -321,7 +327,9 @@ class _Run:
             learning_rate=schedule,
             weight_decay=options.weight_decay,
         )
-        loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=options.label_smoothing)
+        # What teachers say is soft already.
+        smoothing = options.label_smoothing * (1 - options.teaching if options.teachers else 1)
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing)
         # XLA makes a CPU step ten times slower; on a GPU keras decides.
         jit = False if keras.backend.backend() == "tensorflow" and not _has_gpu() else "auto"
         self.model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], jit_compile=jit)
@@ -357,36 +365,6 @@ class _Run:
         best = self.options.best and kept.is_file()
         model.set_weights(checkpoint.load(kept)[1]["averaged"] if best else self.averaged)
         return model
-
-
-def _batches() -> type[Any]:
-    import keras
-
-    class Batches(keras.utils.PyDataset):  # type: ignore[misc]
-        """Shuffled, augmented batches of one epoch, made in a background thread; all of the same size."""
-
-        def __init__(self, data: LabelledPatches, options: TrainOptions, seed: int) -> None:
-            super().__init__(workers=1, use_multiprocessing=False, max_queue_size=4)
-            self.data, self.options, self.seed = data, options, seed
-            order = np.random.default_rng(seed).permutation(len(data))
-            self.size = min(options.batch, len(data))
-            steps = math.ceil(len(data) / self.size)
-            self.order = np.resize(order, steps * self.size)
-            frequency = data.counts / data.counts.mean()
-            self.class_weights = (np.maximum(frequency, 1e-9) ** -options.class_balance).astype(np.float32)
-
-        def __len__(self) -> int:
-            return len(self.order) // self.size
-
-        def __getitem__(self, index: int) -> tuple[Any, Any, Any]:
-            rng = np.random.default_rng([self.seed, index])
-            chosen = self.order[index * self.size : (index + 1) * self.size]
-            targets = np.eye(len(self.data.classes), dtype=np.float32)[self.data.labels[chosen]]
-            plan = self.options.augmentation
-            patches, targets = mix(augment(self.data.patches[chosen], plan, rng, self.data.bands), targets, plan, rng)
-            return patches, targets, targets @ self.class_weights
-
-    return Batches
 
 
 def _guard() -> Callback:
@@ -437,10 +415,12 @@ def plan_for(options: TrainOptions, data: LabelledPatches) -> Plan:
 def run_facts(options: TrainOptions, data: LabelledPatches, validation: LabelledPatches | None) -> dict[str, Any]:
     """What must agree for a run to go on: the pictures of both parts and every option that shapes the weights."""
     told = {name: value for name, value in _plain(options).items() if name not in ELSEWHERE}
-    digests = {"training": data, "validation": validation}
-    return told | {
-        part: None if held is None else data_digest(held.patches, held.labels) for part, held in digests.items()
-    }
+    parts = {"training": data, "validation": validation}
+    return (
+        told
+        | {part: None if held is None else data_digest(held.patches, held.labels) for part, held in parts.items()}
+        | {"teacher_cards": digests(options)}
+    )
 
 
 def _plain(options: TrainOptions) -> dict[str, Any]:

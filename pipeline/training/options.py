@@ -67,6 +67,12 @@ class TrainOptions:
     """Factor by which patches are resampled inside the network."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     """How patches are varied."""
+    teachers: tuple[str, ...] = ()
+    """Stored models whose answers are learned besides the labels."""
+    teaching: float = 0.7
+    """Share of a target that the teachers say, 0..1; the label says the rest."""
+    views: int = 4
+    """Fixed variations of the pictures that the teachers answer, one an epoch in turn."""
     mixed_precision: bool = True
     """Convolutions in bfloat16."""
     validate_every: int = 2

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.bands import RGB
+from pipeline.datasets.folds import Look, description, fold_facts, look_folds
 from pipeline.datasets.labelled import Asked, LabelledPatches, read_labelled, read_names
 from pipeline.errors import ModelError
 from pipeline.legend import Legend, known_legend, make_legend
@@ -25,6 +26,7 @@ from pipeline.training.ship import Shipment, ship
 log = logging.getLogger(__name__)
 
 SENTINEL_2, AERIAL = "sentinel-2", "aerial"
+Split = tuple[Path, Path] | Look | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,8 @@ class TrainRequest:
     """Network, rounds, rates, augmentation."""
     name: str = "eurosat-resnet50"
     """The model's name."""
-    split: tuple[Path, Path] | None = None
-    """Lists of the training and the validation pictures; None draws a fifth of each class, by the seed."""
+    split: Split = None
+    """Lists of the training and the validation pictures, or a fold by look; None draws a fifth of each class."""
     patch_size: int = 64
     """Pixels along a side; other pictures are resampled."""
     bands: tuple[str, ...] | None = None
@@ -74,9 +76,12 @@ def run(request: TrainRequest, progress: Callable[[str], None] = log.info, bar: 
     """
     networks.find(request.options.architecture)
     asked = Asked(size=request.patch_size, bands=request.bands)
-    training, validation = read_split(request.data, request.split, request.options.seed, asked)
+    training, validation = read_split(request.data, request.split, request.options.seed, asked, progress)
     legend = legend_of(training.classes)
-    progress(f"{len(training)} patches to train on, {len(validation)} to validate, {len(training.classes)} classes")
+    progress(
+        f"{len(training)} patches to train on, {len(validation)} to validate ({split_words(request.split)}), "
+        f"{len(training.classes)} classes"
+    )
     network = train(request.options, training, validation, progress, bar)
     place = request.folder / request.name
     order = Shipment(
@@ -121,43 +126,77 @@ def _provenance(request: TrainRequest, training: LabelledPatches) -> dict[str, A
         "data": request.data.name,
         "n": len(training),
         "counts": dict(zip(training.classes, training.counts.tolist(), strict=True)),
-        "split": [path.name for path in request.split] if request.split else "random fifth of each class",
+        "split": split_words(request.split),
         "epochs": options.epochs,
         "frozen_epochs": options.frozen_epochs,
         "seed": options.seed,
         "weights": Path(options.weights).name,
+        **({"teachers": [Path(name).name for name in options.teachers]} if options.teachers else {}),
     }
 
 
+def split_words(split: Split) -> list[str] | str:
+    """How a card tells the split: the lists' names, or words."""
+    if isinstance(split, Look):
+        return f"by look, fold {split.validates} of {split.folds} kept out"
+    return [path.name for path in split] if split else "random fifth of each class"
+
+
 def read_split(
-    data: Path, split: tuple[Path, Path] | None, seed: int, asked: Asked | None = None
+    data: Path, split: Split, seed: int, asked: Asked | None = None, progress: Callable[[str], None] = log.info
 ) -> tuple[LabelledPatches, LabelledPatches]:
-    """Training and validation patches, by two lists of names or by drawing a fifth of each class.
+    """Training and validation patches, by two lists of names, by look, or by drawing a fifth of each class.
+
+    Of folds by look `progress` hears how far each lies from the others.
 
     Raises:
         ModelError: the data or a list cannot be used, or a picture is in both lists.
     """
     asked = asked or Asked()
-    if split is not None:
-        lists = [read_names(path) for path in split]
-        first = read_labelled(data, replace(asked, only=lists[0], least=2))
-        second = read_labelled(data, replace(asked, only=lists[1], classes=first.classes))
-        both = set(zip(first.labels, first.names, strict=True)).intersection(
-            zip(second.labels, second.names, strict=True)
-        )
-        if both:
-            raise ModelError(
-                f"{split[1]}: {len(both)} pictures are also in {split[0].name} ({min(both)[1]} ...); give lists "
-                f"without overlap"
-            )
-        return first, second
+    if isinstance(split, tuple):
+        return _listed(data, split, asked)
     whole = read_labelled(data, replace(asked, least=2))
+    kept_out = _fifth(whole, seed) if split is None else _alike(whole, split, seed, progress)
+    return whole.take(np.flatnonzero(~kept_out)), whole.take(np.flatnonzero(kept_out))
+
+
+def _listed(data: Path, split: tuple[Path, Path], asked: Asked) -> tuple[LabelledPatches, LabelledPatches]:
+    lists = [read_names(path) for path in split]
+    first = read_labelled(data, replace(asked, only=lists[0], least=2))
+    second = read_labelled(data, replace(asked, only=lists[1], classes=first.classes))
+    both = set(zip(first.labels, first.names, strict=True)).intersection(zip(second.labels, second.names, strict=True))
+    if both:
+        raise ModelError(
+            f"{split[1]}: {len(both)} pictures are also in {split[0].name} ({min(both)[1]} ...); give lists "
+            f"without overlap"
+        )
+    return first, second
+
+
+def _fifth(whole: LabelledPatches, seed: int) -> npt.NDArray[np.bool_]:
+    """A fifth of each class, drawn."""
     rng = np.random.default_rng(seed)
     drawn = np.zeros(len(whole), np.bool_)
     for code in range(len(whole.classes)):
         members = np.flatnonzero(whole.labels == code)
         drawn[rng.permutation(members)[: max(1, len(members) // 5)]] = True
-    return whole.take(np.flatnonzero(~drawn)), whole.take(np.flatnonzero(drawn))
+    return drawn
+
+
+def _alike(whole: LabelledPatches, split: Look, seed: int, progress: Callable[[str], None]) -> npt.NDArray[np.bool_]:
+    """The pictures of one fold by look."""
+    if (least := int(whole.counts.min())) < 2 * split.folds:
+        raise ModelError(
+            f"a class has {least} pictures, too few for {split.folds} folds by look; give more pictures or fewer folds"
+        )
+    described = description(whole.patches)
+    folds = look_folds(described, whole.labels, split.folds, seed)
+    for number, fold in enumerate(fold_facts(described, whole.labels, folds), start=1):
+        progress(
+            f"fold {number} by look: {fold.pictures} pictures of {fold.classes} classes, {fold.distance:.2f} times as far "
+            f"from the nearest of their class in the others as from each other"
+        )
+    return np.asarray(folds == split.validates - 1)
 
 
 def legend_of(classes: tuple[str, ...]) -> Legend:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pipeline.datasets.labelled import LabelledPatches
 from pipeline.errors import ModelError
 from pipeline.legend import Legend
+from pipeline.models import confidence
 from pipeline.models.abstention import FILE, Abstention
 from pipeline.models.calibration import calibration_error, fit_temperature, log_loss, softmax
 from pipeline.models.card import ModelCard
@@ -20,7 +21,7 @@ from pipeline.models.gate import Gate, compare
 from pipeline.models.input import ModelInput
 from pipeline.models.networks import Network
 from pipeline.models.stored import StoredClassifier, lead
-from pipeline.training import export, quantize
+from pipeline.training import export, quantize, sureness
 from pipeline.training.augment import side_by_side, varied
 
 log = logging.getLogger(__name__)
@@ -106,6 +107,7 @@ def ship(network: Network, order: Shipment, progress: Callable[[str], None] = lo
         card, temperature=temperature, unfamiliar={"score": "mahalanobis", "file": FILE, "threshold": threshold}
     )
     card = export.save(order.folder, network, card, abstention)
+    card, sure = with_confidence(card, order, abstention, progress)
     card = replace(card, engines={**fast_twins(card, order, progress), **EXACT})
     engines, gates, reference = pass_gate(card, order.folder, order.fitting, order.elsewhere, progress)
     if "openvino-int8" not in engines:
@@ -118,8 +120,35 @@ def ship(network: Network, order: Shipment, progress: Callable[[str], None] = lo
         "ece_cross_fitted": calibration_error(cross_fitted(logits, labels, order.seed), labels),
     }
     calibration["exceedance"] = float((known > threshold).mean())
-    card = replace(card, engines=engines, metrics={**order.metrics, "calibration": calibration, "gate": gates})
+    metrics = {**order.metrics, "calibration": calibration, "gate": gates, **sure}
+    card = replace(card, engines=engines, metrics=metrics)
     return export.write_card(order.folder, card)
+
+
+def with_confidence(
+    card: ModelCard, order: Shipment, abstention: Abstention, progress: Callable[[str], None] = log.info
+) -> tuple[ModelCard, dict[str, Any]]:
+    """The card with how sure to be of mixed and strange patches, and its figures, each cross-fitted.
+
+    Without enough pictures to fit it on, the card as it is.
+    """
+    if len(order.fitting) < sureness.LEAST:
+        progress(
+            f"confidence on mixed ground is fitted on {sureness.LEAST} pictures or more, not on {len(order.fitting)}"
+        )
+        return card, {}
+    ask = StoredClassifier(card, order.folder, "openvino-f32").outputs
+    listed = sureness.samples(ask, abstention, order.fitting, order.seed)
+    sureness.fit_confidence(listed).write(order.folder / confidence.FILE)
+    card = export.write_card(order.folder, replace(card, confidence={"score": "logistic", "file": confidence.FILE}))
+    figures = {
+        "network alone": sureness.measured(listed, None),
+        "with confidence": sureness.cross_fitted(listed, order.seed),
+    }
+    for way, kinds in figures.items():
+        told = ", ".join(f"{kind} {found['ece']:.3f}" for kind, found in kinds.items())
+        progress(f"calibration error, {way}: {told}")
+    return card, {"confidence": {**figures, "fitted_on": len(order.fitting)}}
 
 
 def cross_fitted(

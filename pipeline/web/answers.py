@@ -114,7 +114,9 @@ class JobQuestion(BaseModel):
     )
     title: Annotated[str, Field(max_length=120)] = Field(default="", examples=["Tyrol, two summers"])
     model: str | None = Field(default=None, examples=["eurosat-resnet50"])
-    cover: str = Field(default=store.COVER, max_length=200, description="As --cover.", examples=[store.COVER])
+    cover: str = Field(
+        default=store.DEFAULT_COVER, max_length=200, description="As --cover.", examples=[store.DEFAULT_COVER]
+    )
     bands: str = Field(default="", max_length=200, description="As --bands.", examples=["B04,B03,B02"])
     offset: float | None = Field(default=None, ge=-10_000, le=10_000, description="As --offset.", examples=[None])
     tci_max: float | None = Field(default=None, gt=0, le=65_535, description="As --tci-max.", examples=[None])

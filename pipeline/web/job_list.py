@@ -43,7 +43,7 @@ class JobRequest:
 
     model: str
     """Name of the stored model."""
-    cover: str = store.COVER
+    cover: str = store.DEFAULT_COVER
     """Names of the stored networks of the cover, or `none`."""
     folder: str | None = None
     """A folder or file of scenes below an allowed root; None where they were uploaded."""

@@ -13,8 +13,10 @@ from pipeline.errors import OutputError, TileTableError
 from pipeline.results.layout import (
     ASSESSMENT,
     COVER,
+    COVER_NAMES,
     ITEM,
     LANDCOVER,
+    LANDCOVER_NAMES,
     PAGE,
     QUICKLOOK,
     RUN_REPORT,
@@ -34,7 +36,7 @@ RASTERS: Final = {
     "cover": COVER,
     "truecolour": TRUE_COLOUR,
 }
-FILES: Final = (TABLE, LANDCOVER, COVER, TRUE_COLOUR, QUICKLOOK, ITEM)
+FILES: Final = (TABLE, LANDCOVER, LANDCOVER_NAMES, COVER, COVER_NAMES, TRUE_COLOUR, QUICKLOOK, ITEM)
 
 
 @dataclass(frozen=True, slots=True)

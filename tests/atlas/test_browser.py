@@ -2,8 +2,10 @@
 
 import io
 import time
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from pyproj import Transformer
@@ -198,15 +200,31 @@ def test_change_says_what_the_table_says_and_isolates(opened, tables, collected)
     assert opened.count('.matrix button[aria-pressed="true"]') == 1
 
 
-def test_pairs_without_a_table_are_estimated_and_say_so(opened):
+def test_dates_that_no_run_compared_are_estimated_and_say_so(open_page, collected, tmp_path):
+    opened = open_page(render_atlas(replace(collected, changes=()), EUROSAT, tmp_path / "atlas.html"))
     opened.update("{mode: 'change', before: 0, after: 2}")
     text = opened.text(".change")
-    assert "no table of changes" in text
+    years = (worlds.days(3)[2].date() - worlds.days(3)[0].date()).days / 365.25
+    assert f"with {100 * 0.2 * (1 - 0.95**years):.1f}\u00a0% of tiles expected to change class" in text
+    assert "No run has compared these two dates" in text and "Run the pipeline on both scenes" in text
     assert "that alone is not called change" in text
     labels, changed = opened.js(
         "(() => { const t = atlas.data.transitions(0, 2, 0); return [t.differ, t.changed]; })()"
     )
     assert changed < labels / 2
+
+
+def test_dates_with_others_between_take_the_tables_word(opened, world):
+    """A tile changed between the first and the last date where the table claims it between any two."""
+    opened.update("{mode: 'change', before: 0, after: 2}")
+    assert "Chances come from the table of changes" in opened.text(".change")
+    changes = pd.read_parquet(world / "changes.parquet", columns=["tile_id", "state"])
+    states = opened.js("[...atlas.data.change(0, 2).state].map((s, tile) => [atlas.grid.id(tile), s])")
+    classed = {name for name, state in states if state != 255}
+    whole = changes.groupby("tile_id").filter(lambda rows: len(rows) == 2)  # known at all three dates
+    claimed = set(whole.loc[whole["state"] == "changed", "tile_id"]) & classed
+    assert len(claimed) > 10
+    assert {name for name, state in states if state == 2 and name in set(whole["tile_id"])} == claimed
 
 
 def test_the_timeline_and_its_keys_choose_dates(opened):

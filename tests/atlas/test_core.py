@@ -247,7 +247,9 @@ def test_pairs_of_dates_between_are_joined(engine):
     assert found["state"][:5] == [2, 2, 0, 1, 1]
     assert found["measured"] and found["estimated"]
     assert found["expected"] == pytest.approx(0.2 * (1 - 0.95 ** (731 / 365.25)))
-    undated = engine(f"{LINKED}({[later, before, past]}, {states}, {classes}, {json.dumps(['1970-01-01', *dates[1:]])})")
+    undated = engine(
+        f"{LINKED}({[later, before, past]}, {states}, {classes}, {json.dumps(['1970-01-01', *dates[1:]])})"
+    )
     assert set(undated["state"]) == set(undated["percent"]) == {no}
     assert not undated["measured"] and not undated["estimated"]
 
@@ -374,7 +376,8 @@ def test_patches_are_joined_tiles_the_surest_first(engine):
         """var plot = new Atlas.Grid([{epsg: 32632, ulx: 0, uly: 6400, rows: 3, cols: 5}], 640);
         var was = [1,1,1,1,1, 1,1,1,1,1, 1,1,1,1,1], became = [7,1,1,1,0, 1,7,1,1,0, 1,1,1,1,1];
         var plotted = new Atlas.TileData({dates: ['2020-01-01', '2021-01-01'], expected: {land: 0.05, classShare: 0.2},
-            pairs: [{before: 0, after: 1, plane: 0}], layers: [{date: 0, plane: 0, scenes: [0]}, {date: 1, plane: 0, scenes: [1]}]},
+            pairs: [{before: 0, after: 1, plane: 0}],
+            layers: [{date: 0, plane: 0, scenes: [0]}, {date: 1, plane: 0, scenes: [1]}]},
             plot, 10, new Uint8Array([...was, ...became, ...Array(30).fill(99)]));
         var states = became.map((c) => (c === 1 ? 0 : 2)), chances = became.map((c) => (c === 7 ? 60 : 99));
         plotted.addDetails(new Uint8Array([...Array(120).fill(0), ...chances, ...states]));"""

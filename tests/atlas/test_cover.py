@@ -1,14 +1,17 @@
 """Tiles | Cover: what lies inside the tiles."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pyproj import Transformer
 
 from pipeline.atlas.collect import PERCENT_UNKNOWN, collect
 from pipeline.atlas.page import AtlasOptions, render_atlas
 from pipeline.legend import EUROSAT
+from pipeline.results.table import read_table
 from tests.atlas import worlds
 from tests.atlas.reading import meta_of, text_of
 
@@ -124,3 +127,61 @@ def test_change_is_about_tiles(open_page, cover_page):
     assert opened.visible(".classes")
     opened.click("[data-mode=swipe]")
     assert opened.js("[atlas.cover.pictures.before.size, atlas.cover.pictures.after.size]") == [1, 1]
+
+
+def pixel_sample(path, tables, parts):
+    """Ids of pixels in three tiles with the covers that lie there: the first, a middle and the last column."""
+    first_col, top_row = tables["col"].min(), tables["row"].max()
+    rows = []
+    for row, col, x, y in ((2, 3, 0, 63), (7, 1, 40, 20), (13, 9, 63, 0)):
+        covers = np.searchsorted(np.cumsum(parts[row, col]) * 64, x, side="right")
+        pixel = (first_col + col) * 64 + x, (top_row - row + 1) * 64 - 1 - y
+        rows.append((f"32632_{pixel[0]}_{pixel[1]}_1x10m", worlds.COVERS[covers][0], pixel))
+    lines = [f"{name},2019-07-05," for name, *_ in rows]
+    path.write_text("tile_id,date,label\n" + "\n".join(lines) + "\n")
+    return rows
+
+
+def test_a_sample_of_pixels_is_labelled_where_they_lie(open_page, cover_page, covered, parts, tmp_path):
+    opened = open_page(cover_page)
+    table = read_table(sorted(covered.glob("*/tiles.parquet"))[1])
+    assert table.crs.to_epsg() == 32632
+    rows = pixel_sample(tmp_path / "sample.csv", table, parts)
+    opened.window.files('[aria-label="CSV file of a sample"]', tmp_path / "sample.csv")
+    opened.wait("atlas.state.labelling")
+    opened.frame()
+    assert opened.text(".labelling .remark") == "0 of 3 answered"
+    assert "what covers the outlined 10 m?" in opened.text(".labelling")
+    answers = opened.js("[...document.querySelectorAll('.labelling .answers button')].map((b) => b.dataset.key)")
+    assert answers == ["answer Water", "answer Trees", "answer Crops", "answer Cannot tell"]
+    forth = Transformer.from_crs(4326, 32632, always_xy=True)
+    for key, (name, _, (col, row)) in zip("231", rows, strict=True):
+        centre = opened.js("(({lat, lng}) => [lat, lng])(atlas.map.getCenter())")
+        assert forth.transform(*reversed(centre)) == pytest.approx((col * 10 + 5, row * 10 + 5), abs=2), name
+        ring = opened.js(f"atlas.grid.pixelById('{name}').ring")
+        corners = [forth.transform(lon, lat) for lat, lon in ring]
+        expected = [(col * 10 + x, row * 10 + y) for x, y in ((0, 10), (10, 10), (10, 0), (0, 0))]
+        assert np.abs(np.array(corners) - expected).max() < 0.2
+        assert opened.js("document.querySelectorAll('.leaflet-tooltip-pane path').length") == 1
+        opened.press(key)
+        opened.frame()
+    opened.click(".labelling button", "save CSV")
+    saved = opened.rows()
+    assert [row[0] for row in saved[1:]] == [name for name, *_ in rows]
+    assert [row[2] for row in saved[1:]] == ["trees", "crops", "water"]
+    opened.click(".labelling button", "leave")
+    opened.frame()
+    assert opened.js("document.querySelectorAll('.leaflet-tooltip-pane path').length") == 0
+
+
+def test_what_a_sample_of_pixels_says_is_told(open_page, covered, tmp_path):
+    row = {"label": "water", "mapped_ha": 120.0, "adjusted_ha": 100.0, "adjusted_ci": 12.0}
+    found = {"accuracy": 0.81, "accuracy_ci": 0.05, "classes": [row]}
+    place = tmp_path / "checked"
+    shutil.copytree(covered, place)
+    (place / "cover-assessment.json").write_text(json.dumps(found))
+    opened = open_page(render_atlas(collect(place), EUROSAT, tmp_path / "atlas.html"))
+    about = opened.js("document.querySelector('.about').textContent")
+    assert "The cover, checked on random pixels" in about
+    assert "100 ± 12" in about
+    assert "Checked on a random sample" not in about

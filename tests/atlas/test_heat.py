@@ -103,7 +103,7 @@ def test_a_damaged_file_is_told(compared, tmp_path, damage):
     (rows.drop(columns="heat") if damage == "columns" else rows).to_parquet(path)
     if damage == "bytes":
         path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(TileTableError, match="heat.parquet: holds no heat of changes .*; run the pipeline again"):
+    with pytest.raises(TileTableError, match=r"heat\.parquet: holds no heat of changes .*; run the pipeline again"):
         render_atlas(replace(collect(compared[0]), heat=path), EUROSAT, tmp_path / "a.html")
 
 

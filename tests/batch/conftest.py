@@ -7,7 +7,10 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
+from pipeline.batch.products import pixel_cover
+from pipeline.batch.task import ModelChoice
 from tests.builders import scene_on_disk
+from tests.fakes import BrightPixels
 from tests.runs import LEFT, TOP
 
 
@@ -40,3 +43,11 @@ def small_disk(tmp_path):
         pytest.skip(f"a small disk cannot be mounted here: {made.stderr.strip()}")
     yield place
     subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.fixture
+def cover(monkeypatch):
+    """A network that names pixels by their brightness, in place of the stored one."""
+    monkeypatch.setattr(pixel_cover, "verified_card", lambda choice: BrightPixels.card)
+    monkeypatch.setattr(pixel_cover, "pixel_classifier", lambda choice: BrightPixels())
+    return ModelChoice("bright")

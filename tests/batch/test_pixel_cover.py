@@ -15,36 +15,14 @@ from pipeline.bands import SceneClass
 from pipeline.batch.main_job import run
 from pipeline.batch.products import pixel_cover
 from pipeline.batch.products.pixel_cover import pixel_states, scene_light
-from pipeline.batch.task import ModelChoice
 from pipeline.cover import light_codes
 from pipeline.errors import OutputError
-from pipeline.legend import COVER, CoverState, Legend
-from pipeline.models.card import COVER as COVER_KIND
-from pipeline.models.card import ModelCard
+from pipeline.legend import CoverState
 from pipeline.models.input import REFLECTANCE, ModelInput, network_input
 from pipeline.scenes.radiometry import Harmonisation
 from tests.builders import scene_on_disk
+from tests.fakes import BrightPixels
 from tests.runs import LEFT, TOP, in_a_child, on, outputs
-
-LEGEND = Legend("cover", COVER.classes[:3])
-
-
-class Bright:
-    """Names a pixel by its green reflectance: below 0.1 the first class, below 0.2 the second, else the third."""
-
-    card = ModelCard("bright", LEGEND, ModelInput(bands=("B03",), units=REFLECTANCE), COVER_KIND)
-    halo = 8
-
-    def predict(self, pixels):
-        code = np.digitize(pixels[..., 0], [0.1, 0.2])
-        return (np.eye(3, dtype=np.float32) * 0.7 + 0.1)[code]
-
-
-@pytest.fixture
-def cover(monkeypatch):
-    monkeypatch.setattr(pixel_cover, "verified_card", lambda choice: Bright.card)
-    monkeypatch.setattr(pixel_cover, "pixel_classifier", lambda choice: Bright())
-    return ModelChoice("bright")
 
 
 @pytest.fixture
@@ -68,13 +46,13 @@ def test_raster_and_shares_tell_the_same_of_the_ground(options, tmp_path, pixels
     outside = np.ones(classes.shape, np.bool_)
     outside[inside] = False
     assert (classes[outside] == CoverState.NO_DATA).all()
-    assert colours[1][:3] == tuple(bytes.fromhex(LEGEND.classes[1].colour[1:]))
-    assert names["CLASS_2"] == LEGEND.labels[2]
+    assert colours[1][:3] == tuple(bytes.fromhex(BrightPixels.card.legend.classes[1].colour[1:]))
+    assert names["CLASS_2"] == BrightPixels.card.legend.labels[2]
     assert transform.c % 640 == 0
     assert transform.f % 640 == 0
 
     table = gpd.read_parquet(folder / "tiles.parquet")
-    shares = table[[f"cover_{label}" for label in LEGEND.labels]].to_numpy()
+    shares = table[[f"cover_{label}" for label in BrightPixels.card.legend.labels]].to_numpy()
     for row, found in zip(table.itertuples(), shares, strict=True):
         y, x = round((transform.f - row.geometry.bounds[3]) / 10), round((row.geometry.bounds[0] - transform.c) / 10)
         tile = classes[y : y + 64, x : x + 64]
@@ -99,7 +77,8 @@ def test_without_cover_the_table_is_as_before(options, tmp_path, pixels, cover):
 
 
 def test_a_scene_without_the_bands_gets_no_cover_and_a_line(options, tmp_path, pixels, cover, monkeypatch, caplog):
-    card = replace(Bright.card, input=replace(Bright.card.input, bands=("B03", "B08")))
+    taken = replace(BrightPixels.card.input, bands=("B03", "B08"))
+    card = replace(BrightPixels.card, input=taken)
     monkeypatch.setattr(pixel_cover, "verified_card", lambda choice: card)
     scene = scene_on_disk(tmp_path, pixels, LEFT, TOP, "scene")
     report = run([scene], replace(options, cover=cover))
@@ -125,7 +104,8 @@ def test_another_network_makes_results_anew(options, tmp_path, pixels, cover, mo
     asked = replace(options, cover=cover)
     run([scene], asked)
     assert run([scene], asked).records[0].status == "cached"
-    monkeypatch.setattr(pixel_cover, "verified_card", lambda choice: replace(Bright.card, sha256={"model.keras": "1"}))
+    other = replace(BrightPixels.card, sha256={"model.keras": "1"})
+    monkeypatch.setattr(pixel_cover, "verified_card", lambda choice: other)
     assert run([scene], asked).records[0].status == "done"
 
 

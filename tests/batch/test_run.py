@@ -22,6 +22,7 @@ def test_outputs_follow_the_contract(options, scenes):
     folder = options.tiles / "fake" / "scene-0"
     assert sorted(path.name for path in folder.iterdir()) == [
         "landcover.tif",
+        "landcover.tif.aux.xml",
         "overview.webp",
         "quicklook.webp",
         "scene.json",
@@ -49,6 +50,7 @@ def test_outputs_follow_the_contract(options, scenes):
     assert item.properties["proj:code"] == "EPSG:32632"
     assert {asset.href for asset in item.assets.values()} == {
         "./landcover.tif",
+        "./landcover.tif.aux.xml",
         "./overview.webp",
         "./quicklook.webp",
         "./tiles.parquet",

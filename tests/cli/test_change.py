@@ -53,6 +53,14 @@ def test_two_scenes_by_name(options, scenes, tmp_path):
     assert "scene-later" in page and "scene-2" not in page
 
 
+def test_the_bound_on_false_claims_is_an_option(two_runs, tmp_path):
+    first, second = two_runs
+    answer = invoke(first / "fake", second / "fake", "--out", tmp_path / "out", "--max-false", 0.25)
+    assert answer.exit_code == 0, answer.output
+    assert read_metadata(tmp_path / "out" / "changes.parquet")["max_false_share"] == 0.25
+    assert invoke(first / "fake", second / "fake", "--max-false", 0.9).exit_code == 2
+
+
 def test_ids_that_hold_two_hyphens_keep_what_was_measured(options, scenes, tmp_path):
     """Names of pairs come apart again: the pixels of `a--1` and `a--1--b` were compared, and count."""
     pair = [

@@ -29,8 +29,7 @@ def test_looks_that_agree_are_surer_the_less_they_depend():
     same = pool([(1, 80)], [(1, 80)], dependence=1.0).confidence[0, 0]
     assert alone == same == 80
     assert 80 < some < free
-    odds = (0.8 / (0.2 / 3)) ** 2
-    assert free == pytest.approx(100 * odds / (odds + 3), abs=0.6)
+    assert free == pytest.approx(100 * 0.8**2 / (0.8**2 + 3 * (0.2 / 3) ** 2), abs=0.6)
 
 
 def test_cloud_and_the_unfamiliar_are_left_out_and_told_where_nothing_else_was_seen():

@@ -54,7 +54,7 @@ def test_every_tile_gets_its_own_looks():
         assert at["disagreement"] == 0
     assert row(table, 10, 100)["confidence"] == pytest.approx(0.6, abs=1e-4)
     assert row(table, 13, 101)["confidence"] == pytest.approx(0.8, abs=1e-4)
-    assert row(table, 12, 101)["confidence"] > 0.8
+    assert 0.7 < row(table, 12, 101)["confidence"] < 0.8
 
 
 def test_cloud_missing_data_and_the_unfamiliar_are_left_out():

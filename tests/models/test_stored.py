@@ -9,7 +9,9 @@ import pytest
 
 from pipeline.errors import ModelError
 from pipeline.models import store, stored
+from pipeline.models.abstention import Abstention
 from pipeline.models.card import ModelCard
+from pipeline.models.confidence import Confidence
 from pipeline.models.engines import Outputs, openvino
 from pipeline.models.input import ModelInput
 from pipeline.models.stored import StoredClassifier, lead
@@ -64,6 +66,24 @@ def test_a_patch_gets_the_same_answer_in_any_batch(classifier: StoredClassifier)
     for i, code in enumerate((95, 55, 52, 20)):
         np.testing.assert_array_equal(classifier.predict(_patches(code))[0], whole[i])
     assert classifier.predict(_patches()).shape == (0, 2)
+
+
+def test_a_card_with_a_confidence_says_less_of_strange_patches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino, "load", Twin)
+    Abstention(np.zeros(4, np.float32), np.eye(4, dtype=np.float32), np.zeros((2, 4), np.float32)).write(
+        tmp_path / "a.npz"
+    )
+    # The float32 twin's features lie at 3, the int8 twin's at 4: the farther, the less sure.
+    Confidence(np.array([0, 0, 0, 0, -1.0, 0, 0]), 6.5).write(tmp_path / "c.npz")
+    told = {"score": "mahalanobis", "file": "a.npz", "threshold": 7.0}
+    card = replace(CARD, unfamiliar=told, confidence={"score": "logistic", "file": "c.npz"})
+    classifier = StoredClassifier(card, tmp_path, "openvino-int8")
+    codes = (95, 55)
+    far, near = classifier.judge(_patches(*codes)).probabilities.max(axis=1)
+    assert far == pytest.approx(0.5, abs=0.01)
+    assert near == pytest.approx(1 / (1 + np.exp(6.0 - 6.5)), abs=0.01)
+    np.testing.assert_allclose(classifier.predict(_patches(*codes))[:, 0], [0.85, 0.55], atol=1e-6)
+    assert classifier.judge(_patches(*codes)).unfamiliar.tolist() == [True, False]
 
 
 def test_the_float32_twin_is_loaded_when_it_is_first_needed(classifier: StoredClassifier) -> None:

@@ -1,6 +1,7 @@
 """Names and states of results stand in one place."""
 
 import ast
+import json
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,30 @@ def test_folders_are_found_by_what_lies_in_them(tmp_path):
     assert [path.name for path in layout.model_folders(tmp_path)] == ["a", "b"]
     assert layout.model_folders(tmp_path / "b") == [tmp_path / "b"]
     assert [path.name for path in layout.scene_folders(tmp_path / "b")] == ["one", "two"]
+
+
+def finished(folder, *looks):
+    folder.mkdir(parents=True)
+    (folder / layout.TABLE).touch()
+    if looks:
+        (folder / layout.PERIOD).write_text(json.dumps({"looks": looks}))
+
+
+def test_a_period_speaks_in_place_of_its_looks_while_the_run_lists_it(tmp_path):
+    for name in ("june", "july", "winter"):
+        finished(tmp_path / name)
+    finished(tmp_path / "summer", "june", "july")
+    finished(tmp_path / "of-an-earlier-run", "winter")
+
+    def speaking(listed):
+        report = {"scenes": [{"id": name} for name in listed]}
+        (tmp_path / layout.RUN_REPORT).write_text(json.dumps(report))
+        return [path.name for path in layout.scene_folders(tmp_path)]
+
+    assert speaking(["june", "july", "winter", "summer"]) == ["summer", "winter"]
+    assert speaking(["june", "july", "winter"]) == ["july", "june", "winter"]
+    assert layout.looks_of(tmp_path / "summer") == ("june", "july")
+    assert layout.looks_of(tmp_path / "june") is None
 
 
 def test_the_names_of_a_pair_come_apart_again(tmp_path):

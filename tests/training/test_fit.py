@@ -8,6 +8,7 @@ from pipeline.datasets.labelled import LabelledPatches
 from pipeline.errors import ModelError
 from pipeline.training import checkpoint, fit
 from pipeline.training.augment import Augmentation
+from pipeline.training.batches import class_weights
 from pipeline.training.options import Schedule, TrainOptions
 from tests.models import networks as tiny_network
 
@@ -158,8 +159,22 @@ def test_the_best_epoch_is_kept_when_asked_for(tmp_path: Path) -> None:
 
 def test_rare_classes_weigh_more() -> None:
     data = replace(_data(), labels=np.array([0] * 40 + [1] * 8))
-    batches = fit._batches()(data, _options(Path("x"), class_balance=1.0), 0)
-    assert batches.class_weights[1] / batches.class_weights[0] == pytest.approx(5)
+    weights = class_weights(data, _options(Path("x"), class_balance=1.0))
+    assert weights[1] / weights[0] == pytest.approx(5)
+
+
+def test_an_unfinished_run_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    options = _options(tmp_path, epochs=1)
+    fit.train(options, _data())
+    state, groups = checkpoint.load(tmp_path / "last.npz")
+    for later in ("teachers", "teaching", "views", "teacher_cards"):
+        del state["told"][later]
+    checkpoint.store(tmp_path / "last.npz", state, **groups)
+    said: list[str] = []
+    fit.train(options, _data(), progress=said.append)
+    assert said[0].startswith("resumes after epoch 1")
+    with pytest.raises(ModelError, match="is a run with other views"):
+        fit.train(replace(options, views=7), _data())
 
 
 def test_reflectance_is_centred_by_the_training_patches(tmp_path: Path) -> None:

@@ -145,9 +145,9 @@ def test_what_is_no_scene_fails_with_the_reason(serve):
         ({"folder": ".", "min_valid": 7}, 422),
         ({"folder": ".", "elsewhere": 1}, 422),
         ({"folder": ".", "model": "../x"}, 404),
-        ({"folder": ".", "model": store.COVER}, 404),
+        ({"folder": ".", "model": store.DEFAULT_COVER}, 404),
         ({"folder": ".", "cover": store.DEFAULT}, 404),
-        ({"folder": ".", "cover": f"{store.COVER},../x"}, 404),
+        ({"folder": ".", "cover": f"{store.DEFAULT_COVER},../x"}, 404),
         ({"folder": ".", "prior": 0.7}, 422),
     ],
 )

@@ -10,7 +10,7 @@ from pipeline.legend import Legend
 
 
 def contribute(world: World) -> Contribution:
-    """`scenes`, `refusals`, `software`, `assessment`, `model`."""
+    """`scenes`, `refusals`, `software`, `assessment`, `cover_assessment`, `model`."""
     found = world.collected
     return Contribution(
         {
@@ -20,6 +20,7 @@ def contribute(world: World) -> Contribution:
                 (str(scene.metadata["software"]) for scene in found.scenes if "software" in scene.metadata), None
             ),
             "assessment": found.assessment or None,
+            "cover_assessment": found.cover_assessment or None,
             "model": found.model,
         }
     )

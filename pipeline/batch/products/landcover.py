@@ -18,8 +18,8 @@ from pipeline.errors import OutputError
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.legend import Legend
 from pipeline.models.card import ModelCard
-from pipeline.results.class_raster import NO_CLASS, raster_fields
-from pipeline.results.layout import LANDCOVER
+from pipeline.results.class_raster import NO_CLASS, raster_fields, sidecar, write_category_names
+from pipeline.results.layout import LANDCOVER, LANDCOVER_NAMES
 
 
 def planned(task: SceneTask, card: ModelCard) -> Product:  # noqa: ARG001 - every plan is asked alike
@@ -29,6 +29,11 @@ def planned(task: SceneTask, card: ModelCard) -> Product:  # noqa: ARG001 - ever
 
 class Landcover(Product):
     """Writes the class raster."""
+
+    @property
+    def identity(self) -> Any:  # noqa: ANN401 - anything that JSON holds
+        """Its files: results without the names are made anew."""
+        return [LANDCOVER, LANDCOVER_NAMES]
 
     def begin(self, job: SceneJob) -> None:
         """Keeps grid and legend."""
@@ -44,7 +49,21 @@ class Landcover(Product):
         write_landcover(outcome.table, job.grid, job.card.legend, job.folder / LANDCOVER)
         extensions = (ClassificationExtension.get_schema_uri(), RasterExtension.get_schema_uri())
         fields = raster_fields(job.card.legend, job.grid.edge)
-        return (SceneFile(LANDCOVER, pystac.MediaType.COG, ("data",), fields, extensions),)
+        names = names_file(job.folder, LANDCOVER, dict(enumerate(job.card.legend.labels)))
+        return (SceneFile(LANDCOVER, pystac.MediaType.COG, ("data",), fields, extensions), names)
+
+
+def names_file(folder: Path, raster: str, names: Mapping[int, str]) -> SceneFile:
+    """Writes the names of a raster's values beside it, and tells of the file.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    import pystac
+
+    write_category_names(folder / raster, names)
+    asset = f"{raster.removesuffix('.tif')}_names"
+    return SceneFile(sidecar(folder / raster).name, pystac.MediaType.XML, ("metadata",), asset=asset)
 
 
 def write_landcover(table: gpd.GeoDataFrame, grid: TileGrid, legend: Legend, path: Path) -> None:

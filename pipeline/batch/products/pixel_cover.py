@@ -13,6 +13,7 @@ from rasterio.windows import Window
 
 from pipeline.bands import SENTINEL_2
 from pipeline.batch.loaded import pixel_classifier, verified_card
+from pipeline.batch.products.landcover import names_file
 from pipeline.batch.products.protocol import Outcome, Product, SceneFile, SceneJob
 from pipeline.batch.task import ModelChoice, SceneTask
 from pipeline.classify import ClassifiedBlock
@@ -22,7 +23,7 @@ from pipeline.legend import CoverState
 from pipeline.models.card import ModelCard
 from pipeline.models.input import ModelInput, network_input
 from pipeline.results.class_raster import BLOCK, pixel_names, raster_fields, write_cog, write_colours
-from pipeline.results.layout import COVER
+from pipeline.results.layout import COVER, COVER_NAMES
 from pipeline.scenes.scene import Scene
 from pipeline.tiling import grid_for
 
@@ -59,8 +60,10 @@ class PixelCover(Product):
 
     @property
     def identity(self) -> Any:  # noqa: ANN401 - anything that JSON holds
-        """The network, what runs it, and how its windows lie."""
-        return [self._card.name, dict(self._card.sha256), self._choice.engine, WINDOW_TILES]
+        """The network, what runs it, how its windows lie, and that the names lie beside the raster."""
+        card = self._card
+        told = [card.name, dict(card.sha256), card.temperature, self._choice.engine]
+        return [*told, WINDOW_TILES, COVER_NAMES]
 
     def begin(self, job: SceneJob) -> None:
         """Opens the raster and loads the network."""
@@ -114,7 +117,8 @@ class PixelCover(Product):
             {"value": int(state), "name": state.name.lower(), "description": state.name.replace("_", " ").lower()}
             for state in CoverState
         ]
-        return (SceneFile(COVER, pystac.MediaType.COG, ("data",), fields, extensions),)
+        names = names_file(self._job.folder, COVER, pixel_names(legend))
+        return (SceneFile(COVER, pystac.MediaType.COG, ("data",), fields, extensions), names)
 
     def close(self) -> None:
         """Closes the raster."""

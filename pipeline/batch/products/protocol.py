@@ -47,6 +47,8 @@ class SceneFile:
     """More fields of the asset."""
     extensions: tuple[str, ...] = ()
     """Addresses of the STAC extensions that these fields belong to."""
+    asset: str = ""
+    """Its name in the Item; without one its name up to the first dot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ def write_item(
     for file in files:
         extra = {CHECKSUM: SHA256 + digest(folder / file.name), **file.fields}
         item.add_asset(
-            file.name.partition(".")[0],
+            file.asset or file.name.partition(".")[0],
             pystac.Asset(f"./{file.name}", media_type=file.media_type, roles=list(file.roles), extra_fields=extra),
         )
         extensions.update(file.extensions)

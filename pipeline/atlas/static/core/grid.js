@@ -142,6 +142,25 @@
       return -1;
     }
 
+    /**
+     * A pixel of the cover by its id (zone, column and row counted from the zone's origin, metres a pixel): the tile
+     * that holds it, its corners as [latitude, longitude] clockwise from north-west, its centre; null where there is
+     * none.
+     */
+    pixelById(id) {
+      const found = /^(\d{5})_(-?\d+)_(-?\d+)_1x([\d.]+)m$/.exec(id);
+      if (!found) return null;
+      const [epsg, col, row, gsd] = found.slice(1).map(Number),
+        tile = this.byId(
+          [epsg, Math.floor(((col + 0.5) * gsd) / this.tile), Math.floor(((row + 0.5) * gsd) / this.tile)].join("_") +
+            this.mark,
+        );
+      if (tile < 0) return null;
+      const { plane } = this.where(tile),
+        at = (x, y) => inverse(plane.zone, (col + x) * gsd, (row + y) * gsd, [0, 0]);
+      return { tile, gsd, ring: [at(0, 1), at(1, 1), at(1, 0), at(0, 0)], centre: at(0.5, 0.5) };
+    }
+
     /** Centres of all tiles in the web map's unit square, x then y. */
     centres() {
       if (!this.centreCache) {

@@ -56,7 +56,7 @@
   }
 
   /** What a person's labels of a random sample say (Olofsson et al. 2014). */
-  function assessed(found) {
+  function assessed(found, heading) {
     const rows = found.classes.map((row) =>
       el(
         "tr",
@@ -69,7 +69,7 @@
     return el(
       "div",
       {},
-      el("h3", {}, "Checked on a random sample"),
+      el("h3", {}, heading),
       el(
         "p",
         { class: "note" },
@@ -165,7 +165,8 @@
               "about a new scene than those among neighbours do.",
           )
         : "",
-      meta.assessment ? assessed(meta.assessment) : "",
+      meta.assessment ? assessed(meta.assessment, "Checked on a random sample") : "",
+      meta.cover_assessment ? assessed(meta.cover_assessment, "The cover, checked on random pixels") : "",
       el(
         "details",
         { open: meta.refusals.length > 0 },

@@ -1,9 +1,10 @@
-/* Labelling: a person says what the tiles of a random sample are, without seeing the map's answers. */
+/* Labelling: a person says what the tiles, or the cover's pixels, of a random sample are, unseen by the map. */
 (function () {
   "use strict";
   const { el, link, section, swatch, number, day } = Atlas;
   const KEYS = "1234567890abcdefghijklmnopqrstuvwxyz",
     ZOOM = 14,
+    PIXEL_ZOOM = 17,
     UNSURE = "cannot tell";
 
   /** Rows of a CSV as objects by column name; quoted cells may hold commas and doubled quotes. */
@@ -40,6 +41,10 @@
       unsaved = false,
       shown = null;
     const current = () => sample[at];
+    // Pixels are asked for by the cover's classes, tiles by the map's.
+    const asked = () =>
+      current().pixel ? page.meta.cover.classes.map((one) => ({ ...one, label: one.name })) : classes;
+    const outline = L.polygon([], { pane: "tooltipPane", interactive: false, fill: false, color: "#d00c37", weight: 2 });
 
     // Answers survive a reload where the browser keeps a store for this file.
     const store = {
@@ -76,11 +81,14 @@
     function open(text) {
       const known = parseCsv(text)
         .filter((row) => row.tile_id)
-        .map((row) => ({ row, tile: grid.byId(row.tile_id) }))
+        .map((row) => {
+          const pixel = meta.cover ? grid.pixelById(row.tile_id) : null;
+          return { row, pixel, tile: pixel ? pixel.tile : grid.byId(row.tile_id) };
+        })
         .filter(({ tile }) => tile >= 0 && meta.dates.some((_, d) => data.exists(d, tile)))
-        .map(({ row, tile }) => ({ row, tile, date: dateOf(row, tile) }));
+        .map((entry) => ({ ...entry, date: dateOf(entry.row, entry.tile) }));
       if (!known.length) {
-        page.notice("No tile of this map is named in the column tile_id of that file.");
+        page.notice("No tile or pixel of this map is named in the column tile_id of that file.");
         return;
       }
       sample = known;
@@ -94,10 +102,11 @@
     }
     const answered = (row) => row.label || row.remark === UNSURE;
     function show() {
-      const { tile, date } = current(),
+      const { tile, pixel, date } = current(),
         place = page.placeOf[grid.where(tile).plane.number];
       page.state.place = place;
-      map.setView(grid.centre(tile), ZOOM, { animate: false });
+      if (pixel) map.setView(pixel.centre, PIXEL_ZOOM, { animate: false });
+      else map.setView(grid.centre(tile), ZOOM, { animate: false });
       page.update({ after: date });
     }
     function step(by) {
@@ -121,6 +130,7 @@
     }
     function leave() {
       page.outlineTile(-1);
+      outline.remove();
       page.update({ labelling: false });
       page.lookAround();
     }
@@ -143,7 +153,7 @@
           "p",
           { class: "note" },
           "How right is this map here? Draw a random sample with ",
-          el("code", {}, "python -m pipeline sample"),
+          el("code", {}, "python -m pipeline sample" + (meta.cover ? " (--product cover for pixels)" : "")),
           ", say what each of its tiles is, save the answers, and give them to ",
           el("code", {}, "python -m pipeline assess"),
           ". While you answer, the map's own classes are hidden; answers are kept in this browser.",
@@ -163,9 +173,9 @@
       show();
     }
     function drawQuestion() {
-      const { row, tile, date } = current(),
+      const { row, tile, pixel, date } = current(),
         done = sample.filter((entry) => answered(entry.row)).length,
-        picture = page.chips ? page.chips.picture(date, tile) : null;
+        picture = page.chips && !pixel ? page.chips.picture(date, tile) : null;
       if (picture) picture.classList.add("large");
       part.remark.textContent = done + " of " + sample.length + " answered";
       const answer = (key, colour, title, pressed, onclick) =>
@@ -178,23 +188,25 @@
         );
       Atlas.redraw(
         part.body,
-        el("progress", { max: sample.length, value: done, "aria-label": "Tiles answered" }),
+        el("progress", { max: sample.length, value: done, "aria-label": (pixel ? "Pixels" : "Tiles") + " answered" }),
         picture,
         el(
           "p",
           { class: "note" },
-          "Tile " +
+          (pixel ? "Pixel " : "Tile ") +
             number(at + 1) +
             " of " +
             number(sample.length) +
             ", " +
             day(meta.dates[date]) +
-            ": what covers most of the outlined square?",
+            (pixel
+              ? ": what covers the outlined " + number(pixel.gsd) + " m? Look at the spot itself in a sharp picture."
+              : ": what covers most of the outlined square?"),
         ),
         el(
           "div",
           { class: "answers" },
-          classes.map((entry, k) =>
+          asked().map((entry, k) =>
             answer(KEYS[k] || "", entry.colour, entry.title, row.label === entry.label, () => say(entry.label)),
           ),
           answer("?", "transparent", "Cannot tell", row.remark === UNSURE, () => say("", UNSURE)),
@@ -218,7 +230,7 @@
         if (!page.state.labelling || event.ctrlKey || event.metaKey || event.altKey) return;
         if (event.target.closest("button") && (event.key === " " || event.key === "Enter")) return;
         const k = KEYS.indexOf(event.key);
-        if (k >= 0 && k < classes.length) say(classes[k].label);
+        if (k >= 0 && k < asked().length) say(asked()[k].label);
         else if (event.key === "?") say("", UNSURE);
         else if (event.key === "Backspace") step(-1);
         else if (event.key === " ") step(1);
@@ -244,7 +256,11 @@
           else drawStart();
         }
         shown = key;
-        if (state.labelling) page.outlineTile(current().tile);
+        if (!state.labelling) return;
+        const { tile, pixel } = current();
+        page.outlineTile(pixel ? -1 : tile);
+        if (pixel) outline.setLatLngs(pixel.ring).addTo(map);
+        else outline.remove();
       },
     };
   });
