@@ -18,8 +18,8 @@ from pipeline.training.augment import Augmentation, varied
 # are neighbours of training ones down to 95.4 %, and its calibration error to 0.022: what ground far off showed
 # (94.8 %, 0.021) and the validation part had hidden (0.009).
 FAR_OFF = 2.2
-# Mosaics are harder than the mixed tiles of a grid, so they weigh less than their share: with equal weights pure tiles
-# of the demo that say .91 are all right; with four to one, mosaics that say .91 are right in 82 of 100.
+# Of real tiles a third is mixed, and mosaics are harder than these. With two to one, pure tiles of the demo that say
+# .91 are all right; with four to one, mosaics of two that say .91 are right in 82 of 100.
 PURE, MIXED = 3.0, 1.0
 # With fewer pictures there is too little to fit.
 LEAST = 500
