@@ -11,7 +11,7 @@ from rasterio.errors import RasterioError
 from rasterio.warp import Resampling
 
 from pipeline.atlas.collect import PERCENT_UNKNOWN, CoverTiles, SceneTiles
-from pipeline.atlas.imagery import Quicklook, palette_picture
+from pipeline.atlas.imagery import PalettePicture, palette_picture
 from pipeline.atlas.part import Contribution, World, packed
 from pipeline.atlas.payload import Layer
 from pipeline.atlas.readable import ink_on
@@ -41,7 +41,7 @@ def contribute(world: World) -> Contribution:
     texts: dict[str, str] = {}
     for (at, scene, _), picture in zip(shown, pictures, strict=True):
         element = f"atlas-cover-{len(described)}"
-        texts[element] = base64.b64encode(picture.webp).decode("ascii")
+        texts[element] = base64.b64encode(picture.png).decode("ascii")
         planes = [layer.plane for layer in world.payload.layers if at in layer.scenes]
         date = world.payload.dates.index(scene.day)
         described.append({"element": element, "bounds": picture.bounds, "date": date, "planes": planes})
@@ -58,26 +58,26 @@ def _names(classes: Sequence[Mapping[str, Any]]) -> list[str]:
     return [str(one["name"]) for one in classes]
 
 
-def _pictures(covers: Sequence[tuple[SceneTiles, CoverTiles]], budget: int) -> list[Quicklook]:
+def _pictures(covers: Sequence[tuple[SceneTiles, CoverTiles]], budget: int) -> list[PalettePicture]:
     """The finest pictures that fit into the budget, the coarsest where none do; a few tell what all will take."""
     step = max(1, len(covers) // FEW)
     for size in SIZES:
-        few: dict[int, Quicklook] = {}
+        few: dict[int, PalettePicture] = {}
         spent = 0
         for at in range(0, len(covers), step):
             if spent > budget and size != SIZES[-1]:
                 break
             few[at] = _picture(covers[at], size)
-            spent += step * len(few[at].webp)
+            spent += step * len(few[at].png)
         if spent > budget and size != SIZES[-1]:
             continue
         found = [few.get(at) or _picture(cover, size) for at, cover in enumerate(covers)]
-        if sum(len(one.webp) for one in found) <= budget:
+        if sum(len(one.png) for one in found) <= budget:
             break
     return found
 
 
-def _picture(covered: tuple[SceneTiles, CoverTiles], size: float) -> Quicklook:
+def _picture(covered: tuple[SceneTiles, CoverTiles], size: float) -> PalettePicture:
     scene, cover = covered
     try:
         with rasterio.open(cover.raster, driver="GTiff") as source:

@@ -181,7 +181,7 @@
           high = Math.max(...ring.map((p) => y(p[0]))) - top;
         context.drawImage(image, left, top, wide, high, 0, 0, 96, 96);
       };
-      image.src = "data:image/webp;base64," + page.text(found.element);
+      image.src = "data:image/png;base64," + page.text(found.element);
       return canvas;
     }
 
@@ -199,7 +199,7 @@
         if (!layers[side].has(one.element))
           layers[side].set(
             one.element,
-            L.imageOverlay("data:image/webp;base64," + page.text(one.element), one.bounds, {
+            L.imageOverlay("data:image/png;base64," + page.text(one.element), one.bounds, {
               pane: "atlas-" + side,
               zIndex: 1,
               alt: "",
