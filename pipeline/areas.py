@@ -22,13 +22,13 @@ import shapely
 from pyproj import Transformer
 
 from pipeline.errors import TileTableError
-from pipeline.grid import utm_epsg
+from pipeline.grid import utm_epsgs
 from pipeline.intervals import Estimate, score_interval, share_of, weighted_sum
 from pipeline.legend import TileState
 from pipeline.outlines import on_grid, read_outlines, shares_of
 from pipeline.results.layout import ChangeState
 from pipeline.results.looks import clearest, days
-from pipeline.results.table import tile_hectares, tiles_by_grid
+from pipeline.results.table import LOOKS, tile_hectares, tiles_by_grid
 
 Array = npt.NDArray[np.float64]
 
@@ -57,20 +57,20 @@ def read_regions(path: Path = COUNTRIES, name_field: str | None = None) -> gpd.G
     )
 
 
-def places(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
+def places(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Every tile once a date: tile_id, date, scene, label, code, longitude and latitude of its centre.
 
-    Where scenes of one day overlap, the clearest look counts. Where the grids of two zones overlap, the tile of the
-    zone that the ground belongs to counts.
+    The tables need the columns `LOOKS`. Where scenes of one day overlap, the clearest look counts. Where the grids of
+    two zones overlap, the tile of the zone that the ground belongs to counts.
 
     Raises:
         TileTableError: no table was given.
     """
     if not tables:
         raise TileTableError("no tile table was given; run the pipeline on a folder of scenes first")
-    columns = ["tile_id", "scene", "acquired", "code", "label", "valid_fraction", "cloud_fraction"]
     rows = pd.concat(
-        [pd.DataFrame(table[columns]).astype({"scene": object, "label": object}) for table in tables], ignore_index=True
+        [pd.DataFrame(table[list(LOOKS)]).astype({"scene": object, "label": object}) for table in tables],
+        ignore_index=True,
     )
     rows = rows[rows["code"] != TileState.NO_DATA]
     rows = clearest(rows.assign(date=days(rows["acquired"])), ["tile_id", "date"])
@@ -79,7 +79,7 @@ def places(tables: Sequence[gpd.GeoDataFrame]) -> pd.DataFrame:
     return rows[["tile_id", "date", "scene", "label", "code", "longitude", "latitude"]].reset_index(drop=True)
 
 
-def mapped_areas(tables: Sequence[gpd.GeoDataFrame], regions: gpd.GeoDataFrame | None = None) -> pd.DataFrame:
+def mapped_areas(tables: Sequence[pd.DataFrame], regions: gpd.GeoDataFrame | None = None) -> pd.DataFrame:
     """Hectares of every label: date, region, label, tiles, hectares, share (of the region at the date).
 
     Labels of tiles without a class (cloud, unclassified) are listed too, so the shares sum to 1. A tile counts in
@@ -177,16 +177,15 @@ def centres(tile_ids: pd.Series) -> tuple[Array, Array]:
 def counted_next_door(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
     """Which tiles lie beyond their zone where the proper zone's grid has a tile of the same date on the same ground."""
     longitude, latitude, date = (rows[name].to_numpy() for name in ("longitude", "latitude", "date"))
-    known = set(zip(rows["tile_id"], date, strict=True))
+    known: set[tuple[str, Any]] | None = None  # most maps lie in one zone
     beyond = np.zeros(len(rows), np.bool_)
     for grid, at, _ in tiles_by_grid(rows["tile_id"].to_numpy()):
-        proper = np.array(
-            [
-                utm_epsg(x, y) if -80.0 <= y <= 84.0 else grid.epsg
-                for x, y in zip(longitude[at], latitude[at], strict=True)
-            ]
-        )
+        proper = np.full(len(at), grid.epsg)
+        zoned = (latitude[at] >= -80.0) & (latitude[at] <= 84.0)
+        proper[zoned] = utm_epsgs(longitude[at][zoned], latitude[at][zoned])
         for zone in np.unique(proper[proper != grid.epsg]).tolist():
+            if known is None:
+                known = set(zip(rows["tile_id"], date, strict=True))
             there, next_door = at[proper == zone], replace(grid, epsg=zone)
             x, y = Transformer.from_crs(4326, zone, always_xy=True).transform(longitude[there], latitude[there])
             index = zip((x // grid.edge).astype(int).tolist(), (y // grid.edge).astype(int).tolist(), strict=True)

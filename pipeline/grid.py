@@ -50,13 +50,17 @@ def utm_epsg(longitude: float, latitude: float) -> int:
     """
     if not -80.0 <= latitude <= 84.0:
         raise ValueError(f"latitude {latitude:.2f} lies outside the UTM zones (80 S to 84 N)")
-    longitude = (longitude + 180.0) % 360.0 - 180.0
-    zone = int((longitude + 180.0) // 6.0) + 1
-    if 56.0 <= latitude < 64.0 and 3.0 <= longitude < 12.0:
-        zone = 32
-    elif latitude >= 72.0 and 0.0 <= longitude < 42.0:
-        zone = 31 if longitude < 9.0 else 33 if longitude < 21.0 else 35 if longitude < 33.0 else 37
-    return (32600 if latitude >= 0.0 else 32700) + zone
+    return int(utm_epsgs(np.array([longitude]), np.array([latitude]))[0])
+
+
+def utm_epsgs(longitudes: npt.NDArray[np.floating], latitudes: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
+    """What `utm_epsg` says of n places, whose latitudes must be those of UTM."""
+    longitude = (longitudes + 180.0) % 360.0 - 180.0
+    zone = ((longitude + 180.0) // 6.0).astype(np.int64) + 1
+    zone[(latitudes >= 56.0) & (latitudes < 64.0) & (longitude >= 3.0) & (longitude < 12.0)] = 32
+    svalbard = (latitudes >= 72.0) & (longitude >= 0.0) & (longitude < 42.0)
+    zone[svalbard] = 31 + 2 * np.digitize(longitude[svalbard], (9.0, 21.0, 33.0))
+    return np.where(latitudes >= 0.0, 32600, 32700) + zone
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ NAMES = ("name", "NAME", "Name", "NAME_EN", "name_en", "ADMIN", "admin", "title"
 # Sides are straight in degrees; on a zone's grid they bend, so they are cut into pieces of this many degrees.
 PIECE = 0.02
 STRAIGHT_METRES = 500.0
+# Tiles along a side of the squares that are placed before the tiles in them.
+_SQUARE = 16
 KINDS = "GeoJSON, KML, GeoPackage (.gpkg) or a zipped shapefile"
 
 
@@ -165,10 +167,20 @@ def cropped(bounds: Bounds, shape: shapely.Geometry, grid: TileGrid) -> Bounds |
 
 def shares_of(placed: shapely.Geometry, index: npt.NDArray[np.int64], edge: float) -> npt.NDArray[np.float64]:
     """The part (n,) of every tile (n, 2: column, row) that lies inside a shape on the zone's plane."""
-    low = index * edge
-    boxes = shapely.box(low[:, 0], low[:, 1], low[:, 0] + edge, low[:, 1] + edge)
     shapely.prepare(placed)
-    shares = shapely.contains(placed, boxes).astype(np.float64)
-    border = (shares == 0) & shapely.intersects(placed, boxes)
-    shares[border] = shapely.area(shapely.intersection(placed, boxes[border])) / edge**2
+    # Squares of many tiles first: most lie wholly inside or outside.
+    square = index // _SQUARE
+    _, first, member = np.unique(square[:, 0] << 32 | square[:, 1], return_index=True, return_inverse=True)
+    around = _boxes(square[first], _SQUARE * edge)
+    shares = shapely.contains(placed, around).astype(np.float64)[member]
+    near = np.flatnonzero((shares == 0) & shapely.intersects(placed, around)[member])
+    boxes = _boxes(index[near], edge)
+    shares[near] = shapely.contains(placed, boxes)
+    border = (shares[near] == 0) & shapely.intersects(placed, boxes)
+    shares[near[border]] = shapely.area(shapely.intersection(placed, boxes[border])) / edge**2
     return np.asarray(shares)
+
+
+def _boxes(index: npt.NDArray[np.int64], edge: float) -> npt.NDArray[np.object_]:
+    low = index * edge
+    return np.asarray(shapely.box(low[:, 0], low[:, 1], low[:, 0] + edge, low[:, 1] + edge), dtype=object)

@@ -2,9 +2,11 @@ import json
 import shutil
 
 import geopandas as gpd
+import numpy as np
 import pytest
 import shapely
 
+from pipeline import outlines
 from pipeline.errors import TileTableError
 from pipeline.grid import TileGrid, TileIndex
 from pipeline.outlines import cropped, one_outline, read_outlines, tile_shares
@@ -109,3 +111,15 @@ def test_a_scene_is_cut_to_the_tiles_that_an_outline_touches():
     whole = (left - 6000, bottom - 3210, right + 1000, top + 5000)
     assert cropped(whole, shape, grid) == (left, bottom, right + 1000, top)
     assert cropped((left - 9000, bottom, left - 4000, top), shape, grid) is None
+
+
+def test_squares_of_many_tiles_change_no_share():
+    ring = np.column_stack([np.cos(np.linspace(0, 6, 40)), np.sin(np.linspace(0, 6, 40))])
+    reach = np.random.default_rng(5).uniform(0.4, 1, 40)
+    shape = shapely.Polygon(640 * (np.array([700, 8000]) + 30 * ring * reach[:, None])).buffer(0)
+    index = np.stack(np.meshgrid(np.arange(665, 740), np.arange(7965, 8035)), -1).reshape(-1, 2)
+    found = outlines.shares_of(shape, index, 640.0)
+    low = index * 640.0
+    boxes = shapely.box(low[:, 0], low[:, 1], low[:, 0] + 640, low[:, 1] + 640)
+    np.testing.assert_allclose(found, shapely.area(shapely.intersection(shape, boxes)) / 640**2, atol=1e-9)
+    assert {0.0, 1.0} < set(found.tolist())

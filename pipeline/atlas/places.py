@@ -25,8 +25,13 @@ def towns() -> tuple[tuple[str, str, float, float], ...]:
 
 def nearest_town(latitude: float, longitude: float) -> tuple[str, float, str] | None:
     """A town with its country, kilometres to the place and the wind that the place lies to; None where all are far."""
+    reach = degrees(FARTHEST_TOWN_KM / EARTH_KM)
     found = min(
-        ((_distance(lat, lon, latitude, longitude), at) for at, (_, _, lat, lon) in enumerate(towns())),
+        (
+            (_distance(lat, lon, latitude, longitude), at)
+            for at, (_, _, lat, lon) in enumerate(towns())
+            if abs(lat - latitude) <= reach
+        ),
         default=(FARTHEST_TOWN_KM, -1),
     )
     if found[0] >= FARTHEST_TOWN_KM:

@@ -14,7 +14,7 @@ from pipeline.errors import OutputError, TileTableError
 from pipeline.files import write_text
 from pipeline.legend import Legend
 from pipeline.results.layout import CHANGES, HEAT, MATRIX, PAGE, RUN_REPORT, TABLE, scene_folders
-from pipeline.results.table import read_table
+from pipeline.results.table import read_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def compare(
     if list(before) == list(after) and len(before) == 1:
         raise TileTableError(f"{before[0].name}: is both sides of the comparison; name two scenes of one place")
     folders = [*before, *(folder for folder in after if folder not in before)]
-    tables = [read_table(folder / TABLE) for folder in folders]
+    tables = [read_columns(folder / TABLE) for folder in folders]
     levels = {folder.name: level_of(folder) for folder in folders}
     measured = kept_evidence(dict.fromkeys(folder.parent for folder in folders))
     compared = compare_dates(tables, levels, measured, legend, options)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from threading import Lock, Thread
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
 from pipeline.batch.task import SceneTask
@@ -22,6 +22,8 @@ from pipeline.results.record import SceneRecord
 _log = logging.getLogger(__name__)
 
 Work = Callable[[SceneTask], SceneRecord]
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 _PATIENCE = "15s"
 # Seconds between looks at a cluster, and without any worker until the run ends.
 _LOOK, _LONELY = 0.2, 600.0
@@ -39,6 +41,10 @@ class Executor(Protocol):
         """One record per task; a lost worker costs its scene, never the run."""
         ...
 
+    def each(self, work: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[Found | None]:
+        """What `work`, pickled by name, makes of each item, in order; None where a worker was lost with it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Serial:
@@ -50,6 +56,10 @@ class Serial:
     def run(self, tasks: Sequence[SceneTask]) -> Iterator[SceneRecord]:
         """One record per task, in order."""
         return map(self.work, tasks)
+
+    def each(self, work: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[Found | None]:
+        """What `work` makes of each item, as they are asked for."""
+        return map(work, items)
 
 
 def _lost(task: SceneTask) -> SceneRecord:
@@ -88,6 +98,17 @@ class Processes:
             for task in unfinished:
                 yield self._alone(task)
 
+    def each(self, work: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[Found | None]:
+        """What `work` makes of each item, in order; None for those that a dying worker took along."""
+        if not items:
+            return
+        with self._pool(min(self.workers, len(items))) as pool:
+            for future in [pool.submit(work, item) for item in items]:
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    yield None
+
     def _alone(self, task: SceneTask) -> SceneRecord:
         try:
             with self._pool(1) as pool:
@@ -117,7 +138,7 @@ def _wait_and_end(parent: BaseProcess) -> None:
 _ONE_SCENE = Lock()
 
 
-def _alone(work: Work, task: SceneTask) -> SceneRecord:
+def _alone(work: Callable[[Item], Found], task: Item) -> Found:
     with _ONE_SCENE:
         return work(task)
 
@@ -143,15 +164,9 @@ class Cluster:
         Raises:
             OutputError: no scheduler answers, or no worker is left.
         """
-        from distributed import Client, KilledWorker
+        from distributed import KilledWorker
 
-        try:
-            client = Client(self.address, set_as_default=False, timeout=_PATIENCE)  # type: ignore[no-untyped-call]  # dask ships no types
-        except (OSError, ValueError) as error:
-            raise OutputError(
-                f"{self.address}: no Dask scheduler answers there ({error}); start one with: dask scheduler"
-            ) from error
-        with client:
+        with self._client() as client:
             _log.info("Dask dashboard: %s", client.dashboard_link)
             suspects = []
             futures = {self._submit(client, task): task for task in tasks}
@@ -166,6 +181,36 @@ class Cluster:
                         yield future.result()
                     except KilledWorker:
                         yield _lost(task)
+
+    def each(self, work: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[Found | None]:
+        """What `work` makes of each item, in order; None for those that kill workers.
+
+        Raises:
+            OutputError: no scheduler answers, or no worker is left.
+        """
+        from distributed import KilledWorker
+
+        if not items:
+            return
+        with self._client() as client:
+            futures = [client.submit(_alone, work, item, key=f"{work.__name__}-{uuid4()}") for item in items]
+            for _ in self._finished(client, futures):
+                pass
+            for future in futures:
+                try:
+                    yield future.result()
+                except KilledWorker:
+                    yield None
+
+    def _client(self) -> Any:  # noqa: ANN401 - dask ships no types
+        from distributed import Client
+
+        try:
+            return Client(self.address, set_as_default=False, timeout=_PATIENCE)  # type: ignore[no-untyped-call]  # dask ships no types
+        except (OSError, ValueError) as error:
+            raise OutputError(
+                f"{self.address}: no Dask scheduler answers there ({error}); start one with: dask scheduler"
+            ) from error
 
     def _finished(self, client: Any, futures: Iterable[Any]) -> Iterator[Any]:  # noqa: ANN401 - dask ships no types
         """The futures as they finish; without any worker Dask itself would wait for ever."""

@@ -170,9 +170,8 @@ def run(
         records.sort(key=lambda record: (record.acquired or "", record.id))
         _write_report(results, records, options)
         kept = {record.id for record in records if record.mapped}
-        write_changes(
-            [scene for scene in scenes if scene.id in kept], results.path, card.legend, watcher.stage, options.change
-        )
+        mapped = [scene for scene in scenes if scene.id in kept]
+        write_changes(mapped, results.path, card.legend, watcher.stage, options.change, executor)
         page = None
         if kept:
             watcher.stage("page")

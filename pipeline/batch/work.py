@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import geopandas as gpd
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from pipeline.bands import SENSORS
 from pipeline.batch.fingerprint import FINGERPRINT, fingerprint, finished, sources
@@ -55,7 +55,7 @@ def process(task: SceneTask, watch: Watch | None = None) -> SceneRecord:
     model = classifier(task.model)
     try:
         # BLAS threads that wait for more of the abstention score's products would hold the cores from the engine.
-        with threadpool_limits(1, user_api="blas"), task.results.working(task.scene.id, fresh=task.force) as here:
+        with _blas().limit(limits=1), task.results.working(task.scene.id, fresh=task.force) as here:
             record = _processed(replace(task, results=here), model, watch)
             if record.status is SceneStatus.DONE:
                 task.results.deliver(here, task.scene.id)
@@ -64,6 +64,12 @@ def process(task: SceneTask, watch: Watch | None = None) -> SceneRecord:
     except Exception as error:  # one scene can never cost the run
         record = refusal(task.scene, error)
     return replace(record, seconds=round(time.monotonic() - started, 2))
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """NumPy's BLAS, which is looked for once: that takes as long as reading a small scene."""
+    return ThreadpoolController().select(user_api="blas")
 
 
 def refusal(scene: Scene, error: Exception) -> SceneRecord:

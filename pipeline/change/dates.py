@@ -1,7 +1,7 @@
 """Comparing dates: which pairs of looks stand for two dates, the table of changes and its heat as files."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,9 @@ from pipeline.results.table import read_metadata, write_table
 # Pairs of looks that show a smaller part of the tiles that two dates share are not worth reading both scenes.
 _ENOUGH = 0.01
 
-Measure = Callable[[str, str], pd.DataFrame | None]
+Pairs = Sequence[tuple[str, str]]
+# What the pixels of pairs of scenes say, one after the other, None where they cannot tell.
+Measure = Callable[[Pairs], Iterator[pd.DataFrame | None]]
 Measured = dict[tuple[str, str], pd.DataFrame]
 
 _log = logging.getLogger(__name__)
@@ -45,23 +47,24 @@ def compare_dates(
 ) -> Compared | None:
     """The changes between tables of scenes or periods; None where no place was seen twice.
 
-    `levels` are those of the tables' scenes, `measured` tells what the pixels of two scenes say. A period has no pixels
-    of its own: at every tile its clearest look speaks, compared with the other date's; pairs of looks that show few
-    tiles are judged by their classes alone.
+    `levels` are those of the tables' scenes, `measured` tells what the pixels of pairs of scenes say. A period has no
+    pixels of its own: at every tile its clearest look speaks, compared with the other date's; pairs of looks that show
+    few tiles are judged by their classes alone.
     """
     pairs = scene_pairs(tables) if len(tables) > 1 else pd.DataFrame()
     if pairs.empty:
         return None
     shown = {str(table["scene"].iloc[0]): _shown(table) for table in tables if len(table)}
     looks = [(before, after, _look_pairs(shown[before], shown[after])) for before, after in _named(pairs)]
+    answers = measured([pair for _, _, found in looks for pair in found])
     known: Measured = {}
     done, total = 0, sum(len(found) for _, _, found in looks)
     for before, after, found in looks:
         parts = []
-        for (one, other), tiles in found.items():
+        for tiles in found.values():
             done += 1
             stage(f"comparing dates, {done} of {total}")
-            if (part := measured(one, other)) is not None:
+            if (part := next(answers)) is not None:
                 parts.append(part if len(found) == 1 else part[part.index.isin(tiles)])
         if parts:
             known[before, after] = pd.concat(parts)
@@ -73,8 +76,8 @@ def kept_evidence(folders: Iterable[Path]) -> Measure:
     """What earlier runs measured between the scenes in models' folders, as far as it can be read."""
     kept = {pair: path for folder in folders for path, pair in evidence_files(folder).items()}
 
-    def measured(before: str, after: str) -> pd.DataFrame | None:
-        path = kept.get((before, after))
+    def read(pair: tuple[str, str]) -> pd.DataFrame | None:
+        path = kept.get(pair)
         if path is None:
             return None
         try:
@@ -83,7 +86,7 @@ def kept_evidence(folders: Iterable[Path]) -> Measure:
             _log.warning("%s: what was measured between these scenes is damaged; run the pipeline on them again", path)
             return None
 
-    return measured
+    return lambda pairs: map(read, pairs)
 
 
 def level_of(place: Path) -> str:

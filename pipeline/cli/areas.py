@@ -23,9 +23,9 @@ DATE = click.option("--date", metavar="YYYY-MM-DD", help="The date to use; the l
 
 def _tables(folder: Path) -> list[Any]:
     from pipeline.results.layout import TABLE, scene_folders
-    from pipeline.results.table import read_table
+    from pipeline.results.table import LOOKS, read_columns
 
-    return [read_table(scene / TABLE) for scene in scene_folders(folder)]
+    return [read_columns(scene / TABLE, LOOKS) for scene in scene_folders(folder)]
 
 
 def tiles_at(folder: Path, date: str | None) -> "pd.DataFrame":

@@ -86,10 +86,17 @@ def legend_of(folder: Path) -> "Legend":
 )
 @CHIPS
 @OTHER_LEGEND
+@click.option("--index", is_flag=True, help="Instead, list all atlases below TILES on one page, index.html in it.")
 @verbosity
 @explain_errors
-def atlas(tiles: Path, model: str | None, maps: Path, chips: str, legend: str | None) -> None:
+def atlas(tiles: Path, model: str | None, maps: Path, chips: str, legend: str | None, index: bool) -> None:
     """Build the page anew from TILES, without the scenes and without the model."""
+    if index:
+        from pipeline.atlas.index_page import write_index
+
+        page, count = write_index(tiles)
+        click.echo(f"{count} atlases in {page.resolve()}")
+        return
     from pipeline.atlas.collect import collect
     from pipeline.atlas.page import AtlasOptions, render_atlas
     from pipeline.results.layout import PAGE

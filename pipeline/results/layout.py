@@ -53,6 +53,7 @@ LOCK = ".lock"
 
 # In the folder of maps, and in that of a comparison.
 PAGE = "atlas.html"
+INDEX_PAGE = "index.html"
 MATRIX = "from-to.csv"
 COVER_MATRIX = "cover-from-to.csv"
 

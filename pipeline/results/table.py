@@ -16,6 +16,8 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import ModelError, OutputError, TileTableError
@@ -23,6 +25,8 @@ from pipeline.files import whole_file
 from pipeline.grid import TileGrid
 from pipeline.legend import LandCoverClass, Legend
 
+# What says where and when a tile was seen, and how clearly.
+LOOKS = ("tile_id", "scene", "acquired", "code", "label", "valid_fraction", "cloud_fraction")
 COLUMNS = (
     "tile_id",
     "col",
@@ -129,12 +133,23 @@ def tiles_by_grid(tile_ids: Ids) -> Iterator[tuple[TileGrid, npt.NDArray[np.intp
     """
     if not len(tile_ids):
         return
-    parts = pd.Series(np.asarray(tile_ids, dtype=object)).str.split("_", n=3, expand=True).reindex(columns=range(4))
+    ids = np.asarray(tile_ids, dtype=object)
+    parts = pc.split_pattern(pa.array(ids, pa.string()), "_", max_splits=3)
+    counts = pc.list_value_length(parts).to_numpy()
+    if counts.min() < 3:
+        TileGrid.parse_id(str(ids[counts.argmin()]))
+    zone, col, row = (pc.list_element(parts, at) for at in range(3))
+    index = np.stack([pc.cast(one, pa.int64()).to_numpy() for one in (col, row)], axis=1)
     # What names the grid comes before and after the column and the row.
-    for _, rows in parts.groupby([0, 3], sort=True, dropna=False):
-        at = rows.index.to_numpy()
-        grid, _ = TileGrid.parse_id(str(tile_ids[at[0]]))
-        yield grid, at, rows[[1, 2]].to_numpy().astype(np.int64)
+    marks = np.full(len(ids), "~", dtype=object)  # ids without a mark come last
+    marks[counts > 3] = pc.list_element(parts.filter(counts > 3), 3).to_pylist()
+    names = pa.array(marks, pa.string())
+    grids = pc.binary_join_element_wise(zone, names, "_").dictionary_encode()
+    known, codes = grids.dictionary.to_pylist(), grids.indices.to_numpy()
+    for code in sorted(range(len(known)), key=known.__getitem__):
+        at = np.flatnonzero(codes == code)
+        grid, _ = TileGrid.parse_id(str(ids[at[0]]))
+        yield grid, at, index[at]
 
 
 def tile_hectares(tile_ids: Ids) -> npt.NDArray[np.float64]:
@@ -220,6 +235,22 @@ def read_table(path: Path) -> gpd.GeoDataFrame:
         raise TileTableError(f"{path}: not a tile table ({error}); run the pipeline on its scene again") from error
     missing = [name for name in COLUMNS if name not in table.columns]
     if missing:
+        raise TileTableError(f"{path}: lacks the columns {', '.join(missing)}; run the pipeline on its scene again")
+    return table
+
+
+def read_columns(path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
+    """The table in a `tiles.parquet` without its geometry, which repeats col and row; or the columns `names` alone.
+
+    Raises:
+        TileTableError: the file is missing, damaged or lacks a column.
+    """
+    try:
+        wanted = list(names) or [name for name in pq.read_schema(path).names if name != "geometry"]
+        table: pd.DataFrame = pq.read_table(path, columns=wanted).to_pandas()
+    except (OSError, ValueError) as error:
+        raise TileTableError(f"{path}: not a tile table ({error}); run the pipeline on its scene again") from error
+    if missing := [name for name in names or COLUMNS if name not in table.columns and name != "geometry"]:
         raise TileTableError(f"{path}: lacks the columns {', '.join(missing)}; run the pipeline on its scene again")
     return table
 

@@ -9,12 +9,14 @@ import numpy as np
 import psutil
 import pytest
 
+from pipeline.batch import date_changes
 from pipeline.batch.executors import Cluster, Processes, Serial
 from pipeline.batch.main_job import run
 from pipeline.batch.products import tile_table
 from pipeline.batch.task import ModelChoice, SceneTask
 from pipeline.errors import OutputError
 from pipeline.results.folder import ResultsFolder
+from pipeline.results.layout import evidence_files
 from pipeline.results.record import SceneRecord
 from tests.builders import scene_on_disk
 from tests.runs import elsewhere, outputs, work_with_the_fake
@@ -121,6 +123,40 @@ def test_a_scene_that_kills_every_worker_is_refused_alone(tasks, cluster):
         "scene-2": "done",
         "scene-3": "done",
     }
+
+
+def doubled_or_dead(number):
+    if number == 3:
+        os._exit(1)
+    return 2 * number
+
+
+def doubled(number):
+    return 2 * number, os.getpid()
+
+
+def test_each_item_is_answered_in_order_by_workers():
+    found = list(Processes(2).each(doubled, range(5)))
+    assert [number for number, _ in found] == [0, 2, 4, 6, 8]
+    assert os.getpid() not in {process for _, process in found}
+    assert list(Serial().each(doubled, [4])) == [(8, os.getpid())]
+    assert list(Processes(2).each(doubled_or_dead, [3])) == [None]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_item_that_kills_workers_costs_itself_alone(cluster):
+    executor = Cluster(cluster.scheduler_address)
+    assert list(executor.each(doubled_or_dead, [1, 3, 5])) == [2, None, 10]
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_dates_are_compared_by_the_workers(options, dates, cluster, monkeypatch):
+    here, there = elsewhere(options, "local"), elsewhere(options, "cluster")
+    run(dates, here)
+    monkeypatch.setattr(date_changes, "evidence", None)  # the workers have it; who asks here fails
+    run(dates, there, Cluster(cluster.scheduler_address, work_with_the_fake))
+    assert evidence_files(there.tiles / "fake").keys()
+    assert outputs(there) == outputs(here)
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
