@@ -50,12 +50,16 @@ def network(name: str) -> None:
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF)
     for _ in range(count):
         loaded.best(pixels)
-    told(f"{count} windows, {loaded.engine}", time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF), before)
+    told(
+        f"{count} windows, {loaded.engine}", time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF), before
+    )
 
 
 def told(what: str, wall: float, after: resource.struct_rusage, before: resource.struct_rusage | None = None) -> None:
     cpu = after.ru_utime + after.ru_stime - (0 if before is None else before.ru_utime + before.ru_stime)
-    print(f"{what}: {wall:.1f} s, {cpu:.1f} CPU s (half: {cpu / 2:.1f}), peak {after.ru_maxrss / 1024:.0f} MB", flush=True)
+    print(
+        f"{what}: {wall:.1f} s, {cpu:.1f} CPU s (half: {cpu / 2:.1f}), peak {after.ru_maxrss / 1024:.0f} MB", flush=True
+    )
 
 
 if __name__ == "__main__":

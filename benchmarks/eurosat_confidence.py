@@ -3,8 +3,8 @@
     python benchmarks/eurosat_confidence.py EuroSAT_RGB.zip train.txt val.txt [--store]
 
 The shipped weights saw the training part and all but 540 pictures of the validation part of the spatial split. The
-confidence is fitted on those 4,860 and measured on the 540, as they are, strangely lit, and in mosaics. `--store` writes
-it and the figures into saved_models/eurosat-resnet50.
+confidence is fitted on those 4,860 and measured on the 540, as they are, strangely lit, and in mosaics. `--store`
+writes it and the figures into saved_models/eurosat-resnet50.
 """
 
 import sys
@@ -34,7 +34,8 @@ def main(data: Path, lists: tuple[Path, Path], keep: bool) -> None:
     fitted = sureness.fit_confidence(sureness.samples(network.outputs, abstention, known, SEED))
     test = sureness.samples(network.outputs, abstention, held, SEED + 1)
     figures = {"network alone": sureness.measured(test, None), "with confidence": sureness.measured(test, fitted)}
-    print("| | pictures | right | said | ECE | of those called .85 to .95 | said | right |\n|---|---|---|---|---|---|---|---|")
+    print("| | pictures | right | said | ECE | of those called .85 to .95 | said | right |")
+    print("|---|---|---|---|---|---|---|---|")
     for way, kinds in figures.items():
         for kind, found in kinds.items():
             share = "accuracy", "confidence", "ece", "near_90_said", "near_90_right"

@@ -146,6 +146,12 @@ def measure(browser, path: Path, dates: int) -> dict[str, float]:
         page.wait_for_timeout(500)
         found["frames"] = frames(page)
         meter.wall([f"atlas.update({{mode: 'map', after: {dates - 1}}})"])
+    if page.evaluate("() => Boolean(atlas.meta.cover)"):
+        found["cover"] = meter.wall(["atlas.update({product: 'cover'})", "atlas.update({product: 'tiles'})"] * 3)
+        page.evaluate("() => atlas.update({product: 'cover'})")
+        page.wait_for_timeout(500)
+        found["cover frames"] = frames(page)
+        page.evaluate("() => atlas.update({product: 'tiles'})")
     hovers = []
     for k in range(60):
         page.mouse.move(700 + 5 * k, 250 + 4 * (k % 30))
@@ -194,6 +200,8 @@ GOALS = {
     "change": ("pair in Change, ms", "-"),
     "patches": ("Change with patches, ms", "-"),
     "frames": ("frames a second, dragged", "> 30"),
+    "cover": ("to cover and back, ms", "-"),
+    "cover frames": ("the same on the cover", "> 30"),
     "hover": ("hover, ms", "< 16"),
     "hover95": ("hover 95th, ms", "< 16"),
     "pan": ("pan step, ms CPU", "< 50"),

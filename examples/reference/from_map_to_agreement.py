@@ -52,8 +52,8 @@ def main(folder: Path) -> None:
     scenes, tiles = folder / "scenes", folder / "tiles"
     if not (scenes / "truth.csv").exists():
         command("simulate", scenes)
-    latest = sorted(scenes.glob("*.SAFE"))[-1]
-    command("run", latest, "--area", DISTRICT, "--tiles", tiles, "--maps", folder / "maps")
+    scene = next(scenes.glob(f"*_{DAY.replace('-', '')}T*.SAFE"))
+    command("run", scene, "--area", DISTRICT, "--tiles", tiles, "--maps", folder / "maps")
     district = ("--area", DISTRICT)
     command("mosaic", tiles, folder / "landcover.tif", *district)
     command("mosaic", tiles, folder / "worldcover.tif", *district, "--product", "cover", "--legend", "worldcover")

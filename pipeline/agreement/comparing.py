@@ -155,7 +155,7 @@ class Overlay:
 
     def codes_of(self, scene: str) -> Numbers:
         """The place among `names` of every code of a scene's raster (256,), `NOTHING` for states."""
-        table = np.full(256, NOTHING, np.int64)
+        table = np.full(256, NOTHING, np.int32)
         for code, label in self.cover.labels[scene].items():
             if label in self.names:
                 table[code] = self.names.index(label)
@@ -166,11 +166,9 @@ class Overlay:
         told, _ = self.reference.numbered(grid, cols, rows, self.names)
         size = grid.tile_size
         ids = pd.Series(grid.tile_ids([(col, row) for row in reversed(rows) for col in cols]))
-        tiles = self.cover.tiles
-        have = np.flatnonzero(ids.isin(set(tiles.loc[tiles["scene"] == scene, "tile_id"])).to_numpy())
-        pixels = np.full((len(ids), size, size), NO_CLASS, np.uint8)
-        for at, read in self.cover.pixels(scene, ids.iloc[have]):
-            pixels[have[at]] = read
+        pixels = np.empty((len(ids), size, size), np.uint8)
+        for at, read in self.cover.pixels(scene, ids):
+            pixels[at] = read
         ours = np.take(self.codes_of(scene), pixels)
         plane = ours.reshape(len(rows), len(cols), size, size).swapaxes(1, 2).reshape(told.shape)
         return np.where((plane >= 0) & (told >= 0), plane == told, NO_CLASS).astype(np.uint8)
@@ -255,9 +253,9 @@ def all_labels(labels: Sequence[str], reference: ReferenceMap) -> tuple[str, ...
 
 def _counted(numbers: Numbers, count: int) -> Numbers:
     """How often each number stands in each of n tiles (n, count); negative ones do not count."""
-    flat = numbers.reshape(len(numbers), -1)
-    shifted = np.where(flat >= 0, flat + np.arange(len(flat))[:, None] * count, len(flat) * count)
-    found: Numbers = np.bincount(shifted.ravel(), minlength=len(flat) * count + 1)[:-1].reshape(-1, count)
+    found = np.empty((len(numbers), count), np.int64)
+    for at, tile in enumerate(numbers.reshape(len(numbers), -1)):
+        found[at] = np.bincount(tile[tile >= 0], minlength=count)
     return found
 
 
@@ -270,7 +268,7 @@ def _numbered(overlay: Overlay, at: npt.NDArray[np.intp], hidden: dict[str, floa
         table = overlay.codes_of(str(scene))
         for some, pixels in cover.pixels(str(scene), part["tile_id"]):
             if found is None:
-                found = np.full((len(rows), *pixels.shape[1:]), NOTHING, np.int64)
+                found = np.full((len(rows), *pixels.shape[1:]), NOTHING, np.int32)
             found[where[some]] = np.take(table, pixels)
             per = area[at[where[some]]]
             for code, label in cover.labels[str(scene)].items():

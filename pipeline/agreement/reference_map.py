@@ -25,7 +25,11 @@ NOTHING, UNKNOWN = -1, -2
 # What maps of this software call a tile or a pixel without a class.
 _STATES = {*STATE_LABELS.values(), *COVER_STATE_LABELS.values()}
 
-Numbers = npt.NDArray[np.int64]
+# Codes that lie closer together than this are looked up in a table.
+_TABLE = 1 << 17
+_SMALL = ("uint8", "int8", "uint16", "int16", "int32")
+
+Numbers = npt.NDArray[np.signedinteger]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,17 @@ class ReferenceMap:
             ReferenceMapError: the raster cannot be read.
         """
         codes, known = self._codes(grid, cols, rows)
-        found = np.full(codes.shape, UNKNOWN, np.int64)
-        for code in np.unique(codes[known]).tolist():
-            if code in self.codes:
-                label = self.codes[code]
-                found[codes == code] = labels.index(label) if label in labels else NOTHING
+        place = {label: at for at, label in enumerate(labels)}
+        numbers = {code: place.get(label, NOTHING) for code, label in self.codes.items()}
+        lowest, highest = int(codes.min()), int(codes.max())
+        if highest - lowest < _TABLE:
+            table = np.full(highest - lowest + 1, UNKNOWN, np.int32)
+            for code in numbers.keys() & set(range(lowest, highest + 1)):
+                table[code - lowest] = numbers[code]
+            found = np.take(table, codes - lowest)
+        else:
+            present, at = np.unique(codes, return_inverse=True)
+            found = np.array([numbers.get(code, UNKNOWN) for code in present.tolist()], np.int32)[at]
         found[~known] = NOTHING
         return found, codes
 
@@ -99,7 +109,9 @@ class ReferenceMap:
             _raster(self.path) as raster,
             WarpedVRT(raster, resampling=Resampling.nearest, add_alpha=True, **place) as moved,
         ):
-            return moved.read(1).astype(np.int64), np.asarray(moved.read(moved.count) > 0)
+            return moved.read(1).astype(np.int32 if moved.dtypes[0] in _SMALL else np.int64), np.asarray(
+                moved.read(moved.count) > 0
+            )
 
     def degrees(self) -> str:
         """What it spans, for people."""

@@ -19,7 +19,7 @@ from pipeline.atlas.payload import COUNTED_ELSEWHERE, MAX_CLASSES, Payload, buil
 from pipeline.atlas.places import describe_places, union_bounds
 from pipeline.atlas.readable import ink_on
 from pipeline.atlas.rights import classes_after, sensor_of
-from pipeline.atlas.spans import spans
+from pipeline.atlas.spans import Span, spans
 from pipeline.change import ChangeOptions
 from pipeline.errors import OutputError
 from pipeline.files import whole_file
@@ -162,6 +162,7 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
     meta = payload.describe()
     places = describe_places(payload, [scene.id for scene in collected.scenes])
     dates = payload.dates
+    periods = spans(collected.scenes)
     grid = payload.planes[0].grid
     sensor = sensor_of(collected.model)
     tiles = f"{_places_seen(payload):_}".replace("_", "\u202f")
@@ -171,7 +172,7 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         "tileMark": grid.mark,
         "sensor": sensor.title,
         "title": options.title or _title(places),
-        "subtitle": f"{sensor.title}, {_span(dates)} · {tiles} tiles of {grid.edge:g}\u00a0m",
+        "subtitle": f"{sensor.title}, {_span(dates, periods)} · {tiles} tiles of {grid.edge:g}\u00a0m",
         "bounds": union_bounds([place["bounds"] for place in places]),
         "classes": [
             {
@@ -190,7 +191,7 @@ def _meta(collected: AtlasInput, legend: Legend, payload: Payload, options: Atla
         "classesAfter": classes_after(legend, collected.scenes),
         "basemaps": list(BASEMAPS) if options.online_basemaps else [],
         "places": places,
-        "periods": {day.isoformat(): span._asdict() for day, span in spans(collected.scenes).items()},
+        "periods": {day.isoformat(): span._asdict() for day, span in periods.items()},
     }
 
 
@@ -205,11 +206,12 @@ def _day(day: date) -> str:
     return "date unknown" if day == UNKNOWN_DATE.date() else f"{day.day} {day:%b %Y}"
 
 
-def _span(dates: Sequence[date]) -> str:
-    known = [day for day in dates if day != UNKNOWN_DATE.date()]
+def _span(dates: Sequence[date], periods: Mapping[date, Span]) -> str:
+    named = [periods[day].short if day in periods else _day(day) for day in dates]
+    known = [name for name, day in zip(named, dates, strict=True) if day != UNKNOWN_DATE.date()]
     if len(dates) == 1 or not known:
-        return _day(dates[0])
-    told = _day(known[0]) if len(known) == 1 else f"{len(known)} dates from {_day(known[0])} to {_day(known[-1])}"
+        return named[0]
+    told = known[0] if len(known) == 1 else f"{len(known)} dates from {known[0]} to {known[-1]}"
     return told if len(known) == len(dates) else f"{told}, and scenes of unknown date"
 
 

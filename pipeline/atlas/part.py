@@ -99,8 +99,8 @@ def static(name: str) -> str:
 
 
 def slim(text: str) -> str:
-    """A script or style without what no browser reads: comments in blocks, indentation, empty lines."""
-    return re.sub(r"\n\s+", "\n", re.sub(r"/\*[\s\S]*?\*/", "", text))
+    """A script or style without what no browser reads: comments in blocks and lines, indentation, empty lines."""
+    return re.sub(r"\n\s+", "\n", re.sub(r"/\*[\s\S]*?\*/|^\s*//.*$", "", text, flags=re.MULTILINE))
 
 
 def part_files(suffix: str) -> list[str]:

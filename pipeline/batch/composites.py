@@ -14,10 +14,10 @@ import shapely
 from shapely.geometry import shape
 
 from pipeline import __version__
-from pipeline.batch.composite_cover import CompositeCover, clearest_pictures
 from pipeline.batch.composite_looks import Gathered, gather, looks_in
+from pipeline.batch.composite_rasters import CompositeCover, clearest_pictures
 from pipeline.batch.fingerprint import FINGERPRINT, finished
-from pipeline.batch.products.landcover import tile_window, write_landcover, write_tile_raster
+from pipeline.batch.products.landcover import names_file, tile_window, write_landcover, write_tile_raster
 from pipeline.batch.products.protocol import SceneFile
 from pipeline.batch.products.scene_item import write_item
 from pipeline.batch.work import counted, explained, record_of
@@ -158,6 +158,7 @@ def _tile_files(gathered: Gathered, table: gpd.GeoDataFrame, legend: Legend, fol
     extensions = (ClassificationExtension.get_schema_uri(), RasterExtension.get_schema_uri())
     return [
         SceneFile(LANDCOVER, pystac.MediaType.COG, ("data",), raster_fields(legend, grid.edge), extensions),
+        names_file(folder, LANDCOVER, dict(enumerate(legend.labels))),
         SceneFile(LOOKS, pystac.MediaType.COG, ("data",)),
     ]
 

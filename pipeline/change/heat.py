@@ -2,7 +2,7 @@
 
 A pixel's step is the evidence that the tile would have if all its pixels were like this one (`fusion`), so a tile's
 heat and its probability come from one formula: that of a change of a part of the tile, or that of a change of its class
-where the classes say so.
+where the classes make that likelier.
 """
 
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ def heat_table(changes: pd.DataFrame, evidence: Mapping[tuple[str, str], pd.Data
 
     `evidence` holds the measurements by tile_id of pairs of scene ids.
     """
-    shown = changes.loc[changes["state"].isin(_SHOWN), [*COLUMNS[:3], "change_class"]]
+    shown = changes.loc[changes["state"].isin(_SHOWN), [*COLUMNS[:3], "p_change", "change_vector"]]
     shown = pd.DataFrame(shown).astype(dict.fromkeys(COLUMNS[:3], str))
     parts = [
         rows.assign(heat=_told(rows, evidence[pair]))
@@ -60,6 +60,7 @@ def heat_table(changes: pd.DataFrame, evidence: Mapping[tuple[str, str], pd.Data
 
 
 def _told(rows: pd.DataFrame, measured: pd.DataFrame) -> npt.NDArray[np.object_]:
-    """The heat of every row: of the whole tile where its class changed rather than not, else of a part."""
+    """The heat of every row: of the whole tile where its classes doubled the odds of a change, else of a part."""
     part, whole = (measured[name].reindex(rows["tile_id"]).to_numpy(object) for name in MEASURED)
-    return np.asarray(np.where(rows["change_class"].to_numpy() >= 0.5, whole, part))
+    fused, alone = (rows[name].to_numpy(np.float64) for name in ("p_change", "change_vector"))
+    return np.asarray(np.where(fused * (1.0 - alone) >= 2.0 * alone * (1.0 - fused), whole, part))

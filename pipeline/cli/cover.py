@@ -76,7 +76,7 @@ def train_cover(
     rate: float,
     seed: int,
 ) -> None:
-    """Fit a network that names every 10 m pixel to masks or polygons laid over scenes, and store it.
+    """Fit a network that names every 10 m pixel to masks or polygons laid over scenes; store it with its report.
 
     A killed run continues when the same command is given again. Nothing is asked of the network without --osm.
     """

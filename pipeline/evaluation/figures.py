@@ -140,6 +140,51 @@ def samples(data: LabelledPatches, probabilities: Floats, path: Path, count: int
     _sheet(data, probabilities, shown[np.argsort(data.labels[shown], kind="stable")], path)
 
 
+def course(history: Sequence[Mapping[str, float]], path: Path) -> None:
+    """What was measured of a network under way, by step: the loss on the left, parts that are right on the right."""
+    figure, (left, right) = _axes(1, 2, (9, 3.2))
+    steps = [row["step"] for row in history]
+    left.plot(steps, [row["loss"] for row in history], color=BLUE, marker="o", ms=3)
+    left.set(xlabel="step", ylabel="loss")
+    for name, colour in zip(
+        dict.fromkeys(key for row in history for key in row if key not in ("step", "loss")),
+        cycle((BLUE, RED, "#0b5410", "#e8750f")),
+        strict=False,
+    ):
+        seen = [row for row in history if name in row]
+        right.plot(
+            [row["step"] for row in seen], [row[name] for row in seen], color=colour, marker="o", ms=3, label=name
+        )
+    right.set(xlabel="step", ylabel="part that is right")
+    if right.lines:
+        right.legend(fontsize=7, frameon=False)
+    _save(figure, path)
+
+
+def pixel_confusion(labels: Sequence[str], counts: npt.NDArray[np.integer], path: Path) -> None:
+    """Percent of the pixels of each true class (rows) by answer."""
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axis = _axes(1, 1, (5.6, 4.8))
+    axis.imshow(np.sqrt(share), cmap="Blues", vmin=0, vmax=1)
+    for (row, column), part in np.ndenumerate(share):
+        if part >= 0.005:
+            colour = "white" if part > 0.4 else "black"
+            axis.text(column, row, f"{100 * part:.0f}", ha="center", va="center", fontsize=8, color=colour)
+    axis.set_xticks(range(len(labels)), labels, rotation=45, ha="right", fontsize=8)
+    axis.set_yticks(range(len(labels)), labels, fontsize=8)
+    axis.set(xlabel="answer", ylabel="truth, percent of its pixels")
+    _save(figure, path)
+
+
+def pixel_reliability(curve: Sequence[tuple[float, float, int]], error: float, path: Path) -> None:
+    """Part of the pixels right against how sure the answers were."""
+    figure, axis = _axes(1, 1, (4.2, 3.6))
+    axis.plot([0, 1], [0, 1], color=GREY, lw=0.8)
+    axis.plot([sure for sure, *_ in curve], [right for _, right, _ in curve], marker="o", ms=4, color=BLUE)
+    axis.set(xlabel="confidence", ylabel="part right", xlim=(0, 1), ylim=(0, 1), title=f"calibration error {error:.3f}")
+    _save(figure, path)
+
+
 def _sheet(data: LabelledPatches, probabilities: Floats, shown: npt.NDArray[np.integer], path: Path) -> None:
     columns = 8
     rows = max(1, -(-len(shown) // columns))

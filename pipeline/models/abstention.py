@@ -47,7 +47,7 @@ class Abstention:
 
     def place(self, features: Floats) -> Floats:
         """Where pooled features (n, f) lie, in units of the spread within the classes (n, k)."""
-        return (features - self.centre) @ self.basis
+        return np.asarray((features - self.centre) @ self.basis, np.float32)
 
     def distance(self, place: Floats) -> Floats:
         """Distances (n,) of places (n, k)."""

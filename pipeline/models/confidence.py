@@ -82,8 +82,10 @@ class Confidence:
 
 
 def signs(probabilities: Floats, place: Floats, distance: Floats) -> Floats:
-    """What tells mixed and strange tiles (n, k): the features' place within and between the classes (n, r) and their
-    distance (n,) as the abstention score has them, and the sorted logarithms of the probabilities (n, classes).
+    """What tells mixed and strange tiles (n, k), of a network's probabilities (n, classes) before they are softened.
+
+    The features' place (n, r) and their distance (n,) as the abstention score has them, and the logarithms of the
+    probabilities, sorted.
     """
     logs = np.sort(np.log(np.maximum(probabilities, 1e-12)), axis=1)
     return np.concatenate([place, distance[:, None], logs], axis=1, dtype=np.float32)

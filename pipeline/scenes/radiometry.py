@@ -13,7 +13,7 @@ REFLECTANCE_TO_DN = 10_000.0
 # Surface reflectance (L2A) to top of atmosphere (L1C), factor and addend, from one scene (Belgium, April 2019) and two
 # corrections of its pixels: B04, B03, B02 as shipped with eurosat-resnet50 (its report tells why), B08 by medians and
 # quartiles of the clear pixels.
-SURFACE_TO_TOP = {"B04": (0.885, 0.0236), "B03": (0.814, 0.0402), "B02": (0.783, 0.0694), "B08": (0.903, 0.0122)}
+SURFACE_TO_TOP = {"B04": (0.885, 0.026), "B03": (0.814, 0.0426), "B02": (0.783, 0.0698), "B08": (0.903, 0.0122)}
 
 Floats = npt.NDArray[np.floating]
 
@@ -40,7 +40,7 @@ def surface_to_top(bands: Sequence[str]) -> Harmonisation:
     """The lines from surface reflectance to that of L1C; bands that nobody measured stay as they are.
 
     >>> surface_to_top(["B04", "B11"])
-    Harmonisation(scale=(0.885, 1.0), offset=(0.0236, 0.0))
+    Harmonisation(scale=(0.885, 1.0), offset=(0.026, 0.0))
     """
     lines = [SURFACE_TO_TOP.get(band, (1.0, 0.0)) for band in bands]
     return Harmonisation(tuple(scale for scale, _ in lines), tuple(offset for _, offset in lines))

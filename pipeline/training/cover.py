@@ -178,11 +178,11 @@ def _run(
 
 
 def _asked(options: CoverOptions, crops: CropMaker) -> dict[str, Any]:
-    """What must agree for a run to go on, as JSON holds it."""
+    """What must agree for a run to go on, as JSON holds it; more steps may be asked for."""
     told = {name: value for name, value in asdict(options).items() if name not in ("folder", "steps", "store_every")}
-    return json.loads(
-        json.dumps({"covers": crops.covers, **told, "mixture": asdict(crops.mixture), "data": crops.mark})
-    )
+    every = {"covers": crops.covers, **told, "mixture": asdict(crops.mixture), "data": crops.mark}
+    found: dict[str, Any] = json.loads(json.dumps(every))
+    return found
 
 
 def _compiled(options: CoverOptions, crops: CropMaker, network: Network) -> tuple[Any, Any]:

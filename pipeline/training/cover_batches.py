@@ -121,13 +121,11 @@ class CropMaker:
         self.weights = self._cover_weights()
 
     @property
-    def mark(self) -> list[list[str | int]]:
+    def mark(self) -> dict[str, int]:
         """What the crops are drawn from, in short: a run goes on with the same only."""
-        parts = [("soft patches", self.soft), ("weak patches", self.weak)]
-        return [
-            *([truth.scene, truth.known] for truth in self.scenes),
-            *([name, len(part.labels)] for name, part in parts if part is not None),
-        ]
+        parts = {"soft patches": self.soft, "weak patches": self.weak}
+        scenes = {truth.scene: truth.known for truth in self.scenes}
+        return scenes | {name: len(part.labels) for name, part in parts.items() if part is not None}
 
     def draw(self, seed: Sequence[int]) -> tuple[Floats, Floats, Floats]:
         """Pixels (n, y, x, bands), what is known (n, y, x, 2 covers + 1), and shares (n, 1, 1, covers).

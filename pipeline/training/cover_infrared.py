@@ -52,7 +52,7 @@ class Infrared:
         # noise.
         rough = rng.normal(0, 1, mean.shape)
         smooth = ndimage.gaussian_filter(rng.normal(0, 1, mean.shape), 2) * (4 * np.pi**0.5)
-        return np.exp(mean + self.single * np.sqrt(0.5) * (rough + smooth)).astype(np.float32)
+        return np.asarray(np.exp(mean + self.single * np.sqrt(0.5) * (rough + smooth)), np.float32)
 
 
 def _features(picture: Floats, label: int, classes: int) -> Floats:

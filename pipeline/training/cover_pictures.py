@@ -1,4 +1,4 @@
-"""Pictures of one class each as truth for a cover network: what their class, a teacher and other patches say of them."""
+"""Pictures of one class each as truth for a cover network: what their class, a teacher and other patches say."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -79,7 +79,7 @@ def read_pictures(sources: PictureSources, covers: tuple[str, ...]) -> PictureTr
 def _patches(sources: PictureSources) -> LabelledPatches | None:
     if sources.patches is None:
         return None
-    bands = BANDS
+    bands: tuple[str, ...] = BANDS
     if sources.teacher is not None:
         wanted = load_pixels(str(sources.teacher)).card.input.bands
         bands = tuple(dict.fromkeys((*BANDS, *wanted)))
@@ -130,7 +130,7 @@ def _taught(teacher: PixelClassifier, patches: LabelledPatches, said: ClassCover
             if label in covers:
                 found[at, ..., covers.index(label)] = answer[..., code]
     found = (found + _DOUBT) * said.fit[patches.labels][:, None, None]
-    return found / found.sum(axis=-1, keepdims=True)
+    return np.asarray(found / found.sum(axis=-1, keepdims=True), np.float32)
 
 
 def _infrared(patches: LabelledPatches, classes: tuple[str, ...]) -> Infrared:

@@ -1,7 +1,7 @@
 """What `python -m pipeline train-cover` does: scenes and truth, network, model folder."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,14 +10,15 @@ import numpy as np
 from pipeline.datasets.masks import COVERS, IGNORED, Truth, read_truth, split_places
 from pipeline.errors import ModelError
 from pipeline.evaluation.cover import CoverScore
+from pipeline.evaluation.cover_report import CoverReport, write_cover_report
 from pipeline.legend import COVER, Legend
 from pipeline.models.card import ModelCard
 from pipeline.scenes.finding.find import find_scenes
 from pipeline.scenes.scene import Level, ReadOptions, Scene
-from pipeline.training.cover import CoverOptions, fit
+from pipeline.training.cover import CoverOptions, FittedNetwork, fit, probabilities
 from pipeline.training.cover_batches import CropMaker, Mixture
-from pipeline.training.cover_pictures import PictureSources, read_pictures
-from pipeline.training.cover_scores import Watched, recoded
+from pipeline.training.cover_pictures import PictureSources, PictureTruth, read_pictures
+from pipeline.training.cover_scores import Watched, fitting, recoded
 from pipeline.training.cover_ship import BANDS, CoverShipment, ship_cover, surface_line
 from pipeline.training.run import legend_of
 
@@ -40,7 +41,7 @@ class CoverRequest:
     """The model's name."""
     class_field: str = "class"
     """The polygons' field that names their class; "osm" reads OpenStreetMap's tags."""
-    pictures: PictureSources = PictureSources()
+    pictures: PictureSources = field(default_factory=PictureSources)
     """Pictures of one class each, as weak truth."""
     held_out: tuple[str, ...] = ()
     """Places that measure the network; without names a fifth of them."""
@@ -87,24 +88,34 @@ def run_cover(request: CoverRequest, progress: Callable[[str], None] = log.info)
     progress(f"{len(learnt)} scenes to learn from, {', '.join(places)} held out; {', '.join(covers)}")
     known = [with_covers(one, covers) for one in held_out]
     fitted = fit(request.options, crops, len(BANDS), progress, Watched(covers, known, pictures.left_out))
+    drawn = mixture.scenes + (mixture.soft if pictures.soft else 0) + (mixture.weak if pictures.weak else 0)
     trained_on = {
         "scenes": sorted(truth.scene for truth in learnt),
         "truth": request.truth.name,
         "pictures": _named(request.pictures),
         "held_out": places,
         "steps": request.options.steps,
-        "batch": mixture.scenes
-        + (pictures.soft is not None) * mixture.soft
-        + (pictures.weak is not None) * mixture.weak,
+        "batch": drawn,
         "size": mixture.size,
         "seed": request.options.seed,
         "start": request.options.start,
     }
     place = request.folder / request.name
-    card, scores = ship_cover(
-        fitted.network, CoverShipment(request.name, place, cover_legend(covers), known, lines, trained_on)
-    )
+    order = CoverShipment(request.name, place, cover_legend(covers), known, lines, trained_on)
+    card, scores = ship_cover(fitted.network, order)
+    _report(place / "report", card, scores, fitted, pictures)
     return FittedCover(place, card, scores)
+
+
+def _report(
+    folder: Path, card: ModelCard, scores: Mapping[str, CoverScore], fitted: FittedNetwork, pictures: PictureTruth
+) -> None:
+    curve = [(sure, right, count) for sure, right, count in card.metrics["reliability"]]
+    fits = [
+        fitting(part, probabilities(fitted.network, part.patches).argmax(axis=-1), card.legend.labels)
+        for part in pictures.left_out
+    ]
+    write_cover_report(folder, CoverReport(card.name, scores, curve, fitted.history, fits))
 
 
 def _named(sources: PictureSources) -> dict[str, object]:

@@ -193,8 +193,8 @@ def _alike(whole: LabelledPatches, split: Look, seed: int, progress: Callable[[s
     folds = look_folds(described, whole.labels, split.folds, seed)
     for number, fold in enumerate(fold_facts(described, whole.labels, folds), start=1):
         progress(
-            f"fold {number} by look: {fold.pictures} pictures of {fold.classes} classes, {fold.distance:.2f} times as far "
-            f"from the nearest of their class in the others as from each other"
+            f"fold {number} by look: {fold.pictures} pictures of {fold.classes} classes, {fold.distance:.2f} times as "
+            f"far from the nearest of their class in the others as from each other"
         )
     return np.asarray(folds == split.validates - 1)
 

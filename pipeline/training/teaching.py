@@ -16,6 +16,7 @@ import numpy.typing as npt
 from pipeline.datasets.labelled import LabelledPatches
 from pipeline.errors import ModelError
 from pipeline.models import store
+from pipeline.models.card import ModelCard
 from pipeline.models.classifier import TileClassifier
 from pipeline.training import checkpoint
 from pipeline.training.augment import Augmentation, varied
@@ -97,7 +98,7 @@ def turns_and_mixing(plan: Augmentation) -> Augmentation:
     return replace(plan, shift=0, zoom=0.0, jitter=0.0, surface=0.0)
 
 
-def _check(name: str, card: store.ModelCard, data: LabelledPatches) -> None:
+def _check(name: str, card: ModelCard, data: LabelledPatches) -> None:
     shape, dtype = data.patches.shape[1:], data.patches.dtype
     if card.legend.labels != data.classes:
         raise ModelError(

@@ -100,7 +100,8 @@ def test_a_click_tells_what_lies_inside(open_page, cover_page, parts):
     assert {name.lower(): int(text.split()[0]) for name, text in told} == pytest.approx(
         {name: 100 * parts[row, col, k] for k, (name, _) in enumerate(worlds.COVERS)}, abs=1.1
     )
-    opened.wait("document.querySelector('.inside canvas').getContext('2d').getImageData(48, 48, 1, 1).data[3] === 255")
+    drawn = "document.querySelector('.inside canvas[role=img]').getContext('2d').getImageData(48, 48, 1, 1).data[3]"
+    opened.wait(f"{drawn} === 255")
 
 
 def test_cover_inside_an_area_counts_by_parts(open_page, cover_page, tmp_path):
@@ -185,3 +186,18 @@ def test_what_a_sample_of_pixels_says_is_told(open_page, covered, tmp_path):
     assert "The cover, checked on random pixels" in about
     assert "100 ± 12" in about
     assert "Checked on a random sample" not in about
+
+
+def test_the_tiles_picture_stands_beside_its_cover(open_page, tmp_path, parts):
+    folder = worlds.write_world(tmp_path / "world", dates=1, size=SIZE, truecolour=True)
+    worlds.write_cover(folder, next(folder.glob("*/tiles.parquet")).parent.name, np.nan_to_num(parts, nan=1 / 3))
+    opened = open_page(render_atlas(collect(folder), EUROSAT, tmp_path / "atlas.html"))
+    opened.wait("Boolean(atlas.cover.of(0, 45))")
+    opened.js("(atlas.pin(45), 0)")
+    opened.wait("document.querySelectorAll('.inside .pair .chip').length === 2")
+    left, right = opened.js(
+        "[...document.querySelectorAll('.inside .pair .chip')].map((e) => e.getBoundingClientRect().toJSON())"
+    )
+    assert left["top"] == right["top"]
+    assert left["right"] < right["left"]
+    assert left["width"] == right["width"] == 96

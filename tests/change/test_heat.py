@@ -49,7 +49,7 @@ def compared():
     """Five tiles between two scenes: claimed by class and by pixels, undecided, stable, and one that says nothing."""
     states = ["changed", "changed", "undecided", "stable", "undecided"]
     rows = pd.DataFrame({"tile_id": list("abcde"), "before": "x", "after": "y", "state": states})
-    rows["change_class"] = [0.9, 0.1, np.nan, 0.0, 0.0]
+    rows["p_change"], rows["change_vector"] = [0.9, 0.9, 0.5, 0.02, 0.3], [0.8, 0.85, 0.45, 0.02, 0.3]
     measured = pd.DataFrame({"heat_part": [b"p"] * 4 + [b""], "heat_whole": [b"w"] * 5}, index=list("edcba")[::-1])
     return rows, measured
 

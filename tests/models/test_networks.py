@@ -121,6 +121,50 @@ def test_published_files_fill_all_but_the_head(name: str, tmp_path: Path, monkey
         network.load(model, "imagenet")
 
 
+def _torchvision_wide_resnet() -> dict[str, np.ndarray]:
+    """A state of torchvision's wide_resnet50_2 by its names and shapes, without its package; numbers are made."""
+    rng = np.random.default_rng(3)
+    shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (64, 3, 7, 7)}
+
+    def normalised(name: str, count: int) -> None:
+        shapes.update({f"{name}.{part}": (count,) for part in ("weight", "bias", "running_mean", "running_var")})
+        shapes[f"{name}.num_batches_tracked"] = ()
+
+    normalised("bn1", 64)
+    inside = 64
+    for stage, blocks in enumerate((3, 4, 6, 3)):
+        wide, out = 128 << stage, 256 << stage
+        for block in range(blocks):
+            name = f"layer{stage + 1}.{block}"
+            for number, kernel in enumerate(((wide, inside, 1, 1), (wide, wide, 3, 3), (out, wide, 1, 1)), start=1):
+                shapes[f"{name}.conv{number}.weight"] = kernel
+                normalised(f"{name}.bn{number}", kernel[0])
+            if block == 0:
+                shapes[f"{name}.downsample.0.weight"] = (out, inside, 1, 1)
+                normalised(f"{name}.downsample.1", out)
+            inside = out
+    shapes |= {"fc.weight": (1000, 2048), "fc.bias": (1000,)}
+    return {name: rng.uniform(0.5, 1.0, shape).astype(np.float32) for name, shape in shapes.items()}
+
+
+def test_torchvisions_wide_resnet_comes_over_weight_by_weight(tmp_path: Path) -> None:
+    state = _torchvision_wide_resnet()
+    learnt = [value for name, value in state.items() if not name.endswith(("mean", "var", "tracked"))]
+    assert sum(value.size for value in learnt) == 68_883_240  # as torchvision publishes it
+    np.savez(tmp_path / "wide.npz", **state)
+    network = networks.find("wide-resnet50-2")
+    model = network.build(Plan(21, 64))
+    filled = network.load(model, str(tmp_path / "wide.npz"))
+    assert {layer.name for layer in model.layers if layer.weights} - set(filled) == {"hidden", "logits"}
+    for ours, theirs in (("layer1_0_downsample", "layer1.0.downsample"), ("layer4_2_3", "layer4.2.conv3")):
+        kernel = state[f"{theirs}.0.weight" if theirs.endswith("downsample") else f"{theirs}.weight"]
+        found = np.asarray(model.get_layer(f"{ours}_conv").weights[0])
+        np.testing.assert_array_equal(found, kernel.transpose(2, 3, 1, 0))
+    parts = [np.asarray(weight) for weight in model.get_layer("layer3_5_2_bn").weights]
+    for part, name in zip(parts, ("weight", "bias", "running_mean", "running_var"), strict=True):
+        np.testing.assert_array_equal(part, state[f"layer3.5.bn2.{name}"])
+
+
 @pytest.mark.parametrize("name", ["cascade", "spectrumnet"])
 def test_networks_that_nobody_publishes_say_so(name: str) -> None:
     with pytest.raises(ModelError, match="give --weights none"):

@@ -120,6 +120,18 @@ def test_from_polygons_to_a_stored_network_that_goes_on_after_a_kill(landscape):
     again = CliRunner().invoke(main, [*asked, "--steps", "3"], catch_exceptions=False)
     assert "goes on after step 2" in again.output
     assert "step 3 of 3" in again.output
+    other = CliRunner().invoke(main, [*asked, "--steps", "4", "--seed", "9"])
+    assert "was fitted with other seed; give another run folder" in " ".join(other.output.split())
+    report = landscape / "models" / "fields" / "report"
+    assert {path.name for path in report.iterdir()} == {
+        "README.md",
+        "confusion.png",
+        "curves.png",
+        "reliability.png",
+        "scores.json",
+    }
+    assert "| crops |" in (report / "README.md").read_text()
+    assert [row["step"] for row in json.loads((report / "scores.json").read_text())["history"]] == [2, 3]
     card = json.loads((landscape / "models" / "fields" / "card.json").read_text())
     assert card["kind"] == "cover"
     assert [entry["label"] for entry in card["legend"]["classes"]] == ["water", "crops"]

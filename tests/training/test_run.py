@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from pipeline.bands import RGB
+from pipeline.datasets.folds import Look
 from pipeline.errors import ModelError
 from pipeline.legend import EUROSAT
 from pipeline.models import store
@@ -12,7 +13,7 @@ from pipeline.scenes.radiometry import surface_to_top
 from pipeline.training import fit
 from pipeline.training.augment import Augmentation
 from pipeline.training.options import TrainOptions
-from pipeline.training.run import TrainRequest, legend_of, read_split, run
+from pipeline.training.run import TrainRequest, legend_of, read_split, run, split_words
 from tests.models import networks as tiny_network
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -75,6 +76,21 @@ def test_lists_that_overlap_are_refused(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "b.txt").write_text("\n".join(names[1::2]))
     training, validation = read_split(pictures, (tmp_path / "a.txt", tmp_path / "b.txt"), 1)
     assert len(training) + len(validation) == 60
+
+
+def test_a_fold_by_look_validates_and_the_others_train(pictures: Path) -> None:
+    said: list[str] = []
+    folds = [read_split(pictures, Look(3, number), 1, progress=said.append)[1] for number in (1, 2, 3)]
+    named = [name for fold in folds for name in zip(fold.labels.tolist(), fold.names, strict=True)]
+    assert len(named) == len(set(named)) == 60
+    training, validation = read_split(pictures, Look(3, 2), 1)
+    assert len(training) + len(validation) == 60
+    assert set(training.names).isdisjoint(validation.names)
+    assert said[0].startswith("fold 1 by look: ")
+    assert len(said) == 9
+    with pytest.raises(ModelError, match="20 pictures, too few for 12 folds by look"):
+        read_split(pictures, Look(12, 1), 1)
+    assert split_words(Look(5, 2)) == "by look, fold 2 of 5 kept out"
 
 
 def test_an_unknown_architecture_is_refused(pictures: Path, tmp_path: Path) -> None:

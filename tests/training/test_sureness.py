@@ -1,4 +1,4 @@
-"""How sure a network may be: a network that reads the dominant brightness, and is as sure of mosaics as of pure patches."""
+"""How sure a network may be that reads one corner, and so is as sure of mosaics as of pure patches."""
 
 import numpy as np
 import pytest

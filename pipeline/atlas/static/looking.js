@@ -144,8 +144,7 @@
     },
 
     /** The date that every plane shows, -1 for none: other places show their latest. */
-    datesOf(side) {
-      const date = this.dateOf(side);
+    datesOf(side, date = this.dateOf(side)) {
       return this.grid.planes.map((plane) => {
         const place = this.placeOf[plane.number],
           own = place === this.state.place ? date : this.latest(place);

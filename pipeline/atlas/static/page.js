@@ -9,6 +9,9 @@
   // Edge of the tiles, in metres, that those zooms are for; smaller tiles are looked at closer.
   const USUAL_EDGE = 640;
 
+  // Dates beside the one shown that are made ready; the data keep the codes of a dozen.
+  const NEIGHBOURS = 10;
+
   const registered = [];
   /** A part of the page registers itself: make(page) returns {root, draw} or nothing; parts are made in order. */
   Atlas.part = function (order, make) {
@@ -259,6 +262,24 @@
       this.showLayer("before", state.mode === "swipe" && !state.blink);
       for (const part of this.parts) if (part.draw) part.draw(state);
       this.stats.draw = performance.now() - began;
+      this.prepare();
+    }
+
+    /** Makes the place's dates next to the shown one ready while nothing else is to do: a step then only repaints. */
+    prepare() {
+      if (this.waiting) return;
+      const later = window.requestIdleCallback || ((work) => setTimeout(work, 200));
+      this.waiting = later(() => {
+        this.waiting = 0;
+        const { mode, after } = this.state,
+          { painter } = this.layers.after.canvas;
+        if (mode !== "map") return;
+        const near = this.datesHere()
+          .filter((date) => date !== after)
+          .sort((a, b) => Math.abs(a - after) - Math.abs(b - after))
+          .slice(0, NEIGHBOURS);
+        if (near.some((date) => painter.prepare(this.data.codes(this.datesOf("after", date))))) this.prepare();
+      });
     }
 
     drawHeader() {

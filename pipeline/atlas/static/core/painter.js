@@ -40,20 +40,26 @@
       if (!level) levels.set(factor, (level = { grid: this.grid.coarser(factor), made: new WeakMap() }));
       if (level.from !== source.codes) {
         level.from = source.codes;
-        level.codes = factor === 1 ? source.codes : level.made.get(source.codes);
-        if (!level.codes) {
-          level.codes = Atlas.downsample(
-            this.grid,
-            level.grid,
-            factor,
-            source.codes,
-            source.shift,
-            Atlas.OUTSIDE_CODE,
-          );
-          level.made.set(source.codes, level.codes);
-        }
+        level.codes = factor === 1 ? source.codes : this.coarse(level, factor, source.codes);
       }
       return level;
+    }
+
+    coarse(level, factor, codes) {
+      let made = level.made.get(codes);
+      if (!made) {
+        made = Atlas.downsample(this.grid, level.grid, factor, codes, this.source.shift, Atlas.OUTSIDE_CODE);
+        level.made.set(codes, made);
+      }
+      return made;
+    }
+
+    /** Makes ready what other codes than those shown need at the present zoom; whether there was something to do. */
+    prepare(codes) {
+      const level = this.levels.get(this.factor);
+      if (!(this.factor > 1) || level.made.has(codes)) return false;
+      this.coarse(level, this.factor, codes);
+      return true;
     }
 
     /** Finds the tile under every pixel of a view {x, y, width, height, world}, see Grid.indexImage. */

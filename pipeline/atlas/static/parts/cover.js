@@ -132,7 +132,7 @@
         "div",
         { class: "inside" },
         el("h3", {}, "Inside the tile", el("span", { class: "remark" }, "largest share " + shown[0][1] + " %")),
-        picture(date, tile),
+        el("div", { class: "pair" }, page.chips ? page.chips.picture(date, tile) : null, picture(date, tile)),
         el(
           "ul",
           { class: "bars", "aria-label": "Share of every cover" },

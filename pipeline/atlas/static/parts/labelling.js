@@ -44,7 +44,13 @@
     // Pixels are asked for by the cover's classes, tiles by the map's.
     const asked = () =>
       current().pixel ? page.meta.cover.classes.map((one) => ({ ...one, label: one.name })) : classes;
-    const outline = L.polygon([], { pane: "tooltipPane", interactive: false, fill: false, color: "#d00c37", weight: 2 });
+    const outline = L.polygon([], {
+      pane: "tooltipPane",
+      interactive: false,
+      fill: false,
+      color: "#d00c37",
+      weight: 2,
+    });
 
     // Answers survive a reload where the browser keeps a store for this file.
     const store = {

@@ -1,4 +1,4 @@
-"""The cover of a composite, window by window over its looks, and the pictures of its clearest looks."""
+"""The rasters of a composite: its cover, window by window over its looks, and the pictures of its clearest looks."""
 
 import json
 import shutil
@@ -14,14 +14,15 @@ import rasterio
 from rasterio.windows import Window
 
 from pipeline.batch.composite_looks import Gathered, Look
+from pipeline.batch.products.landcover import names_file
 from pipeline.batch.products.pixel_cover import in_steps, whole_raster
 from pipeline.batch.products.protocol import SceneFile
 from pipeline.batch.products.truecolour import Pictures
-from pipeline.composite.pixel_pool import PixelPool
+from pipeline.composite.pixel_pool import PixelPool, PooledPixels
 from pipeline.composite.tile_pool import Bools, Ground
 from pipeline.cover import shares
 from pipeline.legend import COVER_STATE_LABELS, CoverState
-from pipeline.results.class_raster import write_cog
+from pipeline.results.class_raster import read_class_names, write_cog
 from pipeline.results.layout import CHIPS, COVER, COVER_LOOKS, ITEM, TRUE_COLOUR
 
 Codes = npt.NDArray[np.uint8]
@@ -100,6 +101,7 @@ class CompositeCover:
         )
         return columns_of.set_axis(grid.tile_ids(self._ground.index().tolist()), axis=0), (
             SceneFile(COVER, pystac.MediaType.COG, ("data",), fields, extensions),
+            names_file(self._folder, COVER, read_class_names(self.looks[0].folder / COVER)),
             SceneFile(COVER_LOOKS, pystac.MediaType.COG, ("data",)),
         )
 
@@ -112,7 +114,7 @@ class CompositeCover:
             for left in range(0, width, steps[1]):
                 yield Window(left, top, min(steps[1], width - left), min(steps[0], height - top))
 
-    def _pooled(self, window: Window) -> Any:  # noqa: ANN401 - PooledPixels
+    def _pooled(self, window: Window) -> PooledPixels:
         pool = PixelPool((window.height, window.width), len(self.labels))
         for look in self.looks:
             planes = self._read(look, window)
