@@ -170,8 +170,9 @@ def _bled(rgba: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     if not clear.any() or clear.all():
         return rgba
     row, col = distance_transform_edt(clear, return_distances=False, return_indices=True)
-    filled: npt.NDArray[np.uint8] = rgba[row, col]
-    filled[..., 3] = rgba[..., 3]
+    filled = rgba.copy()
+    filled[clear] = rgba[row[clear], col[clear]]
+    filled[clear, 3] = 0
     return filled
 
 

@@ -138,6 +138,7 @@ def _write(job: SceneJob, model: TileClassifier, products: Products, mark: Futur
 
         table = classify_scene(job.scene, model, job.grid, job.task.classify, see, job.wanted)
         aside.wait()
+        give_memory_back()  # what the files' readers held, before pictures are encoded
         if job.task.smooth:
             table = smooth(table, job.card.legend)
         for product in products.values():
