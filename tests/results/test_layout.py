@@ -22,6 +22,8 @@ ELSEWHERE = {
     "change/score.py": {"changed"},
     "cli/train.py": {"refused"},
     "training/recipes/ucmerced_efficientnet_lite.py": {"cached"},
+    # The app's own page.
+    "web/routes/watching.py": {"index.html"},
     # What becomes of a job of the app.
     "web/answers.py": {"done"},
     "web/job_list.py": {"done", "changed"},
