@@ -38,7 +38,7 @@ class FusionWeights:
     """Of a change of class."""
     class_difference: float = 1.2
     """The plain difference that says nothing of it."""
-    class_limit: float = 3.0
+    class_limit: float = 4.0
     """The most that this evidence may say."""
 
 
