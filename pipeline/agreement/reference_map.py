@@ -22,6 +22,8 @@ from pipeline.results.class_raster import read_class_names
 
 # What stands for no class where labels are numbered from 0, and for a code that nothing explains.
 NOTHING, UNKNOWN = -1, -2
+# Pixels by which a place may be wrong: with the usual eighth, a pixel's answer would depend on what is read beside it.
+_EXACT = 1e-6
 # What maps of this software call a tile or a pixel without a class.
 _STATES = {*STATE_LABELS.values(), *COVER_STATE_LABELS.values()}
 
@@ -107,7 +109,7 @@ class ReferenceMap:
         }
         with (
             _raster(self.path) as raster,
-            WarpedVRT(raster, resampling=Resampling.nearest, add_alpha=True, **place) as moved,
+            WarpedVRT(raster, resampling=Resampling.nearest, add_alpha=True, tolerance=_EXACT, **place) as moved,
         ):
             return moved.read(1).astype(np.int32 if moved.dtypes[0] in _SMALL else np.int64), np.asarray(
                 moved.read(moved.count) > 0
