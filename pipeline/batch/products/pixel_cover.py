@@ -74,6 +74,9 @@ class PixelCover(Product):
         self._picked = [job.wanted.index(band) for band in self.bands]
         self._shares: list[npt.NDArray[np.float32]] = []
         self._raster = whole_raster(job.folder / _WHOLE, grid, self._columns, self._rows)
+        # Before any pixel: a large file's header can no longer be changed after them.
+        write_colours(self._raster, self._card.legend, pixel_names(self._card.legend))
+        self._raster.descriptions = ("class", "confidence in percent")
 
     def add(self, seen: ClassifiedBlock) -> None:
         """Takes one block; writes what is ready."""
@@ -106,8 +109,6 @@ class PixelCover(Product):
         from pystac.extensions.raster import RasterExtension
 
         legend, whole = self._card.legend, self._job.folder / _WHOLE
-        write_colours(self._raster, legend, pixel_names(legend))
-        self._raster.descriptions = ("class", "confidence in percent")
         self._raster.close()
         write_cog(whole, self._job.folder / COVER)
         whole.unlink()
