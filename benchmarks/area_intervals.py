@@ -13,7 +13,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.areas import error_adjusted, sample
+from pipeline.assessment import error_adjusted, sample
 
 SHARES = np.array([0.40, 0.22, 0.14, 0.09, 0.06, 0.04, 0.025, 0.015, 0.007, 0.003])
 TILES, DRAWS = 20_000, 400

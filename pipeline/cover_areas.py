@@ -17,7 +17,8 @@ import shapely
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
-from pipeline.areas import ELSEWHERE, Assessment, WholeMap, assess, placed_regions, places, shared_out, to_label
+from pipeline.areas import ELSEWHERE, placed_regions, places
+from pipeline.assessment import Assessment, WholeMap, assess, shared_out, to_label
 from pipeline.errors import TileTableError
 from pipeline.files import digest
 from pipeline.grid import TileGrid, TileIndex
@@ -135,7 +136,7 @@ def mapped_cover(cover: CoverMap, regions: pd.DataFrame | None = None) -> pd.Dat
 
 
 def sample_cover(cover: CoverMap, size: int, seed: int = 0, least: int = 20) -> pd.DataFrame:
-    """A stratified random sample of the pixels of one date for a person to label, as `pipeline.areas.sample` draws it.
+    """A stratified random sample of one date's pixels for a person to label, as `pipeline.assessment.sample` draws.
 
     Raises:
         TileTableError: no pixel carries a class, or a raster is damaged.
@@ -164,7 +165,7 @@ def assess_cover(labelled: pd.DataFrame, cover: CoverMap) -> Assessment:
     """What a person's labels of sampled pixels (tile_id, label) say about the cover of one date.
 
     Raises:
-        TileTableError: the labels are not those of pixels of this map, or see `pipeline.areas.assess`.
+        TileTableError: the labels are not those of pixels of this map, or see `pipeline.assessment.assess`.
     """
     if missing := {"tile_id", "label"} - set(labelled.columns):
         raise TileTableError(f"labels: lack the column {', '.join(sorted(missing))}; take the file that `sample` wrote")

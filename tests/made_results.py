@@ -92,3 +92,21 @@ def stripes(rows, columns):
     plane[:50, :70] = 6
     plane[-20:, -30:] = CoverState.CLOUD
     return plane
+
+
+def coded_tiles(scene, codes, columns=range(700, 705), rows=range(7800, 7803), when=MOMENT, epsg=32632, valid=1.0):
+    """A tile table whose codes (rows from south, columns from west) are given."""
+    index = np.array([(col, row) for row in rows for col in columns])
+    codes = np.broadcast_to(np.asarray(codes, np.int8), len(index)).copy()
+    probabilities = np.full((len(index), 10), np.nan, np.float32)
+    known = codes >= 0
+    probabilities[known] = 0.01
+    probabilities[np.flatnonzero(known), codes[known]] = 0.91
+    fraction = np.full(len(index), valid, np.float32)
+    return tile_table(
+        TileAnswers(index, codes, probabilities, fraction, np.zeros_like(fraction)),
+        TileGrid(epsg),
+        EUROSAT,
+        scene,
+        when,
+    )

@@ -13,7 +13,7 @@ from pipeline.errors import TileTableError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pipeline.areas import Assessment
+    from pipeline.assessment import Assessment
     from pipeline.cover_areas import CoverMap
 
 # Olofsson et al. (2014) advise 50 units and more of a rare class; below this an interval is luck.
@@ -149,7 +149,7 @@ def sample(
             " --product cover",
         )
     else:
-        from pipeline.areas import sample as draw
+        from pipeline.assessment import sample as draw
 
         drawn, units, asked = draw(tiles_at(folder, date), size, seed, least=least), "tiles", ""
     _write(drawn, out)
@@ -184,8 +184,8 @@ def assess(
     legend: str | None,
 ) -> None:
     """Tell accuracy and error-adjusted areas, with 95 % intervals, from the LABELS (CSV) of a stratified sample."""
-    from pipeline.areas import assess as judge
-    from pipeline.areas import read_labels
+    from pipeline.assessment import assess as judge
+    from pipeline.assessment import read_labels
     from pipeline.files import write_text
     from pipeline.results.layout import ASSESSMENT, COVER_ASSESSMENT, in_legend
 

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from pipeline.areas import ELSEWHERE, error_adjusted, mapped_areas
+from pipeline.areas import ELSEWHERE, mapped_areas
+from pipeline.assessment import error_adjusted
 from pipeline.errors import TileTableError
 from pipeline.web import library as stored
 from pipeline.web.answers import AreaAnswer, AreaQuestion, AreaRow
