@@ -44,6 +44,14 @@ def test_the_family_is_found_by_name() -> None:
         networks.find("vgg")
 
 
+def test_enlarged_patches_do_not_put_a_network_into_training() -> None:
+    network = networks.find("cascade").build(Plan(3, 32, dropout=0.9, upsample=1.5))
+    patches = np.random.default_rng(0).integers(1, 256, (4, 32, 32, 3)).astype(np.float32)
+    told = np.asarray(network(patches))
+    np.testing.assert_array_equal(told, np.asarray(network(patches, training=False)))
+    np.testing.assert_allclose(told, network.predict_on_batch(patches), atol=1e-4)
+
+
 @pytest.mark.parametrize("name", networks.names())
 def test_a_network_is_as_large_as_published_and_answers(name: str) -> None:
     model = networks.find(name).build(Plan(21, 96))

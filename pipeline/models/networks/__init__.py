@@ -113,7 +113,8 @@ def door(plan: Plan, mean: Sequence[float], spread: Sequence[float]) -> tuple[Te
     x = keras.layers.Rescaling(scale, shift, name="centre", dtype="float32")(inputs)
     if plan.upsample != 1:
         side = round(plan.size * plan.upsample)
-        x = keras.layers.Resizing(side, side, interpolation="bilinear", name="upsample")(x)
+        # Not keras.layers.Resizing: called without word of training it puts all later layers into training.
+        x = keras.ops.image.resize(x, (side, side), interpolation="bilinear")
     return inputs, x
 
 
