@@ -31,7 +31,7 @@ from pipeline.results.layout import (
     scene_folders,
 )
 from pipeline.results.record import SceneRecord, read_records
-from pipeline.results.table import class_labels, probability_columns, read_metadata, tiles_by_grid
+from pipeline.results.table import class_labels, metadata_in, probability_columns, read_metadata, tiles_by_grid
 from pipeline.scenes.scene import Refusal
 
 log = logging.getLogger(__name__)
@@ -174,10 +174,13 @@ def collect(model_folder: Path, tolerant: bool = False) -> AtlasInput:
     refusals = [_refusal(record) for record in records if record.error or not record.mapped]
     for path in tables:
         try:
-            found = _class_labels(path)
-            if labels and found != labels:
-                raise TileTableError(f"{path}: has other classes than the tables before; keep one model's in a folder")
-            scenes.append(_read_scene(path, found))
+            with _opened(path) as file:
+                found = class_labels(file.schema_arrow.names)
+                if labels and found != labels:
+                    raise TileTableError(
+                        f"{path}: has other classes than the tables before; keep one model's in a folder"
+                    )
+                scenes.append(_read_scene(path, file, found))
             labels = found
         except Exception as error:
             if not tolerant:
@@ -221,18 +224,18 @@ def _read_assessment(path: Path) -> Mapping[str, Any] | None:
     return found
 
 
-def _class_labels(path: Path) -> tuple[str, ...]:
+def _opened(path: Path) -> pq.ParquetFile:
     try:
-        return class_labels(pq.read_schema(path).names)
+        return pq.ParquetFile(path)
     except (OSError, pa.ArrowException) as error:
         raise TileTableError(f"{path}: not a tile table ({error}); run the pipeline on its scene again") from error
 
 
-def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
+def _read_scene(path: Path, file: pq.ParquetFile, labels: tuple[str, ...]) -> SceneTiles:
     names = ["tile_id", "col", "row", "scene", "acquired", "code", "valid_fraction", "cloud_fraction"]
     try:
         # The geometry repeats col and row, so it is not read.
-        table = pq.read_table(path, columns=names + probability_columns(labels))
+        table = file.read(names + probability_columns(labels))
         column = {name: table.column(name) for name in table.column_names}
         if missing := [name for name in names if name not in column]:
             raise TileTableError(f"{path}: lacks the columns {', '.join(missing)}; run the pipeline on its scene again")
@@ -283,20 +286,22 @@ def _read_scene(path: Path, labels: tuple[str, ...]) -> SceneTiles:
         runner_up_confidence=plane(percent(np.maximum(probabilities[rows, second], 0.0))),
         valid=plane(percent(column["valid_fraction"].to_numpy())),
         cloud=plane(percent(column["cloud_fraction"].to_numpy())),
-        metadata=read_metadata(path),
+        metadata=metadata_in(file.schema_arrow, path),
         properties=item.get("properties", {}),
         quicklook=_read_picture(path.with_name(QUICKLOOK), item),
         overview=_read_picture(path.with_name(OVERVIEW), item),
         truecolour=truecolour if truecolour.is_file() else None,
         shares=shares,
-        cover=_read_cover(path, item, at, shape),
+        cover=_read_cover(path, file, item, at, shape),
     )
 
 
-def _read_cover(path: Path, item: Mapping[str, Any], at: tuple[Any, Any], shape: tuple[int, int]) -> CoverTiles | None:
+def _read_cover(
+    path: Path, file: pq.ParquetFile, item: Mapping[str, Any], at: tuple[Any, Any], shape: tuple[int, int]
+) -> CoverTiles | None:
     """The cover that the scene's Item tells of; at and shape place the table's rows on the plane."""
     asset = item.get("assets", {}).get("cover")
-    names = [name for name in pq.read_schema(path).names if name.startswith("cover_")]
+    names = {name for name in file.schema_arrow.names if name.startswith("cover_")}
     if not asset or not names:
         return None
     raster = path.with_name(Path(str(asset["href"])).name)
@@ -312,7 +317,7 @@ def _read_cover(path: Path, item: Mapping[str, Any], at: tuple[Any, Any], shape:
     )
     if not raster.is_file() or not classes:
         return None
-    table = pq.read_table(path, columns=[f"cover_{one['name']}" for one in classes])
+    table = file.read([f"cover_{one['name']}" for one in classes])
     shares = np.full((len(classes), *shape), PERCENT_UNKNOWN, np.uint8)
     shares[:, at[0], at[1]] = np.stack([percent(column.to_numpy()) for column in table.columns])
     return CoverTiles(raster, classes, shares)

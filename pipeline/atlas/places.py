@@ -4,8 +4,11 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import cache
-from math import asin, atan2, cos, degrees, radians, sin, sqrt
+from math import atan2, cos, degrees, radians
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from pipeline.atlas.part import static
 from pipeline.atlas.payload import LatLonBounds, Payload
@@ -25,28 +28,28 @@ def towns() -> tuple[tuple[str, str, float, float], ...]:
 
 def nearest_town(latitude: float, longitude: float) -> tuple[str, float, str] | None:
     """A town with its country, kilometres to the place and the wind that the place lies to; None where all are far."""
-    reach = degrees(FARTHEST_TOWN_KM / EARTH_KM)
-    found = min(
-        (
-            (_distance(lat, lon, latitude, longitude), at)
-            for at, (_, _, lat, lon) in enumerate(towns())
-            if abs(lat - latitude) <= reach
-        ),
-        default=(FARTHEST_TOWN_KM, -1),
-    )
-    if found[0] >= FARTHEST_TOWN_KM:
+    away = _distances(latitude, longitude)
+    at = int(away.argmin())
+    if away[at] >= FARTHEST_TOWN_KM:
         return None
-    name, country, lat, lon = towns()[found[1]]
+    name, country, lat, lon = towns()[at]
     north, east = latitude - lat, (longitude - lon) * cos(radians(lat))
     wind = WINDS[round(degrees(atan2(east, north)) / 45) % 8]
-    return f"{name}, {country}" if name != country else name, found[0], wind
+    return f"{name}, {country}" if name != country else name, float(away[at]), wind
 
 
-def _distance(lat: float, lon: float, other_lat: float, other_lon: float) -> float:
-    """Kilometres on the sphere (haversine)."""
-    a, b = radians(lat), radians(other_lat)
-    half = sin((b - a) / 2) ** 2 + cos(a) * cos(b) * sin(radians(other_lon - lon) / 2) ** 2
-    return 2 * EARTH_KM * asin(sqrt(half))
+def _distances(latitude: float, longitude: float) -> npt.NDArray[np.float64]:
+    """Kilometres on the sphere to every town (haversine)."""
+    lat, lon = _positions()
+    here = radians(latitude)
+    half = np.sin((here - lat) / 2) ** 2 + np.cos(lat) * cos(here) * np.sin((radians(longitude) - lon) / 2) ** 2
+    return np.asarray(2 * EARTH_KM * np.arcsin(np.sqrt(half)))
+
+
+@cache
+def _positions() -> npt.NDArray[np.float64]:
+    """Latitudes and longitudes (2, n) of all towns in radians."""
+    return np.radians(np.array([town[2:] for town in towns()]).T)
 
 
 def describe_places(payload: Payload, scene_ids: Sequence[str]) -> list[dict[str, Any]]:

@@ -164,11 +164,12 @@ def run(
         records.sort(key=lambda record: (record.acquired or "", record.id))
         # Before periods and dates: whatever happens there, the scenes are mapped.
         _write_report(results, records, options)
-        for record in _composed(records, results, options, watcher):
-            records.append(record)
-            watcher.scene(record)
-        records.sort(key=lambda record: (record.acquired or "", record.id))
-        _write_report(results, records, options)
+        if options.periods:
+            for record in _composed(records, results, options, watcher):
+                records.append(record)
+                watcher.scene(record)
+            records.sort(key=lambda record: (record.acquired or "", record.id))
+            _write_report(results, records, options)
         kept = {record.id for record in records if record.mapped}
         mapped = [scene for scene in scenes if scene.id in kept]
         write_changes(mapped, results.path, card.legend, watcher.stage, options.change, executor)
@@ -193,8 +194,6 @@ def _composed(
     records: Sequence[SceneRecord], results: ResultsFolder, options: RunOptions, watcher: Watcher
 ) -> Iterator[SceneRecord]:
     """The composites of the run's scenes."""
-    if not options.periods:
-        return
     for record in records:
         if record.mapped and record.acquired == UNKNOWN_DATE.isoformat():
             _log.warning("%s: date unknown, a look of no period", record.id)

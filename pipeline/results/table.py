@@ -246,8 +246,9 @@ def read_columns(path: Path, names: Sequence[str] = ()) -> pd.DataFrame:
         TileTableError: the file is missing, damaged or lacks a column.
     """
     try:
-        wanted = list(names) or [name for name in pq.read_schema(path).names if name != "geometry"]
-        table: pd.DataFrame = pq.read_table(path, columns=wanted).to_pandas()
+        with pq.ParquetFile(path) as file:
+            wanted = list(names) or [name for name in file.schema_arrow.names if name != "geometry"]
+            table: pd.DataFrame = file.read(wanted).to_pandas()
     except (OSError, ValueError) as error:
         raise TileTableError(f"{path}: not a tile table ({error}); run the pipeline on its scene again") from error
     if missing := [name for name in names or COLUMNS if name not in table.columns and name != "geometry"]:
@@ -262,9 +263,20 @@ def read_metadata(path: Path) -> dict[str, Any]:
         TileTableError: the file is damaged or was not written by the pipeline.
     """
     try:
-        stored = pq.read_schema(path).metadata or {}
-        found: dict[str, Any] = json.loads(stored[METADATA_KEY])
-    except (OSError, ValueError, KeyError) as error:
+        return metadata_in(pq.read_schema(path), path)
+    except (OSError, ValueError) as error:
+        raise TileTableError(f"{path}: carries no pipeline metadata; run the pipeline on its scene again") from error
+
+
+def metadata_in(schema: pa.Schema, path: Path) -> dict[str, Any]:
+    """The same of a table at `path` that is open already.
+
+    Raises:
+        TileTableError: the table was not written by the pipeline.
+    """
+    try:
+        found: dict[str, Any] = json.loads((schema.metadata or {})[METADATA_KEY])
+    except (ValueError, KeyError) as error:
         raise TileTableError(f"{path}: carries no pipeline metadata; run the pipeline on its scene again") from error
     return found
 

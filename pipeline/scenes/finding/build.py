@@ -78,6 +78,8 @@ class Found:
     """Name of its sensor."""
     unscaled: frozenset[str] = frozenset()
     """Bands whose scale nothing tells."""
+    headers: Mapping[str, Header] = field(default_factory=dict)
+    """By href, where they were read already."""
 
 
 def build_scene(found: Found, options: ReadOptions) -> Scene:
@@ -277,7 +279,7 @@ def _place(
 
     def completed(asset: Asset) -> tuple[Asset, Place]:
         if asset.href not in places:
-            headers[asset.href] = read_header(asset.href)
+            headers[asset.href] = found.headers.get(asset.href) or read_header(asset.href)
             if not is_zipped(asset.href):  # the reader walks zip members when they are unpacked anyway
                 check_structure(asset.href)
             places[asset.href] = _placed(headers[asset.href], asset, options)

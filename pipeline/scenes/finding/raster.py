@@ -68,6 +68,7 @@ def raster_scene(name: str, files: Files, options: ReadOptions) -> Scene:
             files=(files.path(name),),
             sensor=AERIAL.name if aerial else SENTINEL_2.name,
             evidence=OffsetEvidence(source="the file's offset", stated=stated or None, baseline=baseline),
+            headers={header.href: header},
         ),
         options,
     )
