@@ -1,12 +1,14 @@
-"""How cost grows: finding scenes, finishing a run again, the page, and counting and comparing tiles.
+"""How cost grows: finding scenes, a run, the same run again, the page, and counting and comparing tiles.
 
-    python benchmarks/growth.py [--plot benchmarks/growth.png] [--only NAME] [--json OUT]
+    python benchmarks/growth.py [--plot benchmarks/growth.png] [--only NAME] [--most COUNT] [--json OUT]
 
-Every point runs in a process of its own on made inputs and tells CPU seconds and the process's largest memory. CPU
-seconds hold on a busy machine, the clock does not. A cost that is flat a unit grows as it should.
+Every point runs in a process of its own on made inputs and tells CPU seconds and the process's largest memory, beside
+the goal where the largest count has one. CPU seconds hold on a busy machine, the clock does not. A cost that is flat a
+unit grows as it should.
 """
 
 import json
+import pickle
 import sys
 import tempfile
 import time
@@ -43,7 +45,7 @@ def find(folder: Path, count: int) -> None:
         raise SystemExit(f"{found} scenes of {count} were found")
 
 
-def make_run(folder: Path, count: int) -> None:
+def make_scenes(folder: Path, count: int) -> None:
     rng = np.random.default_rng(0)
     (folder / "in").mkdir()
     for number in range(count):
@@ -51,10 +53,14 @@ def make_run(folder: Path, count: int) -> None:
         name = f"S2A_MSIL1C_2024{1 + number // 28 % 12:02}{1 + number % 28:02}_{number:04}.tif"
         pixels = rng.integers(200, 2700, (3, 128, 192), dtype=np.uint16)
         making.write_scene_file(folder / "in" / name, pixels, *corner)
-    run_again(folder, count)
 
 
-def run_again(folder: Path, _: int) -> None:
+def make_run(folder: Path, count: int) -> None:
+    make_scenes(folder, count)
+    run_scenes(folder, count)
+
+
+def run_scenes(folder: Path, _: int) -> None:
     from pipeline.batch.main_job import RunOptions, run
     from pipeline.scenes.finding.find import find_scenes
 
@@ -62,10 +68,24 @@ def run_again(folder: Path, _: int) -> None:
 
 
 def make_world(folder: Path, granules: int) -> None:
-    making.write_world(folder / "made", dates=2, granules=granules, size=(171, 171))
+    # Sixteen of them at two dates hold a million tiles.
+    making.write_world(folder / "made", dates=2, granules=granules, size=(177, 177))
+
+
+def make_atlas(folder: Path, granules: int) -> None:
+    from benchmarks.page import large_world
+
+    (folder / "atlas.pickle").write_bytes(pickle.dumps(large_world(folder, granules, 12)))
 
 
 def page(folder: Path, _: int) -> None:
+    from pipeline.atlas.page import render_atlas
+    from pipeline.legend import EUROSAT
+
+    render_atlas(pickle.loads((folder / "atlas.pickle").read_bytes()), EUROSAT, folder / "atlas.html")
+
+
+def read_and_page(folder: Path, _: int) -> None:
     from pipeline.atlas.collect import collect
     from pipeline.atlas.page import render_atlas
     from pipeline.legend import EUROSAT
@@ -102,15 +122,19 @@ class Side:
     """Of what `unit` names."""
     unit: str
     """What is counted."""
+    seconds: float | None = None
+    """Goal for the largest count, on the clock."""
 
 
-GRANULES = "granules at two dates"
+TWO, TWELVE = "granules at two dates", "granules at twelve dates"
 SIDES = {
-    "find_scenes": Side(make_safes, find, (10, 100, 300), "products"),
-    "a finished run again": Side(make_run, run_again, (10, 30, 100), "scenes"),
-    "page": Side(make_world, page, (1, 4, 16), GRANULES),
-    "areas": Side(make_world, areas, (1, 4, 16), GRANULES),
-    "change": Side(make_world, change, (1, 4, 16), GRANULES),
+    "find_scenes": Side(make_safes, find, (10, 100, 1000), "products", 10.0),
+    "a run": Side(make_scenes, run_scenes, (1, 10, 50), "scenes"),
+    "a finished run again": Side(make_run, run_scenes, (10, 100, 1000), "scenes", 20.0),
+    "page": Side(make_atlas, page, (1, 16, 64), TWELVE),
+    "tables read, page": Side(make_world, read_and_page, (1, 4, 16), TWO),
+    "areas": Side(make_world, areas, (1, 4, 16), TWO, 10.0),
+    "change": Side(make_world, change, (1, 4, 16), TWO, 10.0),
 }
 
 
@@ -148,19 +172,25 @@ def draw(rows: list[tuple[str, int, float, float, float]], path: Path) -> None:
 
 @click.command(help=__doc__)
 @click.option("--only", multiple=True, type=click.Choice(list(SIDES)))
+@click.option("--most", type=click.IntRange(1), help="Leaves larger counts out.")
 @click.option("--plot", type=click.Path(path_type=Path))
 @click.option("--json", "out", type=click.Path(path_type=Path))
-def main(only: tuple[str, ...], plot: Path | None, out: Path | None) -> None:
+def main(only: tuple[str, ...], most: int | None, plot: Path | None, out: Path | None) -> None:
     rows = []
-    print(f"{processor()}\n| | count | CPU s | CPU ms each | clock s | peak GB |\n|---|---|---|---|---|---|")
+    print(
+        f"{processor()}\n| | count | CPU s | CPU ms each | clock s | goal s | peak GB |\n|---|---|---|---|---|---|---|"
+    )
     for name in only or SIDES:
         side = SIDES[name]
         for count in side.counts:
+            if most is not None and count > most:
+                continue
             with tempfile.TemporaryDirectory() as folder:
                 apart(side.make, folder, count)
                 cpu, wall, memory = apart(side.work, folder, count)
             rows.append((name, count, cpu, wall, memory))
-            told = f"{cpu:.2f} | {1000 * cpu / count:.0f} | {wall:.1f} | {memory:.2f}"
+            goal = f"{side.seconds:g}" if side.seconds and count == side.counts[-1] else ""
+            told = f"{cpu:.2f} | {1000 * cpu / count:.0f} | {wall:.1f} | {goal} | {memory:.2f}"
             print(f"| {name} | {count} {side.unit} | {told} |", flush=True)
     if plot is not None:
         draw(rows, plot)
