@@ -3,9 +3,10 @@
     python benchmarks/peers.py [--part 2744] [--scene SAFE-FOLDER] [--rounds 3] [--only NAME] [--json OUT]
 
 Each peer is a small script of its own under benchmarks/peers/, written as its documentation suggests, in an environment
-that is made here from pinned packages and kept in `--work` (16 GB in all; `--torch-index` with PyTorch's index of CPU
-builds saves 9 of them). What cannot be made is skipped with the reason. Every side runs in a process of its own, the
-sides interleaved; the median counts. Memory is that of a side's largest process.
+that is made here from pinned packages and kept in `--work` (14 GB in all, nearly half of it for graphics cards, which
+`--torch-index` with PyTorch's index of CPU builds should leave out). What cannot be made is skipped with the reason.
+Every side runs in a process of its own, the sides interleaved; the median counts. Memory is that of a side's largest
+process.
 """
 
 import json

@@ -49,7 +49,7 @@ def _distances(latitude: float, longitude: float) -> npt.NDArray[np.float64]:
 @cache
 def _positions() -> npt.NDArray[np.float64]:
     """Latitudes and longitudes (2, n) of all towns in radians."""
-    return np.radians(np.array([town[2:] for town in towns()]).T)
+    return np.asarray(np.radians(np.array([town[2:] for town in towns()]).T))
 
 
 def describe_places(payload: Payload, scene_ids: Sequence[str]) -> list[dict[str, Any]]:
