@@ -26,7 +26,7 @@ NAME, SEED, HELD = "eurosat-resnet50", 20, 540
 def main(data: Path, lists: tuple[Path, Path], keep: bool) -> None:
     folder = store.locate(NAME)
     card = store.card(NAME)
-    network = StoredClassifier(card, folder, "openvino-bf16")
+    network = StoredClassifier(replace(card, confidence={}), folder, "openvino-bf16")
     abstention = Abstention.read(folder / card.unfamiliar["file"])
     _, validation = read_split(data, lists, SEED)
     order = np.random.default_rng(SEED).permutation(len(validation))
@@ -47,7 +47,7 @@ def main(data: Path, lists: tuple[Path, Path], keep: bool) -> None:
     if keep:
         fitted.write(folder / FILE)
         metrics = {**card.metrics, "confidence": {**figures, "fitted_on": len(known)}}
-        export.write_card(folder, replace(card, confidence={"score": "logistic", "file": FILE}, metrics=metrics))
+        export.write_card(folder, replace(card, confidence={"score": "network", "file": FILE}, metrics=metrics))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """How sure to be of a tile that may hold several covers, or look unlike the training's.
 
 A network that learned from pure patches is too sure of mixed ground: of tiles that it gives .91, 63 % are right where
-two patches meet. Where its features lie between the classes tells such tiles; a logistic regression on them says how
-often the best class is right (fitted on pure and on mixed patches of known shares), and each tile's probabilities are
+two patches meet. Where its features lie between the classes tells such tiles; a small network on them says how often
+the best class is right (fitted on pure and on mixed patches of known shares), and each tile's probabilities are
 softened, all by one temperature of its own, until the best one says just that.
 """
 
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,8 @@ from pipeline.errors import ModelError
 
 FILE = "confidence.npz"
 Floats = npt.NDArray[np.float32]
-# Strength of the regression's prior, chosen on patches that the shipped network never saw.
-PRIOR = 0.003
+# Chosen by folds on the validation pictures: docs/models.md.
+UNITS, PRIOR = 64, 0.006  # the prior by patch
 # Range of a tile's temperature, as logarithms, and halvings until it is found.
 LOWEST, HIGHEST, HALVINGS = -3.0, 5.0, 30
 
@@ -28,26 +29,37 @@ LOWEST, HIGHEST, HALVINGS = -3.0, 5.0, 30
 class Confidence:
     """Where a patch's features lie and what is said of it -> how sure to be."""
 
-    weights: npt.NDArray[np.float64]
-    """Of each sign (k,)."""
+    inner: Floats
+    """Of each sign for each unit (k, units)."""
+    inner_bias: Floats
+    """Of each unit (units,)."""
+    weights: Floats
+    """Of each unit (units,); what it sums to is cut off below 0."""
     bias: float
-    """Log odds of the best class being right where all signs are 0."""
+    """Log odds of the best class being right where all units are silent."""
 
     @classmethod
     def fit(cls, signs: Floats, right: npt.NDArray[np.bool_], weight: Floats | None = None) -> Self:
-        """The regression of whether the best class was right on signs (n, k); `weight` (n,) of each, 1 by default."""
-        from sklearn.linear_model import LogisticRegression
+        """From whether the best class was right (n,) on signs (n, k); `weight` (n,) of each, 1 by default."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.neural_network import MLPClassifier
 
         middle, spread = signs.mean(axis=0, dtype=np.float64), signs.std(axis=0, dtype=np.float64)
         spread = np.where(spread > 0, spread, 1)
-        fitted = LogisticRegression(C=PRIOR, max_iter=500)
-        fitted.fit((signs - middle) / spread, right, weight)
-        weights = fitted.coef_[0] / spread
-        return cls(weights, float(fitted.intercept_[0] - weights @ middle))
+        mass = np.ones(len(right)) if weight is None else weight / weight.mean()
+        fitted = MLPClassifier((UNITS,), alpha=PRIOR * len(right), solver="lbfgs", max_iter=120, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a fit stopped early is as good
+            fitted.fit((signs - middle) / spread, right, mass)
+        inner = fitted.coefs_[0] / spread[:, None]
+        bias = fitted.intercepts_[0] - middle @ inner
+        outer = fitted.coefs_[1][:, 0], float(fitted.intercepts_[1][0])
+        return cls(inner.astype(np.float32), bias.astype(np.float32), outer[0].astype(np.float32), outer[1])
 
     def says(self, signs: Floats) -> npt.NDArray[np.float64]:
         """Probability (n,) that the best class is right."""
-        return np.asarray(1 / (1 + np.exp(-(signs @ self.weights + self.bias))), np.float64)
+        odds = np.maximum(signs @ self.inner + self.inner_bias, 0) @ self.weights + self.bias
+        return np.asarray(1 / (1 + np.exp(-odds.astype(np.float64))), np.float64)
 
     def soften(self, probabilities: Floats, signs: Floats) -> Floats:
         """Probabilities (n, classes) whose best one is what the signs (n, k) say; the order of classes stays."""
@@ -65,7 +77,7 @@ class Confidence:
 
     def write(self, path: Path) -> None:
         """Stores the numbers."""
-        np.savez(path, weights=self.weights, bias=self.bias)
+        np.savez(path, inner=self.inner, inner_bias=self.inner_bias, weights=self.weights, bias=self.bias)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -76,7 +88,7 @@ class Confidence:
         """
         try:
             with path.open("rb") as stream, np.load(stream) as stored:
-                return cls(stored["weights"], float(stored["bias"]))
+                return cls(stored["inner"], stored["inner_bias"], stored["weights"], float(stored["bias"]))
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise ModelError(f"{path}: cannot read how sure to be ({error}); copy the model folder again") from error
 

@@ -140,7 +140,7 @@ def with_confidence(
     ask = StoredClassifier(card, order.folder, "openvino-f32").outputs
     listed = sureness.samples(ask, abstention, order.fitting, order.seed)
     sureness.fit_confidence(listed).write(order.folder / confidence.FILE)
-    card = export.write_card(order.folder, replace(card, confidence={"score": "logistic", "file": confidence.FILE}))
+    card = export.write_card(order.folder, replace(card, confidence={"score": "network", "file": confidence.FILE}))
     figures = {
         "network alone": sureness.measured(listed, None),
         "with confidence": sureness.cross_fitted(listed, order.seed),

@@ -17,6 +17,10 @@ def _answers(n: int = 6000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return probabilities, signs(probabilities, place, np.abs(place).sum(axis=1)), right
 
 
+def _says_always(count: int, odds: float) -> Confidence:
+    return Confidence(np.zeros((count, 1), np.float32), np.zeros(1, np.float32), np.zeros(1, np.float32), odds)
+
+
 def test_what_it_says_comes_true_where_the_network_is_too_sure_and_where_not() -> None:
     probabilities, told, right = _answers()
     fitted = Confidence.fit(told[::2], right[::2])
@@ -37,7 +41,7 @@ def test_softened_probabilities_sum_to_one_keep_their_order_and_say_what_the_sig
 
 
 def test_doubt_beyond_chance_keeps_the_best_class_first() -> None:
-    lost = Confidence(np.zeros(7), -8.0)
+    lost = _says_always(7, -8.0)
     probabilities = np.array([[0.7, 0.2, 0.1], [0.2, 0.45, 0.35]], np.float32)
     softened = lost.soften(probabilities, np.zeros((2, 7), np.float32))
     assert softened.argmax(axis=1).tolist() == [0, 1]
@@ -45,7 +49,7 @@ def test_doubt_beyond_chance_keeps_the_best_class_first() -> None:
 
 
 def test_certain_zeros_and_no_patches_are_answered() -> None:
-    fitted = Confidence(np.zeros(5), 2.0)
+    fitted = _says_always(5, 2.0)
     sure = fitted.soften(np.array([[1.0, 0.0, 0.0]], np.float32), np.zeros((1, 5), np.float32))
     assert np.isfinite(sure).all()
     assert sure.max() == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-3)

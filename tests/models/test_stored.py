@@ -76,7 +76,7 @@ def test_a_card_with_a_confidence_says_less_of_strange_patches(tmp_path: Path, m
     # The float32 twin's features lie at 3, the int8 twin's at 4: the farther, the less sure.
     Confidence(np.array([0, 0, 0, 0, -1.0, 0, 0]), 6.5).write(tmp_path / "c.npz")
     told = {"score": "mahalanobis", "file": "a.npz", "threshold": 7.0}
-    card = replace(CARD, unfamiliar=told, confidence={"score": "logistic", "file": "c.npz"})
+    card = replace(CARD, unfamiliar=told, confidence={"score": "network", "file": "c.npz"})
     classifier = StoredClassifier(card, tmp_path, "openvino-int8")
     codes = (95, 55)
     far, near = classifier.judge(_patches(*codes)).probabilities.max(axis=1)
