@@ -16,7 +16,7 @@ from threadpoolctl import ThreadpoolController
 
 from pipeline.bands import SENSORS
 from pipeline.batch.fingerprint import FINGERPRINT, fingerprint, finished, sources
-from pipeline.batch.loaded import classifier, give_memory_back
+from pipeline.batch.loaded import classifier, give_memory_back, keep_no_freed_arrays
 from pipeline.batch.products import planned_products, read_bands, wanted_bands
 from pipeline.batch.products.protocol import Outcome, Product, SceneJob
 from pipeline.batch.products.scene_item import write_item
@@ -52,6 +52,7 @@ def process(task: SceneTask, watch: Watch | None = None) -> SceneRecord:
         OutputError: the outputs cannot be written.
     """
     started = time.monotonic()
+    keep_no_freed_arrays()
     model = classifier(task.model)
     try:
         # BLAS threads that wait for more of the abstention score's products would hold the cores from the engine.

@@ -40,7 +40,15 @@ def quantize(source: Path, target: Path, training: LabelledPatches, seed: int) -
     batches = [np.ascontiguousarray(patches[start : start + BATCH]) for start in range(0, CALIBRATION, BATCH)]
     nncf.set_log_level(logging.ERROR)
     exact_sums = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.DISABLE)
-    small = nncf.quantize(graph, nncf.Dataset(batches), subset_size=len(batches), advanced_parameters=exact_sums)
+    # The first convolution makes more than half of the error of all, with 3 % of ResNet50's arithmetic.
+    first = [op.get_friendly_name() for op in graph.get_ordered_ops() if op.get_type_name() == "Convolution"][:1]
+    small = nncf.quantize(
+        graph,
+        nncf.Dataset(batches),
+        subset_size=len(batches),
+        ignored_scope=nncf.IgnoredScope(names=first),
+        advanced_parameters=exact_sums,
+    )
     small.reshape([-1, *size])
     openvino.save_model(small, target)
 

@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -130,3 +131,12 @@ def test_the_shipped_model_knows_pictures_of_every_class(shipped: store.LoadedCl
     assert answer.unfamiliar.mean() <= 0.03
     turned = shipped.judge(np.ascontiguousarray(data.patches[..., ::-1]))  # blue for red
     assert (turned.probabilities.argmax(axis=1) == data.labels).mean() < right.mean() - 0.1
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what of a file is in memory")
+def test_the_file_of_a_loaded_network_is_not_in_memory(models: Path) -> None:
+    weights = models / "tiny" / "openvino/model.bin"
+    classifier = store.load("tiny", "openvino-f32", folder=models)
+    resident = re.findall(rf" {re.escape(str(weights))}\n(?:.+\n)*?Rss: +(\d+)", Path("/proc/self/smaps").read_text())
+    assert set(resident) == {"0"}
+    assert classifier.predict(np.ones((1, 64, 64, 3), np.uint8)).sum() == pytest.approx(1)

@@ -1,6 +1,8 @@
 """Inference with OpenVINO: the fast twins of a stored model on the CPU."""
 
+import ctypes
 import importlib.util
+import mmap
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -57,6 +59,8 @@ def load(
         graph = core.read_model(path)
         graph.reshape([batch or BATCH, *card.input.shape])
         compiled = core.compile_model(graph, "CPU", options)
+        del graph
+        _let_mapped_go(path.with_suffix(".bin"))
         shapes = {output.get_any_name(): tuple(output.shape) for output in compiled.outputs}
     except (RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
@@ -113,6 +117,20 @@ class OpenVinoRunner:
             return self._idle.get(block=wait)
         except Empty:
             return None
+
+
+def _let_mapped_go(weights: Path) -> None:
+    """Lets a mapped file's pages leave this process's memory: a compiled network works on copies of its own.
+
+    OpenVINO keeps the file mapped, so whatever is still looked up there is read again. Only Linux can be told.
+    """
+    with suppress(OSError, AttributeError):
+        madvise, name = ctypes.CDLL(None).madvise, f" {weights.resolve()}"
+        for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines():
+            span, rights = line.split()[:2]
+            if line.endswith(name) and "w" not in rights:  # what was written into such pages would be lost
+                first, end = (int(at, 16) for at in span.split("-"))
+                madvise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), mmap.MADV_DONTNEED)
 
 
 def supports_bf16(core: Core = None) -> bool:
