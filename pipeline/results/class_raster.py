@@ -29,6 +29,8 @@ BLOCK = 512
 NO_CLASS = int(CoverState.NO_DATA)
 # GDAL reads what it cannot keep inside a GeoTIFF from a file of this name beside it.
 _SIDECAR = ".aux.xml"
+# Bytes of GDAL's cache while a raster is copied: more brings no speed.
+_COPY_CACHE = 64 << 20
 _TAG = "CLASS_"
 # What the unfamiliar look like, and where a class looks like that itself (CIEDE2000 below `_APART`).
 _GREY, _PALE_GREY, _APART = "#5a5a5a", "#cdcdd4", 10.0
@@ -149,7 +151,7 @@ def write_category_names(path: Path, names: Mapping[int, str]) -> None:
 def write_cog(source: Path, target: Path, **options: str) -> None:
     """A cloud-optimised copy; overviews take the commonest value, never a mean of classes, unless `options` say so."""
     usual = {"compress": "DEFLATE", "level": "3", "predictor": "NO", "overview_resampling": "MODE"}
-    with rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="2"):
+    with rasterio.Env(GDAL_PAM_ENABLED="NO", GDAL_NUM_THREADS="2", GDAL_CACHEMAX=_COPY_CACHE):
         copy_raster(source, target, driver="COG", blocksize=BLOCK, overviews="AUTO", **(options or usual))
 
 
