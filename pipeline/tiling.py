@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from pipeline.errors import IncompleteScene, UnfitScene
 from pipeline.grid import Bounds, TileGrid, TileIndex
@@ -223,6 +222,8 @@ def fill_by_reflection(patch: npt.NDArray[Any], valid: npt.NDArray[np.bool_]) ->
     """
     if valid.all():
         return patch.copy()
+    from scipy import ndimage  # a third of a second that only the edges of the data need
+
     y, x = np.nonzero(~valid)
     # Between a pixel and the nearest valid one all are invalid: what lies beyond their box and its rim plays no part.
     top, left = (max(int(at.min()) - 1, 0) for at in (y, x))

@@ -12,7 +12,6 @@ from PIL import Image
 from rasterio.crs import CRS
 from rasterio.transform import array_bounds
 from rasterio.warp import Resampling, calculate_default_transform, reproject
-from scipy.ndimage import distance_transform_edt
 
 from pipeline.bands import AERIAL, Sensor
 
@@ -169,6 +168,8 @@ def _bled(rgba: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     clear = rgba[..., 3] == 0
     if not clear.any() or clear.all():
         return rgba
+    from scipy.ndimage import distance_transform_edt
+
     row, col = distance_transform_edt(clear, return_distances=False, return_indices=True)
     filled = rgba.copy()
     filled[clear] = rgba[row[clear], col[clear]]

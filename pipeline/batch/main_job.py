@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline import __version__
 from pipeline.atlas.collect import collect
-from pipeline.atlas.page import AtlasOptions, render_atlas
+from pipeline.atlas.part import AtlasOptions
 from pipeline.batch.composites import make_composites
 from pipeline.batch.date_changes import write_changes
 from pipeline.batch.executors import Executor, Serial
@@ -176,6 +176,8 @@ def run(
         page = None
         if kept:
             watcher.stage("page")
+            from pipeline.atlas.page import render_atlas  # folium's start need not delay the scenes
+
             atlas = collect(results.path, tolerant=True)
             if lost := {refusal.id: refusal for refusal in atlas.refusals if refusal.id in kept and refusal.source}:
                 records = [_unreadable(record, lost.get(record.id)) for record in records]

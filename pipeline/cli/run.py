@@ -113,7 +113,7 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
     folder, remote = (
         (DEMO_SCENES, {}) if scenes is None else _reached(scenes, options["allow_remote"], options["model"])
     )
-    from pipeline.atlas.page import AtlasOptions
+    from pipeline.atlas.part import AtlasOptions
     from pipeline.batch.main_job import RunOptions, tiles_in
     from pipeline.batch.main_job import Watcher as SilentWatcher
     from pipeline.batch.main_job import run as run_batch

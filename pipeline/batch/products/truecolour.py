@@ -11,7 +11,7 @@ from affine import Affine
 from rasterio.windows import Window
 
 from pipeline.atlas.imagery import affordable_gsd, quicklook, shown_by
-from pipeline.atlas.page import AtlasOptions
+from pipeline.atlas.part import AtlasOptions
 from pipeline.bands import SENSORS
 from pipeline.batch.products.protocol import Outcome, Product, SceneFile, SceneJob
 from pipeline.batch.task import SceneTask
