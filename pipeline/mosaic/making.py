@@ -33,8 +33,8 @@ from pipeline.results.layout import TABLE
 from pipeline.results.period import Period
 from pipeline.results.table import CROSSWALK, read_metadata
 
-# What is kept of blocks that were read: a block row of a granule, so that no block is decoded twice.
-_CACHE_MB = 64
+# Bytes that are kept of blocks that were read: a block row of a granule, so that no block is decoded twice.
+_CACHE = 64 << 20
 # Not the file's own name alone, which an outline beside it may have.
 ITEM_SUFFIX = ".item.json"
 
@@ -106,7 +106,7 @@ def write_map(out: Path, ground: Ground, painting: Painting) -> float:
         OutputError: the map cannot be written.
     """
     with (
-        rasterio.Env(GDAL_CACHEMAX=_CACHE_MB, GDAL_PAM_ENABLED="NO"),
+        rasterio.Env(GDAL_CACHEMAX=_CACHE, GDAL_PAM_ENABLED="NO"),
         whole_file(out) as part,
         _scratch(part) as whole,
     ):
