@@ -108,10 +108,10 @@ def test_a_pair_whose_pixels_fail_is_compared_by_its_classes(options, scenes, mo
 def test_results_that_do_not_read_back_refuse_their_scene(options, scenes, monkeypatch):
     read = collecting._read_scene
 
-    def fails_on_one(path, labels):
+    def fails_on_one(path, *rest):
         if path.parent.name == "scene-1":
             raise LookupError("no such place")
-        return read(path, labels)
+        return read(path, *rest)
 
     monkeypatch.setattr(collecting, "_read_scene", fails_on_one)
     report = run(scenes, options)

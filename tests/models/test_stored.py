@@ -74,7 +74,8 @@ def test_a_card_with_a_confidence_says_less_of_strange_patches(tmp_path: Path, m
         tmp_path / "a.npz"
     )
     # The float32 twin's features lie at 3, the int8 twin's at 4: the farther, the less sure.
-    Confidence(np.array([0, 0, 0, 0, -1.0, 0, 0]), 6.5).write(tmp_path / "c.npz")
+    distance = np.eye(7, 1, -4, dtype=np.float32)
+    Confidence(distance, np.zeros(1, np.float32), np.array([-1], np.float32), 6.5).write(tmp_path / "c.npz")
     told = {"score": "mahalanobis", "file": "a.npz", "threshold": 7.0}
     card = replace(CARD, unfamiliar=told, confidence={"score": "network", "file": "c.npz"})
     classifier = StoredClassifier(card, tmp_path, "openvino-int8")
