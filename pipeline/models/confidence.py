@@ -19,8 +19,8 @@ from pipeline.errors import ModelError
 
 FILE = "confidence.npz"
 Floats = npt.NDArray[np.float32]
-# Chosen by folds on the validation pictures: docs/models.md.
-UNITS, PRIOR = 64, 0.006  # the prior by patch
+# Units of the small network, and its prior for each patch; the shipped model's report has what was tried.
+UNITS, PRIOR = 64, 0.006
 # Range of a tile's temperature, as logarithms, and halvings until it is found.
 LOWEST, HIGHEST, HALVINGS = -3.0, 5.0, 30
 
@@ -32,9 +32,9 @@ class Confidence:
     inner: Floats
     """Of each sign for each unit (k, units)."""
     inner_bias: Floats
-    """Of each unit (units,)."""
+    """Of each unit (units,); what a unit sums to is cut off below 0."""
     weights: Floats
-    """Of each unit (units,); what it sums to is cut off below 0."""
+    """Of each unit (units,)."""
     bias: float
     """Log odds of the best class being right where all units are silent."""
 
@@ -52,9 +52,9 @@ class Confidence:
             warnings.simplefilter("ignore", ConvergenceWarning)  # a fit stopped early is as good
             fitted.fit((signs - middle) / spread, right, mass)
         inner = fitted.coefs_[0] / spread[:, None]
-        bias = fitted.intercepts_[0] - middle @ inner
-        outer = fitted.coefs_[1][:, 0], float(fitted.intercepts_[1][0])
-        return cls(inner.astype(np.float32), bias.astype(np.float32), outer[0].astype(np.float32), outer[1])
+        inner_bias = fitted.intercepts_[0] - middle @ inner
+        weights, bias = fitted.coefs_[1][:, 0], float(fitted.intercepts_[1][0])
+        return cls(inner.astype(np.float32), inner_bias.astype(np.float32), weights.astype(np.float32), bias)
 
     def says(self, signs: Floats) -> npt.NDArray[np.float64]:
         """Probability (n,) that the best class is right."""

@@ -18,7 +18,7 @@ from pipeline.training.augment import Augmentation, varied
 # are neighbours of training ones down to 95.4 %, and its calibration error to 0.022: what ground far off showed
 # (94.8 %, 0.021) and the validation part had hidden (0.009).
 FAR_OFF = 2.2
-# Of real tiles a third is mixed, and mosaics are harder than these. Chosen by folds: docs/models.md.
+# Of real tiles a third is mixed, and mosaics are harder than these; the shipped model's report has other weights.
 PURE, MIXED = 2.0, 1.0
 # Times that each picture is strangely lit and mixed, from picture to picture anew.
 DRAWS = 3
