@@ -49,9 +49,14 @@ def scenes(tmp_path):
 @pytest.fixture(scope="module")
 def cluster():
     """A Dask cluster on this machine: two workers in processes of their own."""
-    distributed = pytest.importorskip("distributed")
+    dask, distributed = pytest.importorskip("dask"), pytest.importorskip("distributed")
+    # It would give up, for good, a worker that is just starting again 15 seconds after any of its deaths.
+    patience = dask.config.set({"distributed.deploy.lost-worker-timeout": "1 hour"})
     # Closing workers leave sockets to the garbage collector.
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as found:
+    with (
+        patience,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as found,
+    ):
         yield found
 
 

@@ -62,6 +62,17 @@ class Serial:
         return map(work, items)
 
 
+def _in_order(answers: Iterator[tuple[int, Found | None]]) -> Iterator[Found | None]:
+    """Numbered answers by their number, each as soon as those before it are there."""
+    early: dict[int, Found | None] = {}
+    due = 0
+    for number, found in answers:
+        early[number] = found
+        while due in early:
+            yield early.pop(due)
+            due += 1
+
+
 def _lost(task: SceneTask) -> SceneRecord:
     reason = (
         f"the worker process died while it worked on {task.scene.id} (killed, or out of memory); run again with "
@@ -80,41 +91,41 @@ class Processes:
     """What each does with a task; it is pickled by name."""
 
     def run(self, tasks: Sequence[SceneTask]) -> Iterator[SceneRecord]:
-        """One record per task, as they finish.
-
-        A death breaks the whole pool without a word about whose it was: the tasks then under way run again one by
-        one, and the one that dies alone is refused.
-        """
-        unfinished = list(tasks)
-        try:
-            with self._pool(self.workers) as pool:
-                futures = {pool.submit(self.work, task): task for task in tasks}
-                for future in as_completed(futures):
-                    record = future.result()
-                    unfinished.remove(futures[future])
-                    yield record
-        except BrokenProcessPool:
-            _log.warning("a worker process died; its scenes run again one by one")
-            for task in unfinished:
-                yield self._alone(task)
+        """One record per task, as they finish; the one that kills its worker is refused."""
+        for number, record in self._answers(self.work, tasks):
+            yield record or _lost(tasks[number])
 
     def each(self, work: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[Found | None]:
-        """What `work` makes of each item, in order; None for those that a dying worker took along."""
+        """What `work` makes of each item, in order; None for those that kill their worker."""
+        return _in_order(self._answers(work, items))
+
+    def _answers(self, work: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[tuple[int, Found | None]]:
+        """Each item's number and answer, as they finish.
+
+        A death breaks the whole pool without a word about whose it was: the items then under way run again one by one,
+        and the one that dies alone has no answer.
+        """
         if not items:
             return
-        with self._pool(min(self.workers, len(items))) as pool:
-            for future in [pool.submit(work, item) for item in items]:
-                try:
-                    yield future.result()
-                except BrokenProcessPool:
-                    yield None
+        unfinished = dict(enumerate(items))
+        try:
+            with self._pool(min(self.workers, len(items))) as pool:
+                futures = {pool.submit(work, item): number for number, item in unfinished.items()}
+                for future in as_completed(futures):
+                    found, number = future.result(), futures[future]
+                    del unfinished[number]
+                    yield number, found
+        except BrokenProcessPool:
+            _log.warning("a worker process died; what was under way runs again one by one")
+            for number, item in unfinished.items():
+                yield number, self._alone(work, item)
 
-    def _alone(self, task: SceneTask) -> SceneRecord:
+    def _alone(self, work: Callable[[Item], Found], item: Item) -> Found | None:
         try:
             with self._pool(1) as pool:
-                return pool.submit(self.work, task).result()
+                return pool.submit(work, item).result()
         except BrokenProcessPool:
-            return _lost(task)
+            return None
 
     @staticmethod
     def _pool(workers: int) -> ProcessPoolExecutor:
@@ -138,9 +149,9 @@ def _wait_and_end(parent: BaseProcess) -> None:
 _ONE_SCENE = Lock()
 
 
-def _alone(work: Callable[[Item], Found], task: Item) -> Found:
+def _with_all_cores(work: Callable[[Item], Found], item: Item) -> Found:
     with _ONE_SCENE:
-        return work(task)
+        return work(item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,29 +169,11 @@ class Cluster:
     def run(self, tasks: Sequence[SceneTask]) -> Iterator[SceneRecord]:
         """One record per task, as they finish; a lost worker's scenes run again elsewhere.
 
-        A scheduler blames all that a dying worker held. After several losses such scenes therefore run once more, one
-        by one, and the one that kills workers alone is refused.
-
         Raises:
             OutputError: no scheduler answers, or no worker is left.
         """
-        from distributed import KilledWorker
-
-        with self._client() as client:
-            _log.info("Dask dashboard: %s", client.dashboard_link)
-            suspects = []
-            futures = {self._submit(client, task): task for task in tasks}
-            for future in self._finished(client, futures):
-                try:
-                    yield future.result()
-                except KilledWorker:
-                    suspects.append(futures[future])
-            for task in suspects:
-                for future in self._finished(client, [self._submit(client, task)]):
-                    try:
-                        yield future.result()
-                    except KilledWorker:
-                        yield _lost(task)
+        for number, record in self._answers(self.work, tasks):
+            yield record or _lost(tasks[number])
 
     def each(self, work: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[Found | None]:
         """What `work` makes of each item, in order; None for those that kill workers.
@@ -188,19 +181,34 @@ class Cluster:
         Raises:
             OutputError: no scheduler answers, or no worker is left.
         """
+        return _in_order(self._answers(work, items))
+
+    def _answers(self, work: Callable[[Item], Found], items: Sequence[Item]) -> Iterator[tuple[int, Found | None]]:
+        """Each item's number and answer, as they finish.
+
+        A scheduler blames all that a dying worker held. After several losses such items therefore run once more, one
+        by one, and the one that kills workers alone has no answer.
+        """
         from distributed import KilledWorker
 
         if not items:
             return
         with self._client() as client:
-            futures = [client.submit(_alone, work, item, key=f"{work.__name__}-{uuid4()}") for item in items]
-            for _ in self._finished(client, futures):
-                pass
-            for future in futures:
+            _log.info("Dask dashboard: %s", client.dashboard_link)
+            suspects = []
+            futures = {self._submit(client, work, item): number for number, item in enumerate(items)}
+            for future in self._finished(client, futures):
                 try:
-                    yield future.result()
+                    yield futures[future], future.result()
                 except KilledWorker:
-                    yield None
+                    suspects.append(futures[future])
+            for number in suspects:
+                for future in self._finished(client, [self._submit(client, work, items[number])]):
+                    try:
+                        found = future.result()
+                    except KilledWorker:
+                        found = None
+                    yield number, found
 
     def _client(self) -> Any:  # noqa: ANN401 - dask ships no types
         from distributed import Client
@@ -237,5 +245,6 @@ class Cluster:
                     f"{self.address}: {why} {self.address}, and run the same command again, finished scenes are kept"
                 )
 
-    def _submit(self, client: Any, task: SceneTask) -> Any:  # noqa: ANN401 - dask ships no types
-        return client.submit(_alone, self.work, task, key=f"{task.scene.id}-{uuid4()}")
+    @staticmethod
+    def _submit(client: Any, work: Callable[[Item], Found], item: Item) -> Any:  # noqa: ANN401 - dask ships no types
+        return client.submit(_with_all_cores, work, item, key=f"{work.__name__}-{uuid4()}")

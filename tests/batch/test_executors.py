@@ -140,7 +140,7 @@ def test_each_item_is_answered_in_order_by_workers():
     assert [number for number, _ in found] == [0, 2, 4, 6, 8]
     assert os.getpid() not in {process for _, process in found}
     assert list(Serial().each(doubled, [4])) == [(8, os.getpid())]
-    assert list(Processes(2).each(doubled_or_dead, [3])) == [None]
+    assert list(Processes(2).each(doubled_or_dead, [1, 3, 5])) == [2, None, 10]
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
