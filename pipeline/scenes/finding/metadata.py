@@ -98,9 +98,7 @@ def product_facts(root: Element, source: str, where: str) -> Product:
         platform=platform_name(text.get("SPACECRAFT_NAME")),
         start=_instant(text.get("DATATAKE_SENSING_START") or text.get("PRODUCT_START_TIME")),
         cloud_cover=_number(text.get("Cloud_Coverage_Assessment"), label),
-        images=tuple(
-            node.text.strip() for node in root.iter() if _tag(node) in ("IMAGE_FILE", "IMAGE_ID") and node.text
-        ),
+        images=tuple(node.text.strip() for node in _named(root, "IMAGE_FILE", "IMAGE_ID") if node.text),
         source=source,
         names=tuple(name for name in (text.get("PRODUCT_URI"), where) if name),
         generated=_instant(text.get("GENERATION_TIME")),
@@ -109,19 +107,16 @@ def product_facts(root: Element, source: str, where: str) -> Product:
 
 
 def _strips(root: Element) -> Iterator[tuple[str, str]]:
-    for node in root.iter():
-        if _tag(node) in ("Granule", "Granules"):
-            strip = re.search(r"_S(\d{8}T\d{6})", node.get("datastripIdentifier", ""))
-            if strip:
-                yield node.get("granuleIdentifier", ""), strip[1]
+    for node in _named(root, "Granule", "Granules"):
+        strip = re.search(r"_S(\d{8}T\d{6})", node.get("datastripIdentifier", ""))
+        if strip:
+            yield node.get("granuleIdentifier", ""), strip[1]
 
 
 def manifest(root: Element, where: str) -> dict[str, Listed]:
     """Size and checksum of every file that `manifest.safe` lists, by name relative to the product."""
     found = {}
-    for node in root.iter():
-        if _tag(node) != "byteStream":
-            continue
+    for node in _named(root, "byteStream"):
         parts = {_tag(child): child for child in node}
         if (place := parts.get("fileLocation")) is None:
             continue
@@ -140,16 +135,15 @@ def granule_facts(root: Element, label: str) -> Granule:
     """
     text = _texts(root)
     corners: dict[int, tuple[float, float]] = {}
-    for node in root.iter():
-        if _tag(node) == "Geoposition":
-            inner = _texts(node)
-            size, x, y = (
-                _number(node.get("resolution"), label),
-                _number(inner.get("ULX"), label),
-                _number(inner.get("ULY"), label),
-            )
-            if size and x is not None and y is not None:
-                corners[round(size)] = x, y
+    for node in _named(root, "Geoposition"):
+        inner = _texts(node)
+        size, x, y = (
+            _number(node.get("resolution"), label),
+            _number(inner.get("ULX"), label),
+            _number(inner.get("ULY"), label),
+        )
+        if size and x is not None and y is not None:
+            corners[round(size)] = x, y
     code = re.fullmatch(r"EPSG:(\d{4,6})", text.get("HORIZONTAL_CS_CODE", ""))
     tile = re.search(r"_T?(\d{2}[C-HJ-NP-X][A-Z]{2})(?:_|$)", text.get("TILE_ID", ""))
     level = Level.L2A if "Level-2A" in root.tag else Level.L1C if "Level-1C" in root.tag else None
@@ -164,33 +158,36 @@ def granule_facts(root: Element, label: str) -> Granule:
 
 
 def _tag(node: Element) -> str:
-    return node.tag.rsplit("}", 1)[-1]
+    return node.tag.rpartition("}")[2]
+
+
+def _named(root: Element, *tags: str) -> Iterator[Element]:
+    return (node for node in root.iter() if _tag(node) in tags)
 
 
 def _texts(root: Element) -> dict[str, str]:
     """The first text of each tag below a node."""
     found: dict[str, str] = {}
     for node in root.iter():
-        if node.text and node.text.strip():
-            found.setdefault(_tag(node), node.text.strip())
+        if node.text and (text := node.text.strip()):
+            found.setdefault(_tag(node), text)
     return found
 
 
 def _offsets(root: Element, label: str) -> dict[str, float] | None:
     """Offsets in DN by band, mapped by the product's own table of band ids where it has one."""
     by_id = {band.number: band.name for band in BANDS}
-    for node in root.iter():
-        if _tag(node) == "Spectral_Information" and (number := _number(node.get("bandId"), label)) is not None:
+    for node in _named(root, "Spectral_Information"):
+        if (number := _number(node.get("bandId"), label)) is not None:
             match = re.fullmatch(r"B(\d{1,2}|8A)", node.get("physicalBand", ""))
             if match:
                 by_id[round(number)] = "B8A" if match[1] == "8A" else f"B{match[1]:0>2}"
     found: dict[str, float] = {}
-    for node in root.iter():
-        if _tag(node) in ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET"):
-            number, value = _number(node.get("band_id"), label), _number(node.text, label)
-            if number is None or value is None or round(number) not in by_id:
-                raise CorruptScene(f"{label} has an offset without a band; download the product again")
-            found[by_id[round(number)]] = value
+    for node in _named(root, "BOA_ADD_OFFSET", "RADIO_ADD_OFFSET"):
+        number, value = _number(node.get("band_id"), label), _number(node.text, label)
+        if number is None or value is None or round(number) not in by_id:
+            raise CorruptScene(f"{label} has an offset without a band; download the product again")
+        found[by_id[round(number)]] = value
     return found or None
 
 

@@ -21,6 +21,8 @@ PRODUCT_XML = re.compile(r"(?:MTD_MSI(?:L1C|L2A)\.xml|S2[A-D]_(?:OPER|USER)_MTD_
 GRANULE_XML = re.compile(
     r"(?:MTD_TL\.xml|S2[A-D]_(?:OPER|USER)_MTD_L(?:1C|2A)_TL_.*\.xml|(?:granule_)?metadata\.xml)$", re.IGNORECASE
 )
+# Nearly all of a granule's XML: tables of the angles of sun and sensor, of which nothing is read here.
+_ANGLES = re.compile(rb"<VALUES>[^<]*</VALUES>")
 T = TypeVar("T")
 # How mirrors of single granules call the copy of the product's metadata.
 BESIDE_GRANULE = "product_metadata.xml"
@@ -56,7 +58,7 @@ def granule_scene(
     """
     xml = next((name for name in sorted(files.sizes) if "/" not in name and GRANULE_XML.match(name)), None)
     granule = (
-        granule_facts(guard.parse_xml(files.read(xml), f"{where}/{xml}"), f"{where}: {xml}")
+        granule_facts(guard.parse_xml(_ANGLES.sub(b"", files.read(xml)), f"{where}/{xml}"), f"{where}: {xml}")
         if xml
         else Granule(None, None, None)
     )
