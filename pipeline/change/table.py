@@ -25,6 +25,8 @@ Floats = npt.NDArray[np.float64]
 
 _YEAR = 365.25 * 86_400.0  # seconds
 _ROUNDS, _TINY = 50, 1e-12
+# Tiles whose dates are chained at once.
+_TILES = 1 << 16
 
 _log = logging.getLogger(__name__)
 
@@ -196,20 +198,29 @@ def _pairs(looks: pd.DataFrame) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.in
 
 def _class_change(looks: pd.DataFrame, prior: Floats, legend: Legend, options: ChangeOptions) -> Floats:
     """The chain's answers by pair, in the order of `_pairs`; `prior` is each pair's share of changed classes."""
-    first, _ = _pairs(looks)
-    if not len(first):
-        return np.zeros(0)
-    labels = probability_columns(legend.labels)
-    groups = looks.groupby("tile_id", sort=False)
-    tile, rank = groups.ngroup().to_numpy(), groups.cumcount().to_numpy()
-    likelihoods = np.ones((int(tile.max()) + 1, int(rank.max()) + 1, len(labels)))
-    known = looks[labels].to_numpy(np.float64)
-    known[looks["code"].to_numpy() < 0] = np.nan  # an unfamiliar tile's probabilities mean nothing
-    likelihoods[tile, rank] = emissions(known)
-    scale = np.zeros((likelihoods.shape[0], likelihoods.shape[1] - 1))
-    scale[tile[first], rank[first]] = prior / options.prior
-    found = class_change(likelihoods, np.bincount(tile), class_rates(legend, options), scale)
-    return np.asarray(found[tile[first], rank[first]])
+    names = looks["tile_id"].to_numpy()
+    starts = np.flatnonzero(np.concatenate([[True], names[1:] != names[:-1]])) if len(names) else np.zeros(0, np.intp)
+    ends = np.append(starts[1:], len(names))
+    answers = looks[probability_columns(legend.labels)]
+    told = looks["code"].to_numpy() >= 0  # an unfamiliar tile's probabilities mean nothing
+    rates, found = class_rates(legend, options), []
+    for at in range(0, len(starts), _TILES):
+        first, last = starts[at : at + _TILES], ends[at : at + _TILES]
+        rows, count = slice(first[0], last[-1]), last - first
+        tile = np.repeat(np.arange(len(count)), count)
+        date = np.arange(len(tile)) - np.repeat(first - first[0], count)
+        known = answers.iloc[rows].to_numpy(np.float64)
+        known[~told[rows]] = np.nan
+        likelihoods = np.ones((len(count), int(count.max()), len(legend.labels)))
+        likelihoods[tile, date] = emissions(known)
+        paired = date < count[tile] - 1
+        here = tile[paired], date[paired]
+        # As many pairs as rows lie before them, but for one row of every tile.
+        done = first[0] - at
+        scale = np.zeros((len(count), int(count.max()) - 1))
+        scale[here] = prior[done : done + len(here[0])] / options.prior
+        found.append(class_change(likelihoods, count, rates, scale)[here])
+    return np.concatenate(found) if found else np.zeros(0)
 
 
 def cautious(by_class: Floats, prior: Floats, options: ChangeOptions = DEFAULTS) -> Floats:

@@ -384,3 +384,21 @@ def test_sure_claims_pay_for_no_doubtful_one():
     assert within_bound(p).tolist() == [True] * 21 + [False] * 2
     assert within_bound(p, ChangeOptions(max_false_share=0.25)).all()
     assert not within_bound(np.r_[p, 0.45], ChangeOptions(max_false_share=0.25))[-1]
+
+
+def test_tiles_chained_in_small_groups_answer_as_all_at_once(monkeypatch):
+    rng = np.random.default_rng(5)
+    tables = [
+        table(
+            f"scene-{at}",
+            rng.integers(0, 10, COUNT),
+            days=200 * at,
+            sure=rng.dirichlet(np.ones(10), COUNT).astype(np.float32),
+            states={int(one): -2 for one in rng.integers(0, COUNT, 6)},
+        )
+        for at in range(4)
+    ]
+    whole = changes(tables)
+    assert 0 < whole["change_class"].nunique()
+    monkeypatch.setattr("pipeline.change.table._TILES", 3)
+    pd.testing.assert_frame_equal(changes(tables), whole)
