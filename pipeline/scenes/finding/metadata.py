@@ -1,7 +1,8 @@
 """What the XML files of SAFE products say: the product's, the granule's and the manifest."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from math import isfinite
@@ -14,6 +15,11 @@ from pipeline.scenes.safety import guard
 from pipeline.scenes.scene import Level
 
 MANIFEST = "manifest.safe"
+# Elements by their tags.
+Nodes = Mapping[str, Sequence[Element]]
+# How older and newer products, and both levels, call the same.
+_IMAGES, _GRANULES = ("IMAGE_FILE", "IMAGE_ID"), ("Granule", "Granules")
+_OFFSETS = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,8 @@ def product_facts(root: Element, source: str, where: str) -> Product:
     Raises:
         CorruptScene: it is not the metadata of a Sentinel-2 product, or a number in it is none.
     """
-    text = _texts(root)
+    nodes = _by_tag(root)
+    text = _texts(nodes)
     label = f"{where}: {source}"
     if "PROCESSING_BASELINE" not in text and "PRODUCT_URI" not in text and "SPACECRAFT_NAME" not in text:
         raise CorruptScene(f"{label} is not the metadata of a Sentinel-2 product; download it again")
@@ -94,29 +101,29 @@ def product_facts(root: Element, source: str, where: str) -> Product:
         level=level,
         baseline=text.get("PROCESSING_BASELINE"),
         quantification=quantification,
-        offsets=_offsets(root, label),
+        offsets=_offsets(nodes, label),
         platform=platform_name(text.get("SPACECRAFT_NAME")),
         start=_instant(text.get("DATATAKE_SENSING_START") or text.get("PRODUCT_START_TIME")),
         cloud_cover=_number(text.get("Cloud_Coverage_Assessment"), label),
-        images=tuple(node.text.strip() for node in _named(root, "IMAGE_FILE", "IMAGE_ID") if node.text),
+        images=tuple(node.text.strip() for tag in _IMAGES for node in nodes.get(tag, ()) if node.text),
         source=source,
         names=tuple(name for name in (text.get("PRODUCT_URI"), where) if name),
         generated=_instant(text.get("GENERATION_TIME")),
-        strips=dict(_strips(root)),
+        strips=dict(_strips(nodes)),
     )
 
 
-def _strips(root: Element) -> Iterator[tuple[str, str]]:
-    for node in _named(root, "Granule", "Granules"):
-        strip = re.search(r"_S(\d{8}T\d{6})", node.get("datastripIdentifier", ""))
-        if strip:
-            yield node.get("granuleIdentifier", ""), strip[1]
+def _strips(nodes: Nodes) -> Iterator[tuple[str, str]]:
+    for tag in _GRANULES:
+        for node in nodes.get(tag, ()):
+            if strip := re.search(r"_S(\d{8}T\d{6})", node.get("datastripIdentifier", "")):
+                yield node.get("granuleIdentifier", ""), strip[1]
 
 
 def manifest(root: Element, where: str) -> dict[str, Listed]:
     """Size and checksum of every file that `manifest.safe` lists, by name relative to the product."""
     found = {}
-    for node in _named(root, "byteStream"):
+    for node in _by_tag(root).get("byteStream", ()):
         parts = {_tag(child): child for child in node}
         if (place := parts.get("fileLocation")) is None:
             continue
@@ -133,10 +140,11 @@ def granule_facts(root: Element, label: str) -> Granule:
     Raises:
         CorruptScene: a number in it is none.
     """
-    text = _texts(root)
+    nodes = _by_tag(root)
+    text = _texts(nodes)
     corners: dict[int, tuple[float, float]] = {}
-    for node in _named(root, "Geoposition"):
-        inner = _texts(node)
+    for node in nodes.get("Geoposition", ()):
+        inner = _texts(_by_tag(node))
         size, x, y = (
             _number(node.get("resolution"), label),
             _number(inner.get("ULX"), label),
@@ -161,29 +169,32 @@ def _tag(node: Element) -> str:
     return node.tag.rpartition("}")[2]
 
 
-def _named(root: Element, *tags: str) -> Iterator[Element]:
-    return (node for node in root.iter() if _tag(node) in tags)
-
-
-def _texts(root: Element) -> dict[str, str]:
-    """The first text of each tag below a node."""
-    found: dict[str, str] = {}
+def _by_tag(root: Element) -> Nodes:
+    """A node and all below it, in the document's order, by their tags without a namespace."""
+    found: dict[str, list[Element]] = defaultdict(list)
     for node in root.iter():
-        if node.text and (text := node.text.strip()):
-            found.setdefault(_tag(node), text)
+        found[_tag(node)].append(node)
     return found
 
 
-def _offsets(root: Element, label: str) -> dict[str, float] | None:
+def _texts(nodes: Nodes) -> dict[str, str]:
+    """The first text of each tag."""
+    told = {
+        tag: next((text for node in some if (text := (node.text or "").strip())), "") for tag, some in nodes.items()
+    }
+    return {tag: text for tag, text in told.items() if text}
+
+
+def _offsets(nodes: Nodes, label: str) -> dict[str, float] | None:
     """Offsets in DN by band, mapped by the product's own table of band ids where it has one."""
     by_id = {band.number: band.name for band in BANDS}
-    for node in _named(root, "Spectral_Information"):
+    for node in nodes.get("Spectral_Information", ()):
         if (number := _number(node.get("bandId"), label)) is not None:
             match = re.fullmatch(r"B(\d{1,2}|8A)", node.get("physicalBand", ""))
             if match:
                 by_id[round(number)] = "B8A" if match[1] == "8A" else f"B{match[1]:0>2}"
     found: dict[str, float] = {}
-    for node in _named(root, "BOA_ADD_OFFSET", "RADIO_ADD_OFFSET"):
+    for node in [node for tag in _OFFSETS for node in nodes.get(tag, ())]:
         number, value = _number(node.get("band_id"), label), _number(node.text, label)
         if number is None or value is None or round(number) not in by_id:
             raise CorruptScene(f"{label} has an offset without a band; download the product again")
