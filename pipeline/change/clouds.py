@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import uniform_filter
 
+from pipeline.change.around import mean_around
 from pipeline.change.score import NIR, SURROUNDINGS, VISIBLE, Match
 
 Floats = npt.NDArray[np.float32]
@@ -33,8 +33,8 @@ def clouds(dates: tuple[Floats, Floats], cloudy: int, valid: Mask, bands: Sequen
     row = list(bands).index("B02")
     lifted = (dates[cloudy][row] - usual[cloudy]) - (dates[1 - cloudy][row] - usual[1 - cloudy])
     white = valid & _white(dates[cloudy][[list(bands).index(band) for band in _NEEDED]])
-    rise = uniform_filter(np.where(valid, lifted, np.float32(0.0)), SURROUNDINGS)
-    return np.asarray((rise > _RISE) & (uniform_filter(white.astype(np.float32), SURROUNDINGS) > _WHITE))
+    rise = mean_around(np.where(valid, lifted, np.float32(0.0)), SURROUNDINGS)
+    return np.asarray((rise > _RISE) & (mean_around(white.astype(np.float32), SURROUNDINGS) > _WHITE))
 
 
 def _white(reflectance: Floats) -> Mask:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import uniform_filter
+
+from pipeline.change.around import mean_around
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -99,7 +100,7 @@ class Differences(NamedTuple):
 def differences(before: Floats, after: Floats, valid: Mask, bands: Sequence[str], matched: Match) -> Differences:
     """The differences of two dates' reflectance (band, y, x) on a 20 m grid, in the order of `bands`."""
     land = dry_land(before, after, valid, bands)
-    share = np.maximum(uniform_filter(land.astype(np.float32), SURROUNDINGS), 0.05)
+    share = np.maximum(mean_around(land.astype(np.float32), SURROUNDINGS), 0.05)
     plain, local = np.zeros(land.shape, np.float32), np.zeros(land.shape, np.float32)
     for at, band in enumerate(matched.bands):
         row = list(bands).index(band)
@@ -109,7 +110,7 @@ def differences(before: Floats, after: Floats, valid: Mask, bands: Sequence[str]
         )
         change = np.where(land, np.clip(later - earlier, -_LIMIT, _LIMIT), 0.0)
         plain += np.abs(change)
-        local += np.abs(change - uniform_filter(change, SURROUNDINGS) / share)
+        local += np.abs(change - mean_around(change, SURROUNDINGS) / share)
     count = len(matched.bands)
     seen = [row for row, band in enumerate(bands) if band in VISIBLE] or list(range(len(bands)))
     bright = np.maximum(before[seen].mean(axis=0), after[seen].mean(axis=0)) / _BRIGHT

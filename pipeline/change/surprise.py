@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import uniform_filter
+
+from pipeline.change.around import mean_around
 
 Floats = npt.NDArray[np.float32]
 
@@ -104,7 +105,7 @@ def _surprise(dates: Sequence[Floats], expected: Expectation) -> Floats:
 
 def surroundings(plane: Floats) -> Floats:
     """The mean (y, x) over every pixel and its eight neighbours: a changed object is larger than a pixel."""
-    return np.asarray(uniform_filter(plane, 3), dtype=np.float32)
+    return np.asarray(mean_around(plane, 3), dtype=np.float32)
 
 
 def _log(reflectance: Floats) -> Floats:

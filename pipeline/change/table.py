@@ -7,8 +7,6 @@ import geopandas as gpd
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from pipeline.change.chain import class_change, emissions
 from pipeline.change.fusion import fused_probability, pixel_evidence, vector_probability
@@ -311,6 +309,9 @@ def within_bound(p: npt.NDArray[np.float64], options: ChangeOptions = DEFAULTS) 
 
 def _group_sizes(tile_ids: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
     """Size of the group of touching tiles (corners count) that each tile belongs to."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     places = {
         (grid, *place): at
         for grid, positions, index in tiles_by_grid(tile_ids)
