@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -154,10 +154,11 @@ class AtlasInput:
     """What `assess` found on a labelled sample of the cover's pixels, where there is one."""
 
 
-def collect(model_folder: Path, tolerant: bool = False) -> AtlasInput:
+def collect(model_folder: Path, tolerant: bool = False, only: Collection[str] | None = None) -> AtlasInput:
     """Reads the run report, every scene's table and picture, and the changes of `tiles/<model>/`.
 
     With `tolerant` a scene whose results cannot be read is a refusal, with its table as the source, and no error.
+    With `only` the scenes of other names are left alone.
 
     Raises:
         OutputError: the folder holds no tile table.
@@ -166,7 +167,11 @@ def collect(model_folder: Path, tolerant: bool = False) -> AtlasInput:
     records = read_records(model_folder)
     # What the last run listed: a folder may also hold scenes that have since left the user's scenes.
     listed = {record.id for record in records if record.mapped}
-    tables = [place / TABLE for place in scene_folders(model_folder) if place.name in listed or not records]
+    tables = [
+        place / TABLE
+        for place in scene_folders(model_folder)
+        if (place.name in listed or not records) and (only is None or place.name in only)
+    ]
     if not tables:
         raise OutputError(f"{model_folder}: holds no {TABLE}; run the pipeline on a folder of scenes first")
     labels: tuple[str, ...] = ()

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import atan, degrees, sinh
+from math import asinh, atan, ceil, degrees, floor, radians, sinh, tan
 
 import numpy as np
 import numpy.typing as npt
@@ -175,6 +175,38 @@ def _bled(rgba: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     filled[clear] = rgba[row[clear], col[clear]]
     filled[clear, 3] = 0
     return filled
+
+
+def clipped(picture: Quicklook, bounds: Sequence[Sequence[float]]) -> Quicklook:
+    """The whole pixels of a picture that touch ((south, west), (north, east)); itself where those are all.
+
+    Longitudes of `bounds` may be named a turn of 360 degrees away.
+    """
+    (south, west), (north, east) = picture.bounds
+    top, bottom = _mercator(north), _mercator(south)
+    turn = 360.0 * round((west + east - bounds[0][1] - bounds[1][1]) / 720.0)
+    with Image.open(io.BytesIO(picture.webp)) as image:
+        across, down = image.width / (east - west), image.height / (top - bottom)
+        left, right = ((at + turn - west) * across for at in (bounds[0][1], bounds[1][1]))
+        upper, lower = ((top - _mercator(at)) * down for at in (bounds[1][0], bounds[0][0]))
+        columns = _whole(left, right, image.width)
+        rows = _whole(upper, lower, image.height)
+        if (columns, rows) == ((0, image.width), (0, image.height)):
+            return picture
+        part = np.asarray(image.convert("RGBA").crop((columns[0], rows[0], columns[1], rows[1])))
+    longitudes = [round(west + at / across, 7) for at in columns]
+    latitudes = [round(degrees(atan(sinh(top - at / down))), 7) for at in rows]
+    return Quicklook(_webp(part), ((latitudes[1], longitudes[0]), (latitudes[0], longitudes[1])))
+
+
+def _mercator(latitude: float) -> float:
+    return asinh(tan(radians(latitude)))
+
+
+def _whole(low: float, high: float, size: int) -> tuple[int, int]:
+    """The pixels of `size` that a span touches, one at least; a thousandth of one is rounding in degrees."""
+    first = min(max(floor(low + 1e-3), 0), size - 1)
+    return first, max(min(ceil(high - 1e-3), size), first + 1)
 
 
 def within_budget(pictures: list[Quicklook], budget: int) -> list[Quicklook]:

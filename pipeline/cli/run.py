@@ -19,9 +19,9 @@ from pipeline.cli.console import (
     reading_options,
     verbosity,
 )
+from pipeline.cli.executing import executor, scheduler_option, workers_option
 
 if TYPE_CHECKING:
-    from pipeline.batch.executors import Executor
     from pipeline.batch.main_job import RunReport
     from pipeline.batch.task import ModelChoice
     from pipeline.models.card import ModelCard
@@ -69,14 +69,8 @@ REMOTE_TILES = Path("remote-tiles")
 @click.option(
     "--maps", type=click.Path(path_type=Path), default=Path("maps"), show_default=True, help="Folder for atlas.html."
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Scenes worked on side by side, each in a process.",
-)
-@click.option("--scheduler", metavar="ADDRESS", help="Run the scenes on an existing Dask cluster instead.")
+@workers_option("Scenes worked on side by side, each in a process.")
+@scheduler_option("Run the scenes on an existing Dask cluster instead.")
 @reading_options
 @click.option(
     "--min-valid",
@@ -167,7 +161,7 @@ def run(scenes: str | None, demo: bool, **options: Any) -> None:  # noqa: ANN401
                 inputs=folder,
                 periods=periods,
             ),
-            _executor(options["workers"], options["scheduler"]),
+            executor(options["workers"], options["scheduler"]),
             watcher,
         )
     finally:
@@ -278,14 +272,6 @@ def _threads(workers: int) -> int | None:
     from pipeline.batch.executors import cores
 
     return None if workers == 1 else max(1, cores() // workers)
-
-
-def _executor(workers: int, scheduler: str | None) -> "Executor | None":
-    from pipeline.batch.executors import Cluster, Processes
-
-    if scheduler:
-        return Cluster(scheduler)
-    return Processes(workers) if workers > 1 else None
 
 
 def _scene_line(record: "SceneRecord") -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.console import explain_errors, verbosity
+from pipeline.cli.executing import scheduler_option, workers_option
 from pipeline.cli.models import ENGINE, MODEL
 
 
@@ -40,8 +41,8 @@ from pipeline.cli.models import ENGINE, MODEL
 @click.option("--origin", "origins", multiple=True, metavar="URL", help="Origin of a web page elsewhere that may read.")
 @MODEL
 @ENGINE
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="As `run --workers`, for jobs.")
-@click.option("--scheduler", metavar="ADDRESS", help="As `run --scheduler`, for jobs.")
+@workers_option("As `run --workers`, for jobs.")
+@scheduler_option("As `run --scheduler`, for jobs.")
 @click.option("--rate", type=click.FloatRange(0), default=0.0, help="Requests a second of one client. [default: any]")
 @click.option(
     "--quota", type=click.FloatRange(0.001), default=20.0, show_default=True, help="GB on the disk for all jobs."

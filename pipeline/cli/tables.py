@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.console import CHIPS, explain_errors, verbosity
+from pipeline.cli.executing import executor, scheduler_option, workers_option
 
 if TYPE_CHECKING:
     from pipeline.legend import Legend
@@ -86,11 +87,37 @@ def legend_of(folder: Path) -> "Legend":
 )
 @CHIPS
 @OTHER_LEGEND
+@click.option(
+    "--regions",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Make a page for each of these outlines in MAPS/NAME/, and one that lists them: GeoJSON, KML, GeoPackage or a "
+    "zipped shapefile.",
+)
+@click.option("--name-field", metavar="FIELD", help="The field of --regions that holds names.")
+@workers_option("Pages of regions made side by side, each in a process.")
+@scheduler_option("Make the pages of regions on an existing Dask cluster instead.")
 @click.option("--index", is_flag=True, help="Instead, list all atlases below TILES on one page, index.html in it.")
 @verbosity
 @explain_errors
-def atlas(tiles: Path, model: str | None, maps: Path, chips: str, legend: str | None, index: bool) -> None:
+def atlas(
+    tiles: Path,
+    model: str | None,
+    maps: Path,
+    chips: str,
+    legend: str | None,
+    regions: Path | None,
+    name_field: str | None,
+    workers: int,
+    scheduler: str | None,
+    index: bool,
+) -> None:
     """Build the page anew from TILES, without the scenes and without the model."""
+    if regions is None and (name_field or scheduler or workers > 1):
+        raise click.UsageError("--name-field, --workers and --scheduler are about the pages of regions; give --regions")
+    if legend and scheduler:
+        raise click.UsageError(
+            "other classes live in a folder of this machine for a while, where no cluster finds them"
+        )
     if index:
         from pipeline.atlas.index_page import write_index
 
@@ -103,6 +130,18 @@ def atlas(tiles: Path, model: str | None, maps: Path, chips: str, legend: str | 
 
     folder = seen_in(model_folder(tiles, model), legend, rasters=True, changes=True)
     maps.mkdir(parents=True, exist_ok=True)
+    if regions is not None:
+        from pipeline.batch.executors import Serial
+        from pipeline.batch.region_pages import write_region_pages
+        from pipeline.outlines import read_outlines
+
+        outlines = read_outlines(regions, name_field)
+        by = executor(workers, scheduler) or Serial()
+        made = write_region_pages(folder, outlines, maps, by, AtlasOptions(chips=chips))
+        if made.empty:
+            click.echo(f"no tile in {len(made.empty)} of the regions: {', '.join(made.empty[:10])}", err=True)
+        click.echo(f"{len(made.pages)} pages, listed in {made.listing.resolve()}")
+        return
     click.echo(render_atlas(collect(folder), legend_of(folder), maps / PAGE, AtlasOptions(chips=chips)).resolve())
 
 

@@ -9,6 +9,7 @@ import rasterio
 from affine import Affine
 from rasterio.errors import RasterioError
 from rasterio.warp import Resampling
+from rasterio.windows import Window, from_bounds
 
 from pipeline.atlas.collect import PERCENT_UNKNOWN, CoverTiles, SceneTiles
 from pipeline.atlas.imagery import PalettePicture, palette_picture
@@ -81,10 +82,13 @@ def _picture(covered: tuple[SceneTiles, CoverTiles], size: float) -> PalettePict
     scene, cover = covered
     try:
         with rasterio.open(cover.raster, driver="GTiff") as source:
+            window = _shown(scene, source)
             factor = size / source.transform.a
-            shape = (max(1, round(source.height / factor)), max(1, round(source.width / factor)))
-            values = source.read(1, out_shape=shape, resampling=Resampling.mode)
-            transform = source.transform * Affine.scale(source.width / shape[1], source.height / shape[0])
+            shape = (max(1, round(window.height / factor)), max(1, round(window.width / factor)))
+            values = source.read(1, window=window, out_shape=shape, resampling=Resampling.mode)
+            transform = source.window_transform(window) * Affine.scale(
+                window.width / shape[1], window.height / shape[0]
+            )
     except (RasterioError, OSError) as error:
         raise TileTableError(
             f"{cover.raster}: cannot be read ({error}); run the pipeline on its scene again"
@@ -94,6 +98,15 @@ def _picture(covered: tuple[SceneTiles, CoverTiles], size: float) -> PalettePict
         for one in cover.classes
     }
     return palette_picture(values, colours, transform, scene.epsg)
+
+
+def _shown(scene: SceneTiles, source: rasterio.DatasetReader) -> Window:
+    """The raster's part in the rectangle of the scene's tiles: less than all of it on the page of a region."""
+    edge, (rows, cols) = scene.grid.edge, scene.codes.shape
+    left, top = scene.first_col * edge, (scene.top_row + 1) * edge
+    place = from_bounds(left, top - rows * edge, left + cols * edge, top, source.transform)
+    whole = Window(0, 0, source.width, source.height)
+    return place.round_offsets().round_lengths().intersection(whole)
 
 
 def _shares(world: World, layer: Layer, count: int, shown: set[int]) -> bytes:

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.atlas.collect import CHANGE_STATES
+from pipeline.atlas.collect import CHANGE_STATES, PERCENT_UNKNOWN
 from pipeline.atlas.part import Contribution, World, packed
 from pipeline.change.heat import COLUMNS, STEPS
 from pipeline.errors import TileTableError
@@ -63,6 +63,8 @@ def _keys(world: World, table: pd.DataFrame) -> tuple[npt.NDArray[np.int64], npt
                 inside = plane.epsg == grid.epsg and 0 <= down < plane.rows and 0 <= right < plane.cols
                 if inside and (at := pairs.get((before, after, number))) is not None:
                     pair = payload.pairs[at]
+                    if pair.state[down, right] == PERCENT_UNKNOWN:  # a tile beyond the region of the page
+                        continue
                     keys[row] = at * payload.size + payload.offsets[number] + down * plane.cols + right
                     rank[row] = 1000 * (pair.state[down, right] == _CHANGED) + int(pair.p_change[down, right])
     return keys, rank
