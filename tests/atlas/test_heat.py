@@ -8,8 +8,10 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pytest
+from shapely import LineString
 
 from pipeline.atlas.collect import collect
+from pipeline.atlas.cutting import cut
 from pipeline.atlas.page import AtlasOptions, render_atlas
 from pipeline.errors import TileTableError
 from pipeline.legend import EUROSAT
@@ -177,3 +179,22 @@ def test_dates_further_apart_show_the_strongest_of_those_between(changed, compar
         strongest = np.maximum(*(np.frombuffer(heat, np.uint8) for heat in pair["heat"]))
         assert told == strongest.tolist()
     assert len(both)
+
+
+def test_the_page_of_a_region_holds_its_tiles_alone(compared, tmp_path):
+    folder, _, rows = compared
+    collected = collect(folder)
+    first = collected.scenes[0]
+    corner = first.grid.bounds((first.first_col, first.top_row))
+    far = first.grid.bounds((first.first_col + 4, first.top_row - 6))
+    # The diagonal of these tiles: the rectangle around them holds others, which the page does not show.
+    line = LineString([(corner[0] + 1, corner[3] - 1), (far[2] - 1, far[1] + 1)]).buffer(5)
+    shape = gpd.GeoSeries([line], crs=first.epsg).to_crs(4326).iloc[0]
+    part = cut(collected, shape)
+    html = render_atlas(part, EUROSAT, tmp_path / "atlas.html").read_text()
+    touched = {
+        first.grid.tile_id((part.scenes[0].first_col + int(right), part.scenes[0].top_row - int(down)))
+        for down, right in np.argwhere(part.scenes[0].codes > -100)
+    }
+    assert 0 < len(touched) < part.scenes[0].codes.size
+    assert meta_of(html)["heat"]["tiles"] == rows["tile_id"].isin(touched).sum() > 0
