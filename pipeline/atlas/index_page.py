@@ -21,7 +21,7 @@ _START = "Atlas.start("
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 1.5rem auto; max-width: 70rem; padding: 0 1rem; }
 body { color: #1b1f24; background: #fff; }
-svg { width: 100%; height: auto; background: #eef2f5; border: 1px solid #c9d1d9; }
+svg { width: 100%; height: auto; max-height: 65vh; background: #eef2f5; border: 1px solid #c9d1d9; }
 svg path { fill: #fff; stroke: #c9d1d9; } svg a rect { fill: #0b5410; fill-opacity: .35; stroke: #0b5410; }
 svg path, svg a rect { stroke-width: 1px; vector-effect: non-scaling-stroke; }
 svg a:hover rect, svg a:focus rect { fill-opacity: .8; }
