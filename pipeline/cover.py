@@ -132,11 +132,7 @@ class CoverStream:
             if not here.any():
                 continue
             pixels = self._window(band, cell)
-            answer, sure = (
-                self._network.best(pixels)
-                if isinstance(self._network, NamingNetwork)
-                else best(self._network.predict(pixels))
-            )
+            answer, sure = named(self._network, pixels)
             across = slice(halo + left - cell.start, halo + right - cell.start)
             np.copyto(classes[:, left:right], answer[inside, across], where=here)
             np.copyto(confidence[:, left:right], sure[inside, across], where=here)
@@ -192,6 +188,11 @@ def _reflectances() -> Pixels:
 
 
 _REFLECTANCE = _reflectances()
+
+
+def named(network: PixelNetwork, pixels: Pixels) -> tuple[Codes, Codes]:
+    """What `best` says of a network's answer about pixels (y, x, bands), by the network itself where it can."""
+    return network.best(pixels) if isinstance(network, NamingNetwork) else best(network.predict(pixels))
 
 
 def best(probabilities: npt.NDArray[np.float32]) -> tuple[Codes, Codes]:

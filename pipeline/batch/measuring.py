@@ -1,4 +1,7 @@
-"""Measures the main job beside its floor (decoding, inference) and the plain way, each in a fresh process."""
+"""Measures the main job beside its floor (decoding, inference) and the plain way, each in a fresh process.
+
+With a cover, its bands are decoded and its network's inference counts in the floor.
+"""
 
 import sys
 import tempfile
@@ -7,16 +10,18 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
+from math import ceil
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pipeline.batch.executors import cores
-from pipeline.batch.loaded import classifier
+from pipeline.batch.loaded import classifier, pixel_classifier
 from pipeline.batch.task import ModelChoice
+from pipeline.cover import WINDOW_TILES, named
 from pipeline.errors import CorruptScene, NotAScene
 from pipeline.grid import TileIndex
 from pipeline.models import store
@@ -51,6 +56,19 @@ class Side:
     """Seconds to the first block's reading; None where that means nothing."""
 
 
+class Networks(NamedTuple):
+    """What is measured."""
+
+    tiles: ModelChoice
+    """The classifier of tiles."""
+    cover: ModelChoice | None = None
+    """The network that names every pixel; None for no cover."""
+
+
+# One side: the scene, the networks, and when its process was asked for (seconds since the epoch).
+Work = Callable[[Scene, Networks, float], Side]
+
+
 @dataclass(frozen=True, slots=True)
 class Figures:
     """Medians over the rounds."""
@@ -73,11 +91,13 @@ class Figures:
     """Share (0..1) of tiles with the class that they get when read one by one; None where not asked."""
     agreement_plain: float | None
     """Share (0..1) of tiles with the class that the plain way gives; None without it."""
+    cover: Side | None = None
+    """The cover's inference alone; None without a cover."""
 
     @property
     def floor(self) -> float:
         """Seconds that decoding and inference need when every core always works."""
-        return (self.decode.cpu + self.inference.cpu) / self.cores
+        return (self.decode.cpu + self.inference.cpu + (self.cover.cpu if self.cover else 0.0)) / self.cores
 
     @property
     def over_floor(self) -> float:
@@ -91,7 +111,7 @@ class Figures:
 
 
 def bench(
-    scene: Scene, model: ModelChoice, rounds: int = 1, plain: bool = True, stage: Callable[[str], None] = lambda _: None
+    scene: Scene, networks: Networks, rounds: int = 1, plain: bool = True, stage: Callable[[str], None] = lambda _: None
 ) -> Figures:
     """Runs every side `rounds` times, interleaved, each in a process of its own.
 
@@ -99,23 +119,22 @@ def bench(
         PipelineError: the scene or the model cannot be used.
     """
     sides: dict[str, list[Side]] = {}
-    works: dict[str, Callable[[Scene, ModelChoice, float], Side]] = {
-        "decoding alone": _decode,
-        "inference alone": _infer,
-        "main job": _main,
-    }
+    works: dict[str, Work] = {"decoding alone": _decode, "inference alone": _infer, "main job": _main}
+    if networks.cover is not None:
+        works["the cover's inference alone"] = _infer_cover
     if plain:
         works["the plain way"] = _plain
     for _ in range(rounds):
         for name, work in works.items():
             stage(name)
-            sides.setdefault(name, []).append(_apart(work, scene, model))
+            sides.setdefault(name, []).append(_apart(work, scene, networks))
     reference = None
     if plain:
         stage("reference, tile by tile")
-        reference = _apart(_tile_by_tile, scene, model).answers
+        reference = _apart(_tile_by_tile, scene, networks).answers
     middle = {name: sorted(found, key=lambda side: side.wall)[len(found) // 2] for name, found in sides.items()}
     main, large = middle["main job"], middle.get("the plain way")
+    model = networks.tiles
     card = store.card(model.name, model.folder)
     columns, rows = grid_for(card, scene.epsg).covering(scene.bounds)
     return Figures(
@@ -128,12 +147,13 @@ def bench(
         plain=large,
         agreement=_agreement(main.answers, reference),
         agreement_plain=_agreement(main.answers, large.answers if large else None),
+        cover=middle.get("the cover's inference alone"),
     )
 
 
-def _apart(work: Callable[[Scene, ModelChoice, float], Side], scene: Scene, model: ModelChoice) -> Side:
+def _apart(work: Work, scene: Scene, networks: Networks) -> Side:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(work, scene, model, time.time()).result()
+        return pool.submit(work, scene, networks, time.time()).result()
 
 
 def _side(began: float, cpu: float, answers: npt.NDArray[Any] | None = None, start: float | None = None) -> Side:
@@ -157,11 +177,12 @@ def _hrefs(scene: Scene, bands: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([scene.assets[band].href for band in bands] + quality))
 
 
-def _decode(scene: Scene, model: ModelChoice, _: float) -> Side:
+def _decode(scene: Scene, networks: Networks, _: float) -> Side:
     """Every needed file once, by whole rows of its own blocks, one after the other."""
-    bands = store.card(model.name, model.folder).input.bands
+    asked = [choice for choice in networks if choice is not None]
+    bands = [band for choice in asked for band in store.card(choice.name, choice.folder).input.bands]
     began, cpu = time.monotonic(), time.process_time()
-    for href in _hrefs(scene, bands):
+    for href in _hrefs(scene, [band for band in bands if band in scene.assets]):
         with environment(), open_raster(href) as dataset:
             height = -(-_ROWS // dataset.block_shapes[0][0]) * dataset.block_shapes[0][0]
             for top in range(0, dataset.height, height):
@@ -173,9 +194,9 @@ def _seen(block: Block, scene: Scene, model: TileClassifier) -> Block:
     return replace(block, pixels=network_input(block.pixels, scene, model.card.input))
 
 
-def _infer(scene: Scene, model: ModelChoice, _: float) -> Side:
+def _infer(scene: Scene, networks: Networks, _: float) -> Side:
     """As many patches as the scene has tiles, cut from its middle."""
-    loaded = classifier(model)
+    loaded = classifier(networks.tiles)
     grid = grid_for(loaded.card, scene.epsg)
     columns, rows = grid.covering(scene.bounds)
     left, bottom, right, top = scene.bounds
@@ -192,7 +213,23 @@ def _infer(scene: Scene, model: ModelChoice, _: float) -> Side:
     return _side(began, cpu)
 
 
-def _main(scene: Scene, model: ModelChoice, spawned: float) -> Side:
+def _infer_cover(scene: Scene, networks: Networks, _: float) -> Side:
+    """As many of the cover's windows as the scene has; what they show plays no part in the time."""
+    if networks.cover is None:
+        raise ValueError("no cover was asked for")
+    loaded = pixel_classifier(networks.cover)
+    grid = grid_for(store.card(networks.tiles.name, networks.tiles.folder), scene.epsg)
+    columns, rows = grid.covering(scene.bounds)
+    sides = [tiles * grid.tile_size + 2 * loaded.halo for tiles in WINDOW_TILES]
+    pixels = np.random.default_rng(0).uniform(0.02, 0.4, (*sides, len(loaded.card.input.bands))).astype(np.float32)
+    named(loaded, pixels)
+    began, cpu = time.monotonic(), time.process_time()
+    for _ in range(ceil(len(rows) / WINDOW_TILES[0]) * ceil(len(columns) / WINDOW_TILES[1])):
+        named(loaded, pixels)
+    return _side(began, cpu)
+
+
+def _main(scene: Scene, networks: Networks, spawned: float) -> Side:
     """The main job as the command line runs it, into an empty folder."""
     from pipeline.batch.main_job import RunOptions, Watcher, run
 
@@ -204,7 +241,8 @@ def _main(scene: Scene, model: ModelChoice, spawned: float) -> Side:
 
     began, cpu, watcher = time.monotonic(), time.process_time(), Starts()
     with tempfile.TemporaryDirectory() as place:
-        report = run([scene], RunOptions(Path(place) / "tiles", Path(place) / "maps", model), watcher=watcher)
+        options = RunOptions(Path(place) / "tiles", Path(place) / "maps", networks.tiles, cover=networks.cover)
+        report = run([scene], options, watcher=watcher)
         side = _side(began, cpu, start=watcher.at)
         _check(report.records[0])
         table = read_table(report.folder / scene.id / TABLE)
@@ -221,10 +259,11 @@ def _check(record: SceneRecord) -> None:
         raise NotAScene(f"{record.id}: {record.reason}")
 
 
-def _plain(scene: Scene, model: ModelChoice, _: float) -> Side:
+def _plain(scene: Scene, networks: Networks, _: float) -> Side:
     """Strips read one after the other, all patches kept, one large `model.predict` of the Keras model in float32."""
     from pipeline.models.engines.keras import load_model
 
+    model = networks.tiles
     place = store.locate(model.name, model.folder)
     loaded, card = load_model(place / "model.keras"), store.card(model.name, model.folder)
     grid = grid_for(card, scene.epsg)
@@ -243,9 +282,9 @@ def _plain(scene: Scene, model: ModelChoice, _: float) -> Side:
     return _side(began, cpu, answers=np.column_stack([np.concatenate([part.index for part in kept]), codes]))
 
 
-def _tile_by_tile(scene: Scene, model: ModelChoice, _: float) -> Side:
+def _tile_by_tile(scene: Scene, networks: Networks, _: float) -> Side:
     """The reference: tiles drawn at random, each read by its own window, answered by the float32 Keras model."""
-    loaded = classifier(replace(model, engine="keras"))
+    loaded = classifier(replace(networks.tiles, engine="keras"))
     grid = grid_for(loaded.card, scene.epsg)
     columns, rows = grid.covering(scene.bounds)
     rng = np.random.default_rng(0)

@@ -1,6 +1,7 @@
 """What `bench` tells: every figure beside its goal, as text and as JSON."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -31,3 +32,10 @@ def test_every_goal_says_whether_it_is_met(figures):
     lines = [line for line in report(figures, "made").splitlines() if "goal" in line]
     assert [line.endswith("NOT met") for line in lines] == [not one for one in met.values()]
     assert "1.30 GB   goal <= 1.2 GB" in report(figures, "made")
+
+
+def test_the_covers_inference_counts_in_the_floor(figures):
+    covered = replace(figures, cover=Side(30.0, 50.0, 10**9), plain=None)
+    assert covered.floor == figures.floor + 25.0
+    assert as_json(covered)["cover"] == {"wall": 30.0, "cpu": 50.0, "memory": 10**9}
+    assert "goal <= 1.3 GB" in report(covered, "made")
