@@ -247,4 +247,5 @@ class Cluster:
 
     @staticmethod
     def _submit(client: Any, work: Callable[[Item], Found], item: Item) -> Any:  # noqa: ANN401 - dask ships no types
-        return client.submit(_with_all_cores, work, item, key=f"{work.__name__}-{uuid4()}")
+        name = item.scene.id if isinstance(item, SceneTask) else work.__name__
+        return client.submit(_with_all_cores, work, item, key=f"{name}-{uuid4()}")
