@@ -17,11 +17,12 @@ from pipeline.atlas.cutting import cut
 from pipeline.atlas.index_page import write_index
 from pipeline.atlas.page import AtlasOptions, render_atlas
 from pipeline.batch.executors import Executor
-from pipeline.errors import OutputError, PipelineError, TileTableError
+from pipeline.batch.work import explained
+from pipeline.errors import OutputError, TileTableError
 from pipeline.outlines import Outline
 from pipeline.results.layout import ITEM, PAGE, TABLE, scene_folders
 from pipeline.results.table import read_legend
-from pipeline.scenes.safety.guard import one_line
+from pipeline.scenes.safety.guard import printable
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ def write_region_pages(
     }
     for name, answer in made.items():
         if answer.reason is not None:
-            _log.warning("%s: no page: %s", name, answer.reason)
+            _log.warning("%s: no page: %s", printable(name), answer.reason)
     pages = tuple(answer.page for answer in made.values() if answer.page is not None)
     empty = tuple(one.name for one in named.values() if made.get(one.name, _Made()) == _Made())
     if len(empty) == len(named):
@@ -106,8 +107,8 @@ def make_page(order: _Order) -> _Made:
         order.page.parent.mkdir(parents=True, exist_ok=True)
         legend = read_legend(order.results / order.scenes[0] / TABLE)
         return _Made(render_atlas(found, legend, order.page, order.options))
-    except (PipelineError, OSError) as error:
-        return _Made(reason=one_line(error))
+    except Exception as error:
+        return _Made(reason=printable(explained(order.region.name, error).reason))
 
 
 def _titled(options: AtlasOptions, region: Outline) -> AtlasOptions:

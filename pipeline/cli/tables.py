@@ -134,12 +134,15 @@ def atlas(
         from pipeline.batch.executors import Serial
         from pipeline.batch.region_pages import write_region_pages
         from pipeline.outlines import read_outlines
+        from pipeline.scenes.safety.guard import printable
 
         outlines = read_outlines(regions, name_field)
         by = executor(workers, scheduler) or Serial()
         made = write_region_pages(folder, outlines, maps, by, AtlasOptions(chips=chips))
         if made.empty:
-            click.echo(f"no tile in {len(made.empty)} of the regions: {', '.join(made.empty[:10])}", err=True)
+            click.echo(
+                f"no tile in {len(made.empty)} of the regions: {printable(', '.join(made.empty[:10]))}", err=True
+            )
         click.echo(f"{len(made.pages)} pages, listed in {made.listing.resolve()}")
         return
     click.echo(render_atlas(collect(folder), legend_of(folder), maps / PAGE, AtlasOptions(chips=chips)).resolve())

@@ -17,9 +17,6 @@ from pipeline.scenes.scene import Level
 MANIFEST = "manifest.safe"
 # Elements by their tags.
 Nodes = Mapping[str, Sequence[Element]]
-# How older and newer products, and both levels, call the same.
-_IMAGES, _GRANULES = ("IMAGE_FILE", "IMAGE_ID"), ("Granule", "Granules")
-_OFFSETS = ("BOA_ADD_OFFSET", "RADIO_ADD_OFFSET")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +102,7 @@ def product_facts(root: Element, source: str, where: str) -> Product:
         platform=platform_name(text.get("SPACECRAFT_NAME")),
         start=_instant(text.get("DATATAKE_SENSING_START") or text.get("PRODUCT_START_TIME")),
         cloud_cover=_number(text.get("Cloud_Coverage_Assessment"), label),
-        images=tuple(node.text.strip() for tag in _IMAGES for node in nodes.get(tag, ()) if node.text),
+        images=tuple(node.text.strip() for node in _named(nodes, "IMAGE_FILE", "IMAGE_ID") if node.text),
         source=source,
         names=tuple(name for name in (text.get("PRODUCT_URI"), where) if name),
         generated=_instant(text.get("GENERATION_TIME")),
@@ -114,16 +111,15 @@ def product_facts(root: Element, source: str, where: str) -> Product:
 
 
 def _strips(nodes: Nodes) -> Iterator[tuple[str, str]]:
-    for tag in _GRANULES:
-        for node in nodes.get(tag, ()):
-            if strip := re.search(r"_S(\d{8}T\d{6})", node.get("datastripIdentifier", "")):
-                yield node.get("granuleIdentifier", ""), strip[1]
+    for node in _named(nodes, "Granule", "Granules"):
+        if strip := re.search(r"_S(\d{8}T\d{6})", node.get("datastripIdentifier", "")):
+            yield node.get("granuleIdentifier", ""), strip[1]
 
 
 def manifest(root: Element, where: str) -> dict[str, Listed]:
     """Size and checksum of every file that `manifest.safe` lists, by name relative to the product."""
     found = {}
-    for node in _by_tag(root).get("byteStream", ()):
+    for node in _named(_by_tag(root), "byteStream"):
         parts = {_tag(child): child for child in node}
         if (place := parts.get("fileLocation")) is None:
             continue
@@ -143,7 +139,7 @@ def granule_facts(root: Element, label: str) -> Granule:
     nodes = _by_tag(root)
     text = _texts(nodes)
     corners: dict[int, tuple[float, float]] = {}
-    for node in nodes.get("Geoposition", ()):
+    for node in _named(nodes, "Geoposition"):
         inner = _texts(_by_tag(node))
         size, x, y = (
             _number(node.get("resolution"), label),
@@ -177,6 +173,11 @@ def _by_tag(root: Element) -> Nodes:
     return found
 
 
+def _named(nodes: Nodes, *tags: str) -> Iterator[Element]:
+    """The nodes of some tags: older and newer products, and both levels, call the same otherwise."""
+    return (node for tag in tags for node in nodes.get(tag, ()))
+
+
 def _texts(nodes: Nodes) -> dict[str, str]:
     """The first text of each tag."""
     told = {
@@ -188,13 +189,13 @@ def _texts(nodes: Nodes) -> dict[str, str]:
 def _offsets(nodes: Nodes, label: str) -> dict[str, float] | None:
     """Offsets in DN by band, mapped by the product's own table of band ids where it has one."""
     by_id = {band.number: band.name for band in BANDS}
-    for node in nodes.get("Spectral_Information", ()):
+    for node in _named(nodes, "Spectral_Information"):
         if (number := _number(node.get("bandId"), label)) is not None:
             match = re.fullmatch(r"B(\d{1,2}|8A)", node.get("physicalBand", ""))
             if match:
                 by_id[round(number)] = "B8A" if match[1] == "8A" else f"B{match[1]:0>2}"
     found: dict[str, float] = {}
-    for node in [node for tag in _OFFSETS for node in nodes.get(tag, ())]:
+    for node in _named(nodes, "BOA_ADD_OFFSET", "RADIO_ADD_OFFSET"):
         number, value = _number(node.get("band_id"), label), _number(node.text, label)
         if number is None or value is None or round(number) not in by_id:
             raise CorruptScene(f"{label} has an offset without a band; download the product again")
